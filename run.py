@@ -1,0 +1,148 @@
+"""The command line: parses flags, builds the configuration, calls one mode.
+
+`python run.py --help` lists the modes, `--helpfull` every flag.
+"""
+
+import os
+import sys
+import textwrap
+from collections.abc import Sequence
+
+from absl import flags
+
+from tf_simclr.config import Config
+from tf_simclr.config.flat import Option, from_flat, options
+from tf_simclr.errors import UserError
+
+USAGE = """\
+SimCLRv2: many images, few labels, one small accurate classifier.
+
+  python run.py --flagfile=flags/digits.cfg       all stages on embedded data
+  python run.py --mode=pretrain --dataset=DATA --model_dir=runs/pretrained
+  python run.py --mode=finetune --checkpoint=runs/pretrained --dataset=DATA \\
+      --labels_per_class=10 --ft_proj_selector=1 --model_dir=runs/finetuned
+  python run.py --mode=distill --teacher=runs/finetuned --dataset=DATA \\
+      --resnet_depth=18 --model_dir=runs/student
+
+A flag file (--flagfile=FILE) holds one flag per line; flags after it on the
+command line win. --helpfull explains every flag.
+"""
+
+_HELP_FLAGS = ("help", "helpshort", "helpfull")
+
+
+def define_flags(values: flags.FlagValues) -> None:
+    """Derives one absl flag from each option of the configuration."""
+    for option in options():
+        _define(option, values)
+    for name in _HELP_FLAGS:
+        flags.DEFINE_boolean(name, False, "Show help.", flag_values=values)
+
+
+def _define(option: Option, values: flags.FlagValues) -> None:
+    field = option.field
+    name, default, text = field.name, field.default, field.metadata["help"]
+    choices = field.metadata["choices"]
+    if choices is not None:
+        flags.DEFINE_enum(name, default, choices, text, flag_values=values)
+    else:
+        define = {
+            bool: flags.DEFINE_boolean,
+            int: flags.DEFINE_integer,
+            float: flags.DEFINE_float,
+            str: flags.DEFINE_string,
+        }[option.type]
+        define(name, default, text, flag_values=values)
+
+
+def parse_config(argv: Sequence[str]) -> Config | None:
+    """The configuration that a command line asks for; None if it wants help.
+
+    Raises:
+      UserError: an unknown flag, or a value that cannot be.
+    """
+    values = flags.FlagValues()
+    define_flags(values)
+    # --flagfile and --undefok live in absl's global flags.
+    flags.DEFINE_string("flagfile", "", "Flag file.", flag_values=values)
+    flags.DEFINE_string("undefok", "", "Flags to ignore.", flag_values=values)
+    try:
+        rest = values(argv)[1:]
+    except (flags.Error, OSError) as error:
+        raise UserError(f"{error} (see --helpfull)") from error
+    if any(values[name].value for name in _HELP_FLAGS):
+        print(USAGE)
+        if values["helpfull"].value:
+            print(help_text())
+        return None
+    if rest:
+        raise UserError(
+            "Flags are written --name=value; this is none. Received:"
+            f" {' '.join(rest)}"
+        )
+    given = {
+        option.field.name: values[option.field.name].value
+        for option in options()
+        if values[option.field.name].present
+    }
+    return from_flat(given)
+
+
+def help_text() -> str:
+    """Every flag with its default and its help, grouped as the
+    configuration is."""
+    lines: list[str] = []
+    group = ""
+    for option in options():
+        if option.group != group:
+            group = option.group
+            title = Config.__dataclass_fields__[group].type.__doc__
+            lines += [f"{title.splitlines()[0]}", ""]
+        field = option.field
+        kind = "|".join(field.metadata["choices"] or (option.type.__name__,))
+        default = "" if field.default is None else f" = {field.default!r}"
+        lines.append(f"  --{field.name} ({kind}){default}")
+        lines += textwrap.wrap(
+            field.metadata["help"],
+            width=78,
+            initial_indent="      ",
+            subsequent_indent="      ",
+        )
+        lines.append("")
+    return "\n".join(lines)
+
+
+def run_mode(config: Config) -> None:
+    """Calls the mode that the configuration names."""
+    config.check()
+    mode = config.stage or config.run.mode
+    # Only what a mode needs is imported, and TensorFlow only from here on.
+    if mode == "pretrain":
+        from tf_simclr.stages.pretrain import pretrain as function
+    elif mode == "finetune":
+        from tf_simclr.stages.finetune import finetune as function
+    elif mode == "distill":
+        from tf_simclr.stages.distill import distill as function
+    elif mode == "pipeline":
+        from tf_simclr.stages.pipeline import pipeline as function
+    else:
+        from tf_simclr.stages.evaluate import evaluate as function
+    function(config)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns the exit code."""
+    # TensorFlow's own start-up notices would bury ours.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    try:
+        config = parse_config(list(sys.argv if argv is None else argv))
+        if config is not None:
+            run_mode(config)
+    except UserError as error:
+        print(f"run.py: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

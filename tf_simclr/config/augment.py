@@ -1,0 +1,111 @@
+"""How training views are made from an image."""
+
+import dataclasses
+
+from tf_simclr.config.field import check_fields, option
+
+
+@dataclasses.dataclass(frozen=True)
+class AugmentConfig:
+    """The SimCLR augmentation, each part with its own switch.
+
+    Defaults are those of SimCLR (arXiv 2002.05709, appendix A) and of the
+    original release. `supervised()` is the milder set that fine-tuning and
+    distillation use.
+    """
+
+    crop_min_area: float = option(
+        0.08,
+        "Smallest share of the image's area that a random crop covers. 1 keeps"
+        " the whole image.",
+        above=0.0,
+        maximum=1.0,
+    )
+    flip_probability: float = option(
+        0.5,
+        "Probability of a horizontal flip. Set it to 0 for images whose mirror"
+        " image means something else, such as digits or letters.",
+        minimum=0.0,
+        maximum=1.0,
+    )
+    color_jitter_strength: float = option(
+        1.0,
+        "The strength of color jittering (brightness, contrast and saturation"
+        " 0.8 times this, hue 0.2 times). 0 turns jitter and grayscale off.",
+        minimum=0.0,
+    )
+    color_jitter_probability: float = option(
+        0.8,
+        "Probability that a view is color-jittered.",
+        minimum=0.0,
+        maximum=1.0,
+    )
+    brightness: str = option(
+        "multiplicative",
+        "How jitter changes brightness: by a factor (SimCLRv2) or by a shift"
+        " (SimCLRv1).",
+        choices=("multiplicative", "additive"),
+    )
+    grayscale_probability: float = option(
+        0.2,
+        "Probability that a view loses its color.",
+        minimum=0.0,
+        maximum=1.0,
+    )
+    use_blur: bool = option(
+        True,
+        "Whether or not to use Gaussian blur for augmentation during"
+        " pretraining.",
+    )
+    blur_probability: float = option(
+        0.5,
+        "Probability that a view is blurred, where --use_blur is on.",
+        minimum=0.0,
+        maximum=1.0,
+    )
+    blur_sigma: str = option(
+        "per_image",
+        "Whether the blur's width is drawn for each image, or once for a whole"
+        " batch and view as the original release does.",
+        choices=("per_image", "per_batch"),
+    )
+    rotate_degrees: float = option(
+        0.0,
+        "Views are rotated by up to this many degrees either way. Useful for"
+        " images without color.",
+        minimum=0.0,
+        maximum=180.0,
+    )
+    shear_degrees: float = option(
+        0.0,
+        "Views are sheared horizontally by up to this many degrees either way.",
+        minimum=0.0,
+        maximum=60.0,
+    )
+    translate_fraction: float = option(
+        0.0,
+        "Views are shifted by up to this share of their side, either way on"
+        " both axes.",
+        minimum=0.0,
+        maximum=0.5,
+    )
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+    def supervised(self) -> "AugmentConfig":
+        """Crop, flip and affine only: the views of fine-tuning (paper, 4.1).
+
+        SimCLRv2 fine-tunes and distils with random crops and flips, without
+        color distortion or blur.
+        """
+        return dataclasses.replace(
+            self, color_jitter_strength=0.0, use_blur=False
+        )
+
+    @property
+    def has_affine(self) -> bool:
+        """Whether any of rotate, shear and translate is on."""
+        return bool(
+            self.rotate_degrees or self.shear_degrees or self.translate_fraction
+        )

@@ -1,0 +1,112 @@
+"""A configuration as one flat mapping of flag names to values."""
+
+import dataclasses
+import shlex
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from tf_simclr.config.field import value_type
+from tf_simclr.config.run import Config
+from tf_simclr.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Option:
+    """One flag: where it lives in the configuration, and its field."""
+
+    group: str
+    field: dataclasses.Field
+
+    @property
+    def type(self) -> type:
+        """The plain type of its values."""
+        return value_type(self.field.type)
+
+
+def options() -> Iterator[Option]:
+    """Every option of `Config`, in the order of declaration."""
+    for group in dataclasses.fields(Config):
+        if not dataclasses.is_dataclass(group.type):
+            continue
+        for field in dataclasses.fields(group.type):
+            if "help" in field.metadata:
+                yield Option(group.name, field)
+
+
+def to_flat(config: Config) -> dict[str, Any]:
+    """{flag name: value} of a configuration."""
+    return {
+        option.field.name: getattr(
+            getattr(config, option.group), option.field.name
+        )
+        for option in options()
+    }
+
+
+def from_flat(values: Mapping[str, Any], base: Config | None = None) -> Config:
+    """`base` (or the defaults) with the named values replaced.
+
+    Raises:
+      UserError: a value is out of its bounds.
+      KeyError: a name is no option.
+    """
+    base = base or Config()
+    groups: dict[str, dict[str, Any]] = {}
+    by_name = {option.field.name: option.group for option in options()}
+    for name, value in values.items():
+        groups.setdefault(by_name[name], {})[name] = value
+    return dataclasses.replace(
+        base,
+        given=base.given | set(values),
+        **{
+            group: dataclasses.replace(getattr(base, group), **changes)
+            for group, changes in groups.items()
+        },
+    )
+
+
+def parse_overrides(text: str, flag: str) -> dict[str, Any]:
+    """Reads flags written in a string, such as a pipeline's stage flags.
+
+    Args:
+      text: `--name=value` and `--name` / `--noname` for booleans, separated
+        by spaces.
+      flag: the flag that holds the text, for error messages.
+
+    Raises:
+      UserError: an unknown flag or an unreadable value.
+    """
+    known = {option.field.name: option for option in options()}
+    overrides: dict[str, Any] = {}
+    for word in shlex.split(text):
+        name, equals, value = word.lstrip("-").partition("=")
+        option = known.get(name)
+        if not equals:
+            negated = option is None and name.startswith("no")
+            option = known.get(name[2:]) if negated else option
+            if option is not None and option.type is bool:
+                overrides[option.field.name] = not negated
+                continue
+        if option is None or not word.startswith("--"):
+            raise UserError(
+                f"--{flag} holds flags such as --train_epochs=60, separated by"
+                f" spaces. Received: {word}"
+            )
+        overrides[name] = _parse(value, option, word)
+    return overrides
+
+
+def _parse(value: str, option: Option, word: str) -> Any:
+    if option.type is bool:
+        truth = {"true": True, "1": True, "false": False, "0": False}
+        if value.lower() in truth:
+            return truth[value.lower()]
+    else:
+        try:
+            return option.type(value)
+        except ValueError:
+            pass
+    raise UserError(
+        f"--{option.field.name} takes a value of type"
+        f" {option.type.__name__}. Received: {word}"
+    )

@@ -1,0 +1,109 @@
+"""What the network looks like."""
+
+import dataclasses
+
+from tf_simclr.config.field import check_fields, option
+from tf_simclr.errors import UserError
+
+RESNET_DEPTHS = (18, 34, 50, 101, 152, 200)
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+    """Encoder, projection head and the layer that the classifier reads."""
+
+    resnet_depth: int = option(
+        50, "Depth of ResNet: 18, 34, 50, 101, 152 or 200."
+    )
+    width_multiplier: float = option(
+        1.0,
+        "Multiplier to change width of network. Fractions make it narrower.",
+        above=0.0,
+    )
+    sk_ratio: float = option(
+        0.0,
+        "If it is bigger than 0, it will enable selective kernels and the"
+        " ResNet-D stem and shortcuts. Recommendation: 0.0625.",
+        minimum=0.0,
+    )
+    se_ratio: float = option(
+        0.0,
+        "If it is bigger than 0, it will enable squeeze-and-excitation.",
+        minimum=0.0,
+    )
+    stem: str = option(
+        "auto",
+        "First layers: 'cifar' is one 3x3 convolution, 'imagenet' halves the"
+        " resolution twice, 'auto' takes 'cifar' for images up to 32 pixels.",
+        choices=("auto", "cifar", "imagenet"),
+    )
+    proj_head_mode: str = option(
+        "nonlinear",
+        "How the head projection is done.",
+        choices=("none", "linear", "nonlinear"),
+    )
+    proj_out_dim: int = option(
+        128, "Number of head projection dimension.", minimum=1
+    )
+    num_proj_layers: int = option(
+        3, "Number of non-linear head layers.", minimum=1
+    )
+    ft_proj_selector: int = option(
+        0,
+        "Which layer of the projection head to use during fine-tuning. 0 means"
+        " no projection head, and -1 means the final layer. SimCLRv2"
+        " fine-tunes from 1 where labels are few.",
+        minimum=-1,
+    )
+    batch_norm_decay: float = option(
+        0.9, "Batch norm decay parameter.", minimum=0.0, maximum=1.0
+    )
+    global_bn: bool = option(
+        True,
+        "Whether to aggregate BN statistics across distributed cores.",
+    )
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if self.resnet_depth not in RESNET_DEPTHS:
+            depths = ", ".join(map(str, RESNET_DEPTHS))
+            raise UserError(
+                f"--resnet_depth must be one of {depths}. Received:"
+                f" {self.resnet_depth}"
+            )
+
+    @property
+    def head_layers(self) -> int:
+        """Number of layers of the projection head."""
+        return {
+            "none": 0,
+            "linear": 1,
+            "nonlinear": self.num_proj_layers,
+        }[self.proj_head_mode]
+
+    @property
+    def selected_layer(self) -> int:
+        """The head layer that the classifier reads, counted from 0."""
+        if self.ft_proj_selector == -1:
+            return self.head_layers
+        return self.ft_proj_selector
+
+    def check_selector(self) -> None:
+        """Refuses a selector beyond the head that these flags describe."""
+        if self.ft_proj_selector > self.head_layers:
+            raise selector_error(self.ft_proj_selector, self.head_layers)
+
+    def uses_cifar_stem(self, image_size: int) -> bool:
+        """Whether the stem keeps the resolution."""
+        if self.stem == "auto":
+            return image_size <= 32
+        return self.stem == "cifar"
+
+
+def selector_error(selector: int, head_layers: int) -> UserError:
+    """The refusal of a `--ft_proj_selector` beyond the head."""
+    return UserError(
+        f"--ft_proj_selector={selector} lies beyond the projection head, which"
+        f" has {head_layers} layers: take a value from 0 to {head_layers}, or"
+        " -1 for the last."
+    )

@@ -1,0 +1,80 @@
+"""What each stage minimises."""
+
+import dataclasses
+
+from tf_simclr.config.field import check_fields, option
+
+
+@dataclasses.dataclass(frozen=True)
+class ObjectiveConfig:
+    """Contrastive loss, fine-tuning and distillation."""
+
+    temperature: float = option(
+        0.1, "Temperature parameter for contrastive loss.", above=0.0
+    )
+    hidden_norm: bool = option(
+        True,
+        "Whether similarities in the contrastive loss are cosines (projections"
+        " are normalised).",
+    )
+    contrastive_reduction: str = option(
+        "sum_of_views",
+        "sum_of_views minimises the two views' mean losses added up, as the"
+        " original release does; mean minimises SimCLR's equation 1, half of"
+        " that.",
+        choices=("sum_of_views", "mean"),
+    )
+    lineareval_while_pretraining: bool = option(
+        True,
+        "Whether to finetune supervised head while pretraining. It learns from"
+        " all labels of the training split, behind a stop-gradient, and goes"
+        " off by itself where there are no labels.",
+    )
+    checkpoint: str | None = option(
+        None,
+        "Weights to start from: a run directory or a checkpoint prefix."
+        " Required for fine-tuning, unless --from_scratch is given.",
+    )
+    from_scratch: bool = option(
+        False,
+        "Fine-tune from random weights: the supervised baseline.",
+    )
+    fine_tune_after_block: int = option(
+        -1,
+        "The layers after which block that we will fine-tune. -1 means"
+        " fine-tuning everything. 0 means fine-tuning after stem block. 4"
+        " means fine-tuning just the linear head.",
+        minimum=-1,
+        maximum=4,
+    )
+    zero_init_logits_layer: bool = option(
+        False,
+        "Whether the classifier starts at zero when --from_scratch is given."
+        " When fine-tuning from a checkpoint it always does.",
+    )
+    teacher: str | None = option(
+        None,
+        "Weights of the distillation teacher: the run directory or checkpoint"
+        " prefix of a fine-tuned network.",
+    )
+    distillation_temperature: float = option(
+        1.0,
+        "Temperature of teacher and student in distillation. The paper takes"
+        " 0.1 for self-distillation and 1.0 for smaller students.",
+        above=0.0,
+    )
+    distillation_alpha: float = option(
+        1.0,
+        "Weight of the distillation loss; 1 - alpha is that of the true"
+        " labels' cross-entropy. 1 uses no label.",
+        minimum=0.0,
+        maximum=1.0,
+    )
+    distillation_temperature_squared: bool = option(
+        False,
+        "Whether the distillation loss is multiplied by the squared"
+        " temperature, as in the original release's notebook.",
+    )
+
+    def __post_init__(self) -> None:
+        check_fields(self)

@@ -1,0 +1,53 @@
+"""How weights are updated."""
+
+import dataclasses
+
+from tf_simclr.config.field import check_fields, option
+
+ADDONS_OPTIMIZERS = ("lamb", "adamw", "sgdw")
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimizerConfig:
+    """Optimizer, learning rate, batch size and weight decay."""
+
+    optimizer: str = option(
+        "lars",
+        "Optimizer to use. lamb, adamw and sgdw (decoupled decay) come from"
+        " TensorFlow Addons, where it is installed.",
+        choices=("momentum", "adam", "lars", *ADDONS_OPTIMIZERS),
+    )
+    learning_rate: float = option(
+        0.3, "Initial learning rate per batch size of 256.", minimum=0.0
+    )
+    learning_rate_scaling: str = option(
+        "linear",
+        "How to scale the learning rate as a function of batch size: linear is"
+        " learning_rate x batch / 256, sqrt is learning_rate x sqrt(batch),"
+        " none takes it as it is.",
+        choices=("linear", "sqrt", "none"),
+    )
+    warmup_epochs: float = option(
+        10.0, "Number of epochs of warmup.", minimum=0.0
+    )
+    weight_decay: float = option(
+        1e-6, "Amount of weight decay to use.", minimum=0.0
+    )
+    weight_decay_on: str = option(
+        "kernels",
+        "What momentum and adam decay: kernels, or, as the original release"
+        " does, everything but batch norm (biases, unused head layers).",
+        choices=("kernels", "all_but_norm"),
+    )
+    momentum: float = option(
+        0.9, "Momentum parameter.", minimum=0.0, maximum=1.0
+    )
+    train_batch_size: int = option(
+        512,
+        "Batch size for training, over all devices; at most the number of"
+        " training images.",
+        minimum=1,
+    )
+
+    def __post_init__(self) -> None:
+        check_fields(self)

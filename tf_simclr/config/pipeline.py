@@ -1,0 +1,43 @@
+"""What differs between the stages of a pipeline."""
+
+import dataclasses
+
+from tf_simclr.config.field import check_fields, option
+
+
+@dataclasses.dataclass(frozen=True)
+class PipelineConfig:
+    """Per-stage flags of `--mode=pipeline`.
+
+    Each holds flags as they stand on a command line, which apply to that
+    stage on top of the common ones:
+    `--finetune_flags="--train_epochs=60 --learning_rate=0.1"`.
+    """
+
+    pretrain_flags: str = option("", "Pipeline: flags of the pretraining.")
+    finetune_flags: str = option("", "Pipeline: flags of the fine-tuning.")
+    linear_flags: str = option(
+        "",
+        "Pipeline: flags of the linear evaluation, on top of"
+        " --fine_tune_after_block=4 --ft_proj_selector=0.",
+    )
+    supervised_flags: str = option(
+        "",
+        "Pipeline: flags of the supervised baseline, on top of --from_scratch.",
+    )
+    self_distill: bool = option(
+        False,
+        "Pipeline: whether the fine-tuned network is distilled into one of"
+        " its own size, which then teaches the student.",
+    )
+    self_distill_flags: str = option(
+        "", "Pipeline: flags of the self-distillation."
+    )
+    distill_flags: str = option(
+        "",
+        "Pipeline: flags of the distillation; the student's architecture"
+        " stands here.",
+    )
+
+    def __post_init__(self) -> None:
+        check_fields(self)

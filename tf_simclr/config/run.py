@@ -1,0 +1,131 @@
+"""The whole configuration of a run, and the checks that need no data."""
+
+import dataclasses
+
+from tf_simclr.config.augment import AugmentConfig
+from tf_simclr.config.data import DataConfig
+from tf_simclr.config.field import check_fields, option
+from tf_simclr.config.model import ModelConfig
+from tf_simclr.config.objective import ObjectiveConfig
+from tf_simclr.config.optimizer import OptimizerConfig
+from tf_simclr.config.pipeline import PipelineConfig
+from tf_simclr.config.train import TrainConfig
+from tf_simclr.errors import UserError
+
+STAGES = ("pretrain", "finetune", "distill")
+
+
+@dataclasses.dataclass(frozen=True)
+class RunConfig:
+    """What to do and where to write it."""
+
+    mode: str = option(
+        "train",
+        "What to do: one of the stages pretrain, finetune, distill; pipeline,"
+        " all of them and the supervised baseline; eval, to evaluate a run or"
+        " checkpoint. train and train_then_eval run the stage that"
+        " --train_mode names, without and with a final evaluation.",
+        choices=(*STAGES, "pipeline", "eval", "train", "train_then_eval"),
+    )
+    train_mode: str = option(
+        "pretrain",
+        "The train mode controls different objectives and trainable"
+        " components. Read where --mode is train or train_then_eval.",
+        choices=STAGES,
+    )
+    model_dir: str | None = option(None, "Model directory for training.")
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """All options of a run, grouped by concern.
+
+    `given` holds the names of the options that somebody set: a set option
+    that contradicts stored weights is refused, a default gives way to them.
+    """
+
+    run: RunConfig = dataclasses.field(default_factory=RunConfig)
+    data: DataConfig = dataclasses.field(default_factory=DataConfig)
+    augment: AugmentConfig = dataclasses.field(default_factory=AugmentConfig)
+    model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
+    objective: ObjectiveConfig = dataclasses.field(
+        default_factory=ObjectiveConfig
+    )
+    optimizer: OptimizerConfig = dataclasses.field(
+        default_factory=OptimizerConfig
+    )
+    train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
+    pipeline: PipelineConfig = dataclasses.field(default_factory=PipelineConfig)
+
+    given: frozenset[str] = frozenset()
+
+    @property
+    def stage(self) -> str:
+        """The stage that a training mode runs; '' for other modes."""
+        mode = self.run.mode
+        if mode in ("train", "train_then_eval"):
+            return self.run.train_mode
+        return mode if mode in STAGES else ""
+
+    @property
+    def evaluates_at_end(self) -> bool:
+        """Whether a stage ends with an evaluation of the eval split."""
+        return self.run.mode != "train"
+
+    def check(self) -> None:
+        """Refuses combinations that cannot work, before anything is read.
+
+        Raises:
+          UserError: names the flag and the way out.
+        """
+        if not self.run.model_dir:
+            raise UserError(
+                "--model_dir is missing: name a directory for checkpoints and"
+                " results, such as --model_dir=runs/first."
+            )
+        stage = self.stage
+        objective = self.objective
+        if stage != "finetune" or objective.from_scratch:
+            self.model.check_selector()
+        if stage == "finetune":
+            if not objective.checkpoint and not objective.from_scratch:
+                raise UserError(
+                    "Fine-tuning needs weights to start from: give"
+                    " --checkpoint=DIR of a pretraining run, or --from_scratch"
+                    " for the supervised baseline."
+                )
+            if objective.checkpoint and objective.from_scratch:
+                raise UserError(
+                    "--checkpoint and --from_scratch contradict each other:"
+                    f" give one of them. Received: {objective.checkpoint}"
+                )
+            if objective.from_scratch and objective.fine_tune_after_block >= 0:
+                raise UserError(
+                    "--fine_tune_after_block freezes pretrained layers, which"
+                    " --from_scratch does not have. Received:"
+                    f" {objective.fine_tune_after_block}"
+                )
+        if stage == "pretrain":
+            self._check_pretrain()
+        if stage == "distill" and not objective.teacher:
+            raise UserError(
+                "Distillation needs a teacher: give --teacher=DIR of a"
+                " fine-tuned run."
+            )
+
+    def _check_pretrain(self) -> None:
+        if self.optimizer.train_batch_size < 2:
+            raise UserError(
+                "Contrastive pretraining compares the images of a batch with"
+                " each other: --train_batch_size must be at least 2. Received:"
+                f" {self.optimizer.train_batch_size}"
+            )
+        if self.objective.fine_tune_after_block >= 0:
+            raise UserError(
+                "--fine_tune_after_block freezes layers for fine-tuning; leave"
+                " it at -1 for pretraining. Received:"
+                f" {self.objective.fine_tune_after_block}"
+            )

@@ -1,0 +1,72 @@
+"""From the value of --dataset to the images of its splits."""
+
+import dataclasses
+import functools
+import os
+
+from tf_simclr.config.data import DataConfig
+from tf_simclr.data.sources.image_set import (
+    ImageSet,
+    parse_split,
+    pick_split,
+)
+from tf_simclr.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Splits:
+    """The images to train on and those to evaluate on.
+
+    Attributes:
+      train: the training images, with all labels there are.
+      evaluation: the evaluation images; None where the dataset has none.
+    """
+
+    train: ImageSet
+    evaluation: ImageSet | None
+
+
+def open_dataset(config: DataConfig) -> Splits:
+    """Opens the dataset that `config` names.
+
+    Raises:
+      UserError: there is no such dataset or split.
+    """
+    names = (
+        parse_split(config.train_split)[0],
+        parse_split(config.eval_split)[0],
+    )
+    splits = _load(config.dataset, config.data_dir, config.image_size, names)
+    train = pick_split(splits, config.train_split, config.dataset)
+    default = DataConfig.__dataclass_fields__["eval_split"].default
+    if config.eval_split == default and not {"validation", "test"} & set(
+        splits
+    ):
+        return Splits(train, None)
+    evaluation = pick_split(splits, config.eval_split, config.dataset)
+    return Splits(train, evaluation)
+
+
+@functools.lru_cache(maxsize=2)
+def _load(
+    name: str, data_dir: str | None, image_size: int, names: tuple[str, str]
+) -> dict[str, ImageSet]:
+    """Reads a dataset; the stages of a pipeline share what was read."""
+    if name == "digits":
+        from tf_simclr.data.sources.digits import load_digits
+
+        return load_digits(image_size)
+    if name.endswith(".npz"):
+        if not os.path.exists(name):
+            raise UserError(f"--dataset: there is no file {name}.")
+        from tf_simclr.data.sources.npz import load_npz
+
+        return load_npz(name)
+    if os.path.exists(name):
+        raise UserError(
+            "--dataset takes 'digits', an .npz file or a TensorFlow Datasets"
+            f" name. Received: {name}"
+        )
+    from tf_simclr.data.sources.tensorflow_datasets import load_tfds
+
+    return load_tfds(name, data_dir, names)

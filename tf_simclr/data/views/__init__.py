@@ -1,0 +1,1 @@
+"""Views of images: the augmentation, computed on whole batches."""

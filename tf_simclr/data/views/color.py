@@ -1,0 +1,224 @@
+"""Color distortion of planes (B, 3, H, W) with a factor for each image."""
+
+import itertools
+
+import tensorflow as tf
+
+JITTER_UNIFORMS = 6
+"""How many random numbers `color_jitter` takes for an image."""
+
+_BRIGHTNESS, _CONTRAST, _SATURATION, _HUE, _NONE = range(5)
+_ORDERS = tuple(
+    itertools.permutations((_BRIGHTNESS, _CONTRAST, _SATURATION, _HUE))
+)
+# The weights of `tf.image.rgb_to_grayscale`.
+_LUMA = (0.2989, 0.5870, 0.1140)
+# Keeps divisions by a gray pixel's chroma finite.
+_TINY = 1e-20
+
+
+def color_jitter(
+    planes: tf.Tensor,
+    uniforms: tf.Tensor,
+    strength: float,
+    probability: float,
+    brightness_mode: str,
+) -> tf.Tensor:
+    """Changes brightness, contrast, saturation and hue in a random order.
+
+    Brightness is multiplied by a number from U(max(0, 1 - 0.8 s), 1 + 0.8 s)
+    ("multiplicative") or shifted by one from U(-0.8 s, 0.8 s) ("additive");
+    contrast and saturation are multiplied by numbers from the former range;
+    hue is shifted by U(-0.2 s, 0.2 s) of a turn. Pixels are clipped to [0, 1]
+    after each of the four. (SimCLR, arXiv 2002.05709, appendix A; SimCLRv2's
+    release.)
+
+    Args:
+      planes: float32 (B, 3, H, W), about [0, 1].
+      uniforms: float32 (B, JITTER_UNIFORMS) in [0, 1).
+      strength: s above.
+      probability: of distorting an image at all; the others stay as they are.
+      brightness_mode: "multiplicative" or "additive".
+
+    Returns:
+      float32 (B, 3, H, W).
+    """
+    chosen, order, *draws = tf.unstack(uniforms, axis=1)
+    orders = tf.gather(_ORDERS, tf.cast(order * len(_ORDERS), tf.int32))
+    orders = tf.where(chosen[:, tf.newaxis] < probability, orders, _NONE)
+    factors = _factors(draws, strength, brightness_mode)
+    change_brightness = (
+        adjust_brightness
+        if brightness_mode == "multiplicative"
+        else shift_brightness
+    )
+    operations = (
+        change_brightness,
+        adjust_contrast,
+        adjust_saturation,
+        adjust_hue,
+    )
+    images = tf.range(tf.shape(planes)[0])
+    for position in range(len(operations)):
+        # Each operation sees only the images whose turn it is.
+        groups = tf.dynamic_partition(images, orders[:, position], _NONE + 1)
+        results = [
+            _clip(operation(tf.gather(planes, group), tf.gather(factor, group)))
+            for operation, factor, group in zip(
+                operations, factors, groups[:_NONE], strict=True
+            )
+        ]
+        results.append(tf.gather(planes, groups[_NONE]))
+        planes = tf.dynamic_stitch(groups, results)
+    return planes
+
+
+def random_grayscale(
+    planes: tf.Tensor, uniforms: tf.Tensor, probability: float
+) -> tf.Tensor:
+    """Turns some images gray.
+
+    Args:
+      planes: float32 (B, 3, H, W).
+      uniforms: float32 (B, 1) in [0, 1).
+      probability: of turning an image gray.
+
+    Returns:
+      float32 (B, 3, H, W).
+    """
+    chosen = tf.cast(uniforms[:, 0] < probability, tf.int32)
+    images = tf.range(tf.shape(planes)[0])
+    groups = tf.dynamic_partition(images, chosen, 2)
+    colored, gray = (tf.gather(planes, group) for group in groups)
+    return tf.dynamic_stitch(groups, [colored, grayscale(gray)])
+
+
+def adjust_brightness(planes: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
+    """Multiplies every image (B, 3, H, W) by its factor (B,)."""
+    return planes * _per_image(factors)
+
+
+def shift_brightness(planes: tf.Tensor, shifts: tf.Tensor) -> tf.Tensor:
+    """Adds to every image (B, 3, H, W) its shift (B,)."""
+    return planes + _per_image(shifts)
+
+
+def adjust_contrast(planes: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
+    """Scales the distance from each channel's mean, as `tf.image` does.
+
+    Args:
+      planes: float32 (B, 3, H, W).
+      factors: float32 (B,), not negative.
+
+    Returns:
+      float32 (B, 3, H, W), not clipped.
+    """
+    factors = _per_image(factors)
+    means = tf.reduce_mean(planes, axis=(2, 3), keepdims=True)
+    return planes * factors + means * (1 - factors)
+
+
+def adjust_saturation(planes: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
+    """Scales the saturation of HSV, as `tf.image.adjust_saturation` does.
+
+    In HSV, saturation is (V - min) / V and can be at most 1. Scaling it by k
+    at the same hue and value V moves a channel from x to V - k (V - x).
+
+    Args:
+      planes: float32 (B, 3, H, W).
+      factors: float32 (B,), not negative.
+
+    Returns:
+      float32 (B, 3, H, W).
+    """
+    red, green, blue = tf.unstack(planes, axis=1)
+    value, chroma = _value_and_chroma(red, green, blue)
+    factors = factors[:, tf.newaxis, tf.newaxis]
+    factors = tf.minimum(factors, value / tf.maximum(chroma, _TINY))
+    return tf.stack(
+        [value - (value - x) * factors for x in (red, green, blue)], axis=1
+    )
+
+
+def adjust_hue(planes: tf.Tensor, deltas: tf.Tensor) -> tf.Tensor:
+    """Turns the hue of HSV, as `tf.image.adjust_hue` does.
+
+    Args:
+      planes: float32 (B, 3, H, W).
+      deltas: float32 (B,), in turns.
+
+    Returns:
+      float32 (B, 3, H, W).
+    """
+    red, green, blue = tf.unstack(planes, axis=1)
+    value, chroma = _value_and_chroma(red, green, blue)
+    # Hue in sixths of a turn: 0 is red, 2 green, 4 blue.
+    hue = tf.where(
+        tf.equal(value, red),
+        green - blue,
+        tf.where(
+            tf.equal(value, green),
+            blue - red + 2 * chroma,
+            red - green + 4 * chroma,
+        ),
+    )
+    hue = hue / tf.maximum(chroma, _TINY)
+    hue += 6 * deltas[:, tf.newaxis, tf.newaxis]
+    hue -= 6 * tf.floor(hue * (1 / 6))
+    shares = (
+        tf.abs(hue - 3) - 1,
+        2 - tf.abs(hue - 2),
+        2 - tf.abs(hue - 4),
+    )
+    lowest = value - chroma
+    return tf.stack(
+        [lowest + chroma * _clip(share) for share in shares], axis=1
+    )
+
+
+def grayscale(planes: tf.Tensor) -> tf.Tensor:
+    """Every channel becomes the luma, as in `tf.image.rgb_to_grayscale`.
+
+    Args:
+      planes: float32 (B, 3, H, W).
+
+    Returns:
+      float32 (B, 3, H, W), the three channels equal.
+    """
+    red, green, blue = tf.unstack(planes, axis=1)
+    luma = _LUMA[0] * red + _LUMA[1] * green + _LUMA[2] * blue
+    return tf.stack([luma, luma, luma], axis=1)
+
+
+def _factors(
+    draws: list[tf.Tensor], strength: float, brightness_mode: str
+) -> list[tf.Tensor]:
+    """The factors or shifts (B,) of the four operations."""
+    spread = 0.8 * strength
+    factor = (max(0.0, 1 - spread), 1 + spread)
+    shift = (-spread, spread)
+    brightness = factor if brightness_mode == "multiplicative" else shift
+    hue = (-0.2 * strength, 0.2 * strength)
+    ranges = (brightness, factor, factor, hue)
+    return [
+        low + (high - low) * draw
+        for (low, high), draw in zip(ranges, draws, strict=True)
+    ]
+
+
+def _value_and_chroma(
+    red: tf.Tensor, green: tf.Tensor, blue: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """The largest channel, and how far the smallest is below it."""
+    value = tf.maximum(tf.maximum(red, green), blue)
+    return value, value - tf.minimum(tf.minimum(red, green), blue)
+
+
+def _clip(values: tf.Tensor) -> tf.Tensor:
+    """Clips to [0, 1]; on CPU twice as fast as `tf.clip_by_value`."""
+    return tf.minimum(tf.maximum(values, 0.0), 1.0)
+
+
+def _per_image(values: tf.Tensor) -> tf.Tensor:
+    """(B,) as (B, 1, 1, 1)."""
+    return values[:, tf.newaxis, tf.newaxis, tf.newaxis]

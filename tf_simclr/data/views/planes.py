@@ -1,0 +1,25 @@
+"""Images as color planes, the layout in which views are computed.
+
+With the channels ahead of the rows, what mixes channels (hue, saturation,
+gray) works on contiguous memory, and resizing is plain matrix products.
+"""
+
+import tensorflow as tf
+
+
+def to_planes(images: tf.Tensor) -> tf.Tensor:
+    """Turns images into float planes.
+
+    Args:
+      images: (B, H, W, C), uint8 (0 to 255) or float32 (0 to 1).
+
+    Returns:
+      float32 (B, C, H, W), 0 to 1.
+    """
+    planes = tf.transpose(images, (0, 3, 1, 2))
+    return tf.image.convert_image_dtype(planes, tf.float32)
+
+
+def from_planes(planes: tf.Tensor) -> tf.Tensor:
+    """Turns planes (B, C, H, W) back into images (B, H, W, C)."""
+    return tf.transpose(planes, (0, 2, 3, 1))

@@ -1,0 +1,1 @@
+"""NT-Xent, supervised and distillation losses as pure functions."""

@@ -1,0 +1,116 @@
+"""The contrastive loss: normalised temperature-scaled cross-entropy."""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+# Guards the norm of an all-zero embedding, as tf.math.l2_normalize does.
+NORM_EPSILON = 1e-12
+
+
+class NTXent(NamedTuple):
+    """The loss of one replica's anchors and what is measured beside it.
+
+    Attributes:
+      loss: scalar, mean over the replica's 2n anchors (SimCLR, equation 1).
+      accuracy: share of first-view anchors whose positive has the highest
+        logit among the second views, as the original reports it.
+      entropy: mean entropy of those softmaxes, in nats.
+      logits: (n, N) scaled similarities of first to second views.
+    """
+
+    loss: tf.Tensor
+    accuracy: tf.Tensor
+    entropy: tf.Tensor
+    logits: tf.Tensor
+
+
+def chance_level(global_batch_size: int) -> float:
+    """ln(2N - 1): the loss per anchor of a network that cannot tell."""
+    return float(tf.math.log(2.0 * global_batch_size - 1.0))
+
+
+def nt_xent(
+    view1: tf.Tensor,
+    view2: tf.Tensor,
+    temperature: float = 0.1,
+    normalize: bool = True,
+) -> NTXent:
+    """NT-Xent over the global batch (SimCLR, arXiv 2002.05709, equation 1).
+
+    Under a `tf.distribute` strategy each replica's n anchors are compared
+    with the embeddings of all replicas, gradients included; the mean of the
+    replicas' losses is the loss of the global batch.
+
+    Args:
+      view1: (n, d) projections of the first views.
+      view2: (n, d) projections of the second views of the same images.
+      temperature: divides the similarities; above 0.
+      normalize: whether similarities are cosines (else inner products).
+
+    Returns:
+      `NTXent`; everything is computed in float32.
+    """
+    anchors1 = _embed(view1, normalize)
+    anchors2 = _embed(view2, normalize)
+    count = tf.shape(anchors1)[0]
+    all1, offset = _gather(anchors1, count)
+    all2, _ = _gather(anchors2, count)
+    positives = offset + tf.range(count)
+    self_mask = tf.one_hot(
+        positives, tf.shape(all1)[0], on_value=True, off_value=False
+    )
+
+    def similarities(queries: tf.Tensor, keys: tf.Tensor) -> tf.Tensor:
+        return tf.matmul(queries, keys, transpose_b=True) / temperature
+
+    def without_self(logits: tf.Tensor) -> tf.Tensor:
+        return tf.where(self_mask, logits.dtype.min, logits)
+
+    logits_12 = similarities(anchors1, all2)
+    logits_21 = similarities(anchors2, all1)
+    logits_11 = without_self(similarities(anchors1, all1))
+    logits_22 = without_self(similarities(anchors2, all2))
+
+    def cross_entropy(across: tf.Tensor, within: tf.Tensor) -> tf.Tensor:
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
+            labels=positives, logits=tf.concat([across, within], axis=1)
+        )
+        return tf.reduce_mean(losses)
+
+    loss = 0.5 * (
+        cross_entropy(logits_12, logits_11)
+        + cross_entropy(logits_21, logits_22)
+    )
+    hits = tf.equal(
+        tf.argmax(logits_12, axis=1, output_type=tf.int32), positives
+    )
+    log_probabilities = tf.nn.log_softmax(logits_12)
+    entropy = -tf.reduce_sum(
+        tf.exp(log_probabilities) * log_probabilities, axis=1
+    )
+    return NTXent(
+        loss=loss,
+        accuracy=tf.reduce_mean(tf.cast(hits, tf.float32)),
+        entropy=tf.reduce_mean(entropy),
+        logits=logits_12,
+    )
+
+
+def _embed(projections: tf.Tensor, normalize: bool) -> tf.Tensor:
+    projections = tf.cast(projections, tf.float32)
+    if normalize:
+        return tf.math.l2_normalize(projections, axis=1, epsilon=NORM_EPSILON)
+    return projections
+
+
+def _gather(
+    embeddings: tf.Tensor, count: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """All replicas' embeddings and this replica's first row among them."""
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return embeddings, tf.constant(0)
+    gathered = context.all_gather(embeddings, axis=0)
+    replica = tf.cast(context.replica_id_in_sync_group, tf.int32)
+    return gathered, replica * count

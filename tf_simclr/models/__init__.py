@@ -1,0 +1,1 @@
+"""Residual encoders, selective kernels, heads and the network of a stage."""

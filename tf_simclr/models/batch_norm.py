@@ -1,0 +1,138 @@
+"""Batch normalisation that is fused where exact and global where asked."""
+
+import tensorflow as tf
+import tf_keras as keras
+
+# As in the original release (and the ResNet reference code before it).
+EPSILON = 1e-5
+
+
+class BatchNorm(keras.layers.Layer):
+    """Batch normalisation over the last axis, statistics in float32.
+
+    Differs from Keras's own layer in two points. The fused kernel's variance
+    carries Bessel's correction, which is taken out before it enters the
+    moving average, so that fused and plain statistics are the same numbers.
+    And with `synchronized`, the moments of the global batch are formed in
+    float32 whatever the precision, from the deviations around the global mean
+    instead of a difference of squares.
+
+    While `trainable` is False the layer stays in inference mode, as Keras's
+    layer does: a frozen encoder keeps its statistics.
+
+    Args:
+      momentum: decay of the moving statistics, in [0, 1].
+      center: whether to add a learned shift (beta).
+      zero_init: whether the scale (gamma) starts at zero instead of one.
+      synchronized: whether the moments are those of all replicas' images.
+    """
+
+    def __init__(
+        self,
+        momentum: float = 0.9,
+        center: bool = True,
+        zero_init: bool = False,
+        synchronized: bool = False,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.momentum = momentum
+        self.center = center
+        self.zero_init = zero_init
+        self.synchronized = synchronized
+
+    def build(self, input_shape: tf.TensorShape) -> None:
+        channels = input_shape[-1]
+
+        def weight(name: str, initializer: str, **kwargs) -> tf.Variable:
+            return self.add_weight(
+                name,
+                shape=(channels,),
+                dtype=tf.float32,
+                initializer=initializer,
+                experimental_autocast=False,
+                **kwargs,
+            )
+
+        statistic = {
+            "trainable": False,
+            "synchronization": tf.VariableSynchronization.ON_READ,
+            "aggregation": tf.VariableAggregation.MEAN,
+        }
+        self.gamma = weight("gamma", "zeros" if self.zero_init else "ones")
+        self.beta = weight("beta", "zeros") if self.center else None
+        self.moving_mean = weight("moving_mean", "zeros", **statistic)
+        self.moving_variance = weight("moving_variance", "ones", **statistic)
+        super().build(input_shape)
+
+    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Normalises (N, ..., C) in the dtype of `inputs`."""
+        training = training and self.trainable
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        local = not self.synchronized or replicas == 1
+        if inputs.shape.rank == 4 and (local or not training):
+            return self._fused(inputs, training)
+        return self._plain(inputs, training, local)
+
+    def _shift(self) -> tf.Tensor:
+        if self.beta is None:
+            return tf.zeros_like(self.moving_mean)
+        return tf.convert_to_tensor(self.beta)
+
+    def _fused(self, inputs: tf.Tensor, training: bool) -> tf.Tensor:
+        outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
+            inputs,
+            self.gamma,
+            self._shift(),
+            mean=None if training else self.moving_mean,
+            variance=None if training else self.moving_variance,
+            epsilon=EPSILON,
+            is_training=training,
+        )
+        if training:
+            count = tf.cast(tf.reduce_prod(tf.shape(inputs)[:-1]), tf.float32)
+            self._update(mean, variance * (count - 1.0) / count)
+        return outputs
+
+    def _plain(
+        self, inputs: tf.Tensor, training: bool, local: bool
+    ) -> tf.Tensor:
+        values = tf.cast(inputs, tf.float32)
+        if training:
+            axes = list(range(inputs.shape.rank - 1))
+            mean = self._mean_over_replicas(tf.reduce_mean(values, axes), local)
+            deviation = tf.square(values - mean)
+            variance = self._mean_over_replicas(
+                tf.reduce_mean(deviation, axes), local
+            )
+            self._update(mean, variance)
+        else:
+            mean, variance = self.moving_mean, self.moving_variance
+        scale = self.gamma * tf.math.rsqrt(variance + EPSILON)
+        outputs = (values - mean) * scale + self._shift()
+        return tf.cast(outputs, inputs.dtype)
+
+    @staticmethod
+    def _mean_over_replicas(value: tf.Tensor, local: bool) -> tf.Tensor:
+        if local:
+            return value
+        context = tf.distribute.get_replica_context()
+        return context.all_reduce(tf.distribute.ReduceOp.MEAN, value)
+
+    def _update(self, mean: tf.Tensor, variance: tf.Tensor) -> None:
+        for moving, value in (
+            (self.moving_mean, mean),
+            (self.moving_variance, variance),
+        ):
+            moving.assign(
+                self.momentum * moving + (1.0 - self.momentum) * value
+            )
+
+    def get_config(self) -> dict:
+        return {
+            **super().get_config(),
+            "momentum": self.momentum,
+            "center": self.center,
+            "zero_init": self.zero_init,
+            "synchronized": self.synchronized,
+        }

@@ -1,0 +1,168 @@
+"""Encoder and heads as one network, and the architecture that defines it."""
+
+import dataclasses
+
+import tensorflow as tf
+import tf_keras as keras
+
+from tf_simclr.config.model import ModelConfig
+from tf_simclr.models.encoder import Encoder
+from tf_simclr.models.heads import Classifier, ProjectionHead
+from tf_simclr.models.layers import LayerFactory
+
+
+@dataclasses.dataclass(frozen=True)
+class Architecture:
+    """Everything that decides which variables a network has.
+
+    It is stored beside the weights, so that they can be read back without
+    repeating any flag.
+
+    Attributes:
+      depth: ResNet depth.
+      width_multiplier: multiplies every channel count.
+      sk_ratio: selective kernels (0: none).
+      se_ratio: squeeze-and-excitation (0: none).
+      cifar_stem: whether the stem keeps the resolution.
+      head_layers: depth of the projection head.
+      kept_head_layers: how many of them the network has.
+      projection_dim: width of the projection head's last layer.
+      num_classes: classes of the classifier; 0: no classifier.
+      classifier_layer: head layer that the classifier reads (0: encoder).
+    """
+
+    depth: int
+    width_multiplier: float
+    sk_ratio: float
+    se_ratio: float
+    cifar_stem: bool
+    head_layers: int
+    kept_head_layers: int
+    projection_dim: int
+    num_classes: int
+    classifier_layer: int
+
+    @classmethod
+    def for_pretraining(
+        cls, model: ModelConfig, image_size: int, num_classes: int
+    ) -> "Architecture":
+        """Encoder, the whole head and, with classes, the online classifier."""
+        return cls(
+            depth=model.resnet_depth,
+            width_multiplier=float(model.width_multiplier),
+            sk_ratio=float(model.sk_ratio),
+            se_ratio=float(model.se_ratio),
+            cifar_stem=model.uses_cifar_stem(image_size),
+            head_layers=model.head_layers,
+            kept_head_layers=model.head_layers,
+            projection_dim=model.proj_out_dim,
+            num_classes=num_classes,
+            classifier_layer=model.selected_layer if num_classes else 0,
+        )
+
+    def for_classification(
+        self, classifier_layer: int, num_classes: int
+    ) -> "Architecture":
+        """The same encoder with a classifier on head layer k, cut there."""
+        return dataclasses.replace(
+            self,
+            kept_head_layers=classifier_layer,
+            num_classes=num_classes,
+            classifier_layer=classifier_layer,
+        )
+
+    def without_classifier(self) -> "Architecture":
+        """The same network with encoder and head only."""
+        return dataclasses.replace(self, num_classes=0, classifier_layer=0)
+
+
+class SimCLRNetwork(keras.Model):
+    """Encoder, projection head and classifier.
+
+    Args:
+      architecture: what to build.
+      make: the layer factory.
+      zero_init_classifier: whether the classifier starts at zero.
+    """
+
+    def __init__(
+        self,
+        architecture: Architecture,
+        make: LayerFactory | None = None,
+        *,
+        zero_init_classifier: bool = False,
+    ):
+        super().__init__()
+        make = make or LayerFactory()
+        self.architecture = architecture
+        self.encoder = Encoder(
+            make,
+            architecture.depth,
+            architecture.width_multiplier,
+            architecture.sk_ratio,
+            architecture.se_ratio,
+            architecture.cifar_stem,
+        )
+        self.projection_head = ProjectionHead(
+            make,
+            self.encoder.feature_dim,
+            architecture.projection_dim,
+            architecture.head_layers,
+            architecture.kept_head_layers,
+        )
+        self.classifier = (
+            Classifier(architecture.num_classes, zero_init=zero_init_classifier)
+            if architecture.num_classes
+            else None
+        )
+
+    def call(
+        self,
+        images: tf.Tensor,
+        training: bool = False,
+        stop_classifier_gradient: bool = False,
+    ) -> dict[str, tf.Tensor]:
+        """Runs the network.
+
+        Args:
+          images: (N, H, W, 3), in [0, 1].
+          training: whether batch norm uses batch statistics.
+          stop_classifier_gradient: whether the classifier's loss stops before
+            the encoder, as for the online classifier of pretraining.
+
+        Returns:
+          The encoder's features, `proj_head_input`, `proj_hidden1` ...,
+          `proj_head_output` (N, d) and, with a classifier, `logits_sup`
+          (N, num_classes); all in float32 from `final_avg_pool` on.
+        """
+        outputs = self.encoder(images, training=training)
+        hiddens = self.projection_head(
+            outputs["final_avg_pool"], training=training
+        )
+        outputs["proj_head_input"] = hiddens[0]
+        for index, hidden in enumerate(hiddens[1:], start=1):
+            outputs[f"proj_hidden{index}"] = hidden
+        outputs["proj_head_output"] = hiddens[-1]
+        if self.classifier is not None:
+            inputs = hiddens[self.architecture.classifier_layer]
+            if stop_classifier_gradient:
+                inputs = tf.stop_gradient(inputs)
+            outputs["logits_sup"] = self.classifier(inputs)
+        return outputs
+
+
+def build_network(
+    architecture: Architecture,
+    image_size: int,
+    make: LayerFactory | None = None,
+    *,
+    zero_init_classifier: bool = False,
+) -> SimCLRNetwork:
+    """A network whose variables exist, for images of `image_size`."""
+    network = SimCLRNetwork(
+        architecture, make, zero_init_classifier=zero_init_classifier
+    )
+    # A concrete batch of one builds every layer; tracing alone would leave
+    # the variables' shapes to the first real batch.
+    network(tf.zeros([1, image_size, image_size, 3]), training=False)
+    return network

@@ -1,0 +1,1 @@
+"""LARS, the learning-rate schedule and the choice of optimizers."""

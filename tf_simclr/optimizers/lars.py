@@ -1,0 +1,166 @@
+"""LARS: layer-wise adaptive rate scaling (arXiv 1708.03888)."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import tensorflow as tf
+import tf_keras as keras
+
+# Trust coefficient of the original release.
+TRUST_COEFFICIENT = 0.001
+
+
+class LARSUpdate(NamedTuple):
+    """New values of one variable and of its momentum."""
+
+    variable: tf.Tensor
+    momentum: tf.Tensor
+
+
+def trust_ratio(
+    weights: tf.Tensor, step: tf.Tensor, coefficient: float
+) -> tf.Tensor:
+    """coefficient * |weights| / |step|, and 1 where either norm is 0."""
+    weight_norm = tf.norm(weights)
+    step_norm = tf.norm(step)
+    usable = tf.logical_and(weight_norm > 0, step_norm > 0)
+    return tf.where(
+        usable,
+        coefficient * tf.math.divide_no_nan(weight_norm, step_norm),
+        1.0,
+    )
+
+
+def lars_update(
+    gradient: tf.Tensor,
+    variable: tf.Tensor,
+    momentum_buffer: tf.Tensor,
+    *,
+    learning_rate: tf.Tensor,
+    momentum: float = 0.9,
+    weight_decay: float = 0.0,
+    adapt: bool = True,
+    nesterov: bool = False,
+    classic_momentum: bool = True,
+    coefficient: float = TRUST_COEFFICIENT,
+) -> LARSUpdate:
+    """One LARS step, as the original release takes it.
+
+    g' = g + wd * w; lambda = coefficient * |w| / |g'|;
+    v <- m * v + lr * lambda * g'; w <- w - v.
+
+    The norm is that of the decayed gradient (the LARS paper sums two norms
+    instead).
+
+    Args:
+      gradient, variable, momentum_buffer: float32 tensors of one shape.
+      learning_rate: scalar.
+      momentum: m, in [0, 1).
+      weight_decay: wd; 0 for variables that are not decayed.
+      adapt: whether the rate is scaled by the trust ratio.
+      nesterov: look-ahead momentum.
+      classic_momentum: whether the learning rate enters the momentum buffer.
+        If not, the trust ratio is that of the momentum step.
+      coefficient: the trust coefficient.
+    """
+    step = gradient + weight_decay * variable if weight_decay else gradient
+
+    def rate(direction: tf.Tensor) -> tf.Tensor:
+        if not adapt:
+            return learning_rate
+        return learning_rate * trust_ratio(variable, direction, coefficient)
+
+    if classic_momentum:
+        step = rate(step) * step
+    buffer = momentum * momentum_buffer + step
+    update = momentum * buffer + step if nesterov else buffer
+    if not classic_momentum:
+        update = rate(update) * update
+    return LARSUpdate(variable - update, buffer)
+
+
+class LARS(keras.optimizers.Optimizer):
+    """`lars_update` as a Keras optimizer.
+
+    Variables of rank 0 and 1 (biases, batch norm's scales and shifts) and
+    those in `plain_variables` get momentum SGD at the full learning rate,
+    without decay.
+
+    Args:
+      learning_rate: a float or a schedule.
+      momentum, weight_decay, nesterov, classic_momentum, coefficient: see
+        `lars_update`.
+      plain_variables: variables of higher rank that are neither decayed nor
+        adapted, such as the classifier's kernel.
+    """
+
+    def __init__(
+        self,
+        learning_rate: float | keras.optimizers.schedules.LearningRateSchedule,
+        momentum: float = 0.9,
+        weight_decay: float = 0.0,
+        nesterov: bool = False,
+        classic_momentum: bool = True,
+        coefficient: float = TRUST_COEFFICIENT,
+        plain_variables: Sequence[tf.Variable] = (),
+        name: str = "LARS",
+        **kwargs,
+    ):
+        # The decay enters before the trust ratio, so the base class's
+        # decoupled decay stays off.
+        super().__init__(name=name, weight_decay=None, **kwargs)
+        self._learning_rate = self._build_learning_rate(learning_rate)
+        self.momentum = momentum
+        self.decay = weight_decay
+        self.nesterov = nesterov
+        self.classic_momentum = classic_momentum
+        self.coefficient = coefficient
+        self._plain = {self._var_key(variable) for variable in plain_variables}
+
+    def build(self, var_list: Sequence[tf.Variable]) -> None:
+        """Creates one momentum buffer per variable."""
+        super().build(var_list)
+        if getattr(self, "_built", False):
+            return
+        self.momentums = [
+            self.add_variable_from_reference(
+                model_variable=variable, variable_name="momentum"
+            )
+            for variable in var_list
+        ]
+        self._built = True
+
+    def update_step(self, gradient: tf.Tensor, variable: tf.Variable) -> None:
+        key = self._var_key(variable)
+        buffer = self.momentums[self._index_dict[key]]
+        adapt = len(variable.shape) > 1 and key not in self._plain
+        update = lars_update(
+            gradient,
+            variable,
+            buffer,
+            learning_rate=tf.cast(self.learning_rate, variable.dtype),
+            momentum=self.momentum,
+            weight_decay=self.decay if adapt else 0.0,
+            adapt=adapt,
+            nesterov=self.nesterov,
+            classic_momentum=self.classic_momentum,
+            coefficient=self.coefficient,
+        )
+        variable.assign(update.variable)
+        buffer.assign(update.momentum)
+
+    def get_config(self) -> dict:
+        config = super().get_config()
+        # Keras's own decoupled decay, which LARS does not use.
+        config.pop("weight_decay", None)
+        return {
+            **config,
+            "learning_rate": self._serialize_hyperparameter(
+                self._learning_rate
+            ),
+            "momentum": self.momentum,
+            "weight_decay": self.decay,
+            "nesterov": self.nesterov,
+            "classic_momentum": self.classic_momentum,
+            "coefficient": self.coefficient,
+        }

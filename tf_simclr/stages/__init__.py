@@ -1,0 +1,1 @@
+"""Pretraining, fine-tuning, distillation, and the pipeline of them."""

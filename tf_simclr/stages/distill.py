@@ -1,0 +1,114 @@
+"""Stage three: a student learns from the fine-tuned teacher."""
+
+import tensorflow as tf
+
+from tf_simclr.config.run import Config
+from tf_simclr.data.batches import Batch
+from tf_simclr.data.labels import mask_labels
+from tf_simclr.errors import UserError
+from tf_simclr.losses.distillation import distillation_loss
+from tf_simclr.losses.supervised import supervised_loss
+from tf_simclr.models.network import Architecture
+from tf_simclr.stages.architecture import check_given_flags
+from tf_simclr.stages.context import StageContext, prepare_stage
+from tf_simclr.stages.supervised_task import classification_task
+from tf_simclr.weights.assign import assign_weights
+from tf_simclr.weights.stored import StoredWeights, open_weights
+
+
+def distill(config: Config) -> dict[str, float]:
+    """Trains a student on all images with the teacher's labels (paper, 3).
+
+    The teacher stays in inference mode and sees the same crop. True labels
+    enter only with `--distillation_alpha` below 1. A student of the teacher's
+    size is self-distillation.
+
+    Returns:
+      The final metrics.
+    """
+    objective = config.objective
+    stored = open_weights(objective.teacher, "teacher")
+    if not stored.architecture.num_classes or stored.stage == "pretrain":
+        raise UserError(
+            f"--teacher={objective.teacher} holds a pretrained network, which"
+            " has learned no classes: fine-tune it first."
+        )
+    start = None
+    if objective.checkpoint:
+        start = open_weights(objective.checkpoint, "checkpoint")
+    context = prepare_stage(config, "distill", labels_only=False)
+    num_classes = _check_teacher(context, stored)
+    described = Architecture.for_pretraining(
+        config.model, config.data.image_size, 0
+    )
+    if start is not None:
+        check_given_flags(config, described, start)
+        described = start.architecture
+    architecture = described.for_classification(
+        config.model.selected_layer, num_classes
+    )
+    network = context.build(architecture)
+    notes = [f"teacher    {stored.path}"]
+    if start is not None:
+        report = assign_weights(network, start, with_classifier=False)
+        notes.append(f"start      {start.path}: {report}")
+    teacher = context.build(stored.architecture)
+    assign_weights(teacher, stored, with_classifier=True)
+    alpha = objective.distillation_alpha
+    with_labels = alpha < 1.0 and context.subset is not None
+
+    def losses(batch: Batch, logits: tf.Tensor) -> dict[str, tf.Tensor]:
+        taught = teacher(batch["image"], training=False)["logits_sup"]
+        terms = {
+            "distillation_loss": alpha
+            * distillation_loss(
+                taught,
+                logits,
+                objective.distillation_temperature,
+                objective.distillation_temperature_squared,
+            )
+        }
+        if with_labels:
+            terms["supervised_loss"] = (1.0 - alpha) * supervised_loss(
+                batch["label"], logits
+            )
+        return terms
+
+    images = context.splits.train
+    if context.subset is not None:
+        images = mask_labels(images, context.subset)
+    names = ["distillation_loss"] + ["supervised_loss"] * with_labels
+    task = classification_task(context, network, images, losses, names)
+    share = teacher.count_params() / network.count_params()
+    notes.append(
+        f"loss       distillation at temperature"
+        f" {objective.distillation_temperature:g}, weight {alpha:g}; the"
+        f" teacher is {share:.1f} times the student's size"
+    )
+    return context.run(task, notes, context.classifier_evaluator(network))
+
+
+def _check_teacher(context: StageContext, stored: StoredWeights) -> int:
+    """Refuses a teacher of other classes or images; returns its classes."""
+    teacher = context.config.objective.teacher
+    size = context.config.data.image_size
+    if stored.image_size not in (None, size):
+        raise UserError(
+            f"--teacher={teacher} was trained on images of"
+            f" {stored.image_size} pixels and sees the student's:"
+            f" --image_size must be the same. Received: {size}"
+        )
+    names = context.class_names
+    if names and stored.class_names and names != stored.class_names:
+        raise UserError(
+            f"--teacher={teacher} knows {len(stored.class_names)} classes"
+            f" ({_few(stored.class_names)}), but"
+            f" --dataset={context.config.data.dataset} has {len(names)}"
+            f" ({_few(names)}): teacher and student need the same classes."
+        )
+    return stored.architecture.num_classes
+
+
+def _few(names: tuple[str, ...]) -> str:
+    shown = ", ".join(names[:3])
+    return shown + (", ..." if len(names) > 3 else "")

@@ -1,0 +1,71 @@
+"""Stage two: supervised training on the few labels."""
+
+import tensorflow as tf
+
+from tf_simclr.config.model import selector_error
+from tf_simclr.config.run import Config
+from tf_simclr.data.batches import Batch
+from tf_simclr.losses.supervised import supervised_loss
+from tf_simclr.models.network import Architecture
+from tf_simclr.stages.architecture import check_given_flags
+from tf_simclr.stages.context import prepare_stage
+from tf_simclr.stages.supervised_task import classification_task
+from tf_simclr.weights.assign import assign_weights
+from tf_simclr.weights.stored import StoredWeights, open_weights
+
+
+def finetune(config: Config) -> dict[str, float]:
+    """Trains encoder, kept head layers and a fresh classifier (paper, 3).
+
+    With `--fine_tune_after_block=4` only what follows the encoder is trained
+    and the encoder keeps its statistics, too: linear evaluation. With
+    `--from_scratch` nothing is loaded: the supervised baseline.
+
+    Returns:
+      The final metrics.
+    """
+    stored = None
+    if config.objective.checkpoint:
+        stored = open_weights(config.objective.checkpoint, "checkpoint")
+    context = prepare_stage(config, "finetune", labels_only=True)
+    architecture = _architecture(config, stored, len(context.class_names))
+    # A classifier that starts at zero: nothing that an online classifier
+    # learned in pretraining from other labels survives.
+    zero_init = stored is not None or config.objective.zero_init_logits_layer
+    network = context.build(architecture, zero_init=zero_init)
+    notes = ["start      random weights (supervised baseline)"]
+    if stored is not None:
+        report = assign_weights(network, stored, with_classifier=False)
+        notes = [f"start      {stored.path}: {report}"]
+    network.encoder.freeze_up_to(config.objective.fine_tune_after_block)
+    notes.append(
+        f"classifier on head layer {architecture.classifier_layer} of"
+        f" {architecture.head_layers}"
+    )
+
+    def losses(batch: Batch, logits: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"supervised_loss": supervised_loss(batch["label"], logits)}
+
+    task = classification_task(
+        context, network, context.images, losses, ["supervised_loss"]
+    )
+    return context.run(task, notes, context.classifier_evaluator(network))
+
+
+def _architecture(
+    config: Config, stored: StoredWeights | None, num_classes: int
+) -> Architecture:
+    described = Architecture.for_pretraining(
+        config.model, config.data.image_size, 0
+    )
+    if stored is None:
+        return described.for_classification(
+            config.model.selected_layer, num_classes
+        )
+    check_given_flags(config, described, stored)
+    kept = stored.architecture.kept_head_layers
+    selector = config.model.ft_proj_selector
+    if selector > kept:
+        raise selector_error(selector, kept)
+    layer = kept if selector == -1 else selector
+    return stored.architecture.for_classification(layer, num_classes)

@@ -1,0 +1,205 @@
+"""The three stages in order, beside the supervised baseline; one table."""
+
+import dataclasses
+import os
+from collections.abc import Callable
+from typing import Any
+
+from tf_simclr.config.flat import from_flat, parse_overrides
+from tf_simclr.config.run import Config
+from tf_simclr.errors import UserError
+from tf_simclr.files import read_json, write_json, write_text
+from tf_simclr.stages.context import prepare_stage
+from tf_simclr.stages.distill import distill
+from tf_simclr.stages.finetune import finetune
+from tf_simclr.stages.pretrain import pretrain
+from tf_simclr.training.progress import say
+from tf_simclr.training.run_dir import RunDirectory, check_writable
+
+_STAGES = {"pretrain": pretrain, "finetune": finetune, "distill": distill}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Part:
+    """One run of the pipeline, in a sub-folder of its own.
+
+    Attributes:
+      name: of the sub-folder; `NAME_flags` holds its flags.
+      stage: which stage it runs.
+      result: its key in `result.json`; '' for the pretraining.
+      title: its row in the table.
+      presets: flags that make it what it is.
+      source: the part whose weights it starts from or learns from.
+    """
+
+    name: str
+    stage: str
+    result: str
+    title: str
+    presets: dict[str, Any]
+    source: str = ""
+
+
+def _parts(config: Config) -> list[_Part]:
+    parts = [
+        _Part("pretrain", "pretrain", "", "", {}),
+        _Part(
+            "supervised",
+            "finetune",
+            "supervised_top_1",
+            "supervised only",
+            {"from_scratch": True},
+        ),
+        _Part(
+            "linear",
+            "finetune",
+            "linear_top_1",
+            "linear evaluation",
+            {"fine_tune_after_block": 4, "ft_proj_selector": 0},
+            source="pretrain",
+        ),
+        _Part(
+            "finetune",
+            "finetune",
+            "finetuned_top_1",
+            "fine-tuned (teacher)",
+            {},
+            source="pretrain",
+        ),
+    ]
+    teacher = "finetune"
+    if config.pipeline.self_distill:
+        parts.append(
+            _Part(
+                "self_distill",
+                "distill",
+                "self_distilled_top_1",
+                "self-distilled",
+                # The paper's temperature for a teacher that was fine-tuned.
+                {"distillation_temperature": 0.1},
+                source=teacher,
+            )
+        )
+        teacher = "self_distill"
+    parts.append(
+        _Part(
+            "distill",
+            "distill",
+            "distilled_top_1",
+            "distilled student",
+            {},
+            source=teacher,
+        )
+    )
+    return parts
+
+
+def pipeline(config: Config) -> dict[str, Any]:
+    """Runs all stages in sub-folders of `model_dir`, continuing where an
+    earlier run stopped, and ends with a table of their test accuracies.
+
+    Every part is checked before the first one starts.
+
+    Returns:
+      What `result.json` holds.
+    """
+    root = RunDirectory(config.run.model_dir)
+    check_writable(root.path)
+    _refuse_other_run(root)
+    parts = _parts(config)
+    configs = {part.name: _part_config(config, part) for part in parts}
+    for part in parts:
+        part_config = configs[part.name]
+        part_config.check()
+        context = prepare_stage(
+            part_config, part.stage, labels_only=part.stage == "finetune"
+        )
+        evaluation = context.splits.evaluation
+        if evaluation is None or not evaluation.has_labels:
+            raise UserError(
+                f"--dataset={config.data.dataset} has no labelled images to"
+                " evaluate on, which the pipeline's table needs: name a split"
+                " with --eval_split."
+            )
+    scores = {}
+    for part in parts:
+        run: Callable[[Config], dict[str, float]] = _STAGES[part.stage]
+        found = run(configs[part.name])
+        if part.result:
+            scores[part.result] = found["eval/label_top_1_accuracy"]
+    result = _result(root, parts, scores, configs["finetune"])
+    write_json(root.file("result.json"), result)
+    table = _table(root, parts, scores)
+    write_text(root.file("report.md"), _report(config, result, table))
+    say(f"\n{table}")
+    return result
+
+
+def _part_config(config: Config, part: _Part) -> Config:
+    """The common flags, then the part's presets, then its own flags."""
+    folder = os.path.join(config.run.model_dir, part.name)
+    flag = f"{part.name}_flags"
+    own = parse_overrides(getattr(config.pipeline, flag), flag)
+    values = {"mode": part.stage, "model_dir": folder, **part.presets, **own}
+    if part.source:
+        source = os.path.join(config.run.model_dir, part.source)
+        key = "checkpoint" if part.stage == "finetune" else "teacher"
+        values[key] = source
+    return from_flat(values, config)
+
+
+def _refuse_other_run(root: RunDirectory) -> None:
+    if root.read_config() is not None:
+        raise UserError(
+            f"--model_dir={root.path} holds the run of a single stage. Choose"
+            " a new directory for the pipeline."
+        )
+
+
+def _result(
+    root: RunDirectory,
+    parts: list[_Part],
+    scores: dict[str, float],
+    config: Config,
+) -> dict[str, Any]:
+    labels = read_json(os.path.join(root.path, "finetune", "labels.json"))
+    return {
+        **scores,
+        "teacher_parameters": _parameters(root, parts[-1].source),
+        "student_parameters": _parameters(root, "distill"),
+        "labels_per_class": config.data.labels_per_class,
+        "label_seed": config.data.label_seed,
+        "labels": labels["count"],
+    }
+
+
+def _parameters(root: RunDirectory, part: str) -> int:
+    record = read_json(os.path.join(root.path, part, "config.json"))
+    return record["derived"]["parameters"]
+
+
+def _table(
+    root: RunDirectory, parts: list[_Part], scores: dict[str, float]
+) -> str:
+    lines = [
+        f"| {'method':<22} | test accuracy | {'parameters':>12} |",
+        f"|{'-' * 24}|--------------:|{'-' * 13}:|",
+    ]
+    for part in parts:
+        if part.result:
+            lines.append(
+                f"| {part.title:<22} | {scores[part.result]:>13.4f} |"
+                f" {_parameters(root, part.name):>12,} |"
+            )
+    return "\n".join(lines)
+
+
+def _report(config: Config, result: dict[str, Any], table: str) -> str:
+    return (
+        f"# {config.data.dataset}: {result['labels']} labels\n\n"
+        f"{table}\n\n"
+        f"Labels per class {result['labels_per_class'] or 'all'}, label seed"
+        f" {result['label_seed']}. The student has"
+        f" {result['student_parameters']:,} parameters, its teacher"
+        f" {result['teacher_parameters']:,}.\n"
+    )

@@ -1,0 +1,83 @@
+"""The task of training a classifier, by labels or by a teacher."""
+
+from collections.abc import Callable, Sequence
+
+import tensorflow as tf
+
+from tf_simclr.data.batches import Batch, TrainingBatches
+from tf_simclr.data.sources.image_set import ImageSet
+from tf_simclr.losses.supervised import accuracy
+from tf_simclr.losses.weight_decay import l2_loss
+from tf_simclr.models.network import SimCLRNetwork
+from tf_simclr.optimizers.factory import decayed_in_loss, make_optimizer
+from tf_simclr.optimizers.schedule import WarmupCosine
+from tf_simclr.stages.context import StageContext
+from tf_simclr.training.loop import Task
+
+# (batch, logits) -> {loss name: scalar}; the loss is their weighted sum.
+Losses = Callable[[Batch, tf.Tensor], dict[str, tf.Tensor]]
+
+
+def classification_task(
+    context: StageContext,
+    network: SimCLRNetwork,
+    images: ImageSet,
+    losses: Losses,
+    loss_names: Sequence[str],
+) -> Task:
+    """Trains `network`'s logits on single views of `images`.
+
+    Args:
+      context: the stage.
+      network: has a classifier; its trainable variables are trained.
+      images: what to train on.
+      losses: the terms of the loss, already weighted.
+      loss_names: their names.
+    """
+    config = context.config
+    trainable = network.trainable_variables
+    classifier = network.classifier.trainable_variables
+    plan = context.plan
+    with context.strategy.scope():
+        optimizer = make_optimizer(
+            config.optimizer,
+            WarmupCosine(plan.peak, plan.warmup_steps, plan.total_steps),
+            trainable,
+            classifier,
+        )
+    decayed = decayed_in_loss(config.optimizer, network, classifier)
+
+    def compute(batch: Batch) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+        logits = network(batch["image"], training=True)["logits_sup"]
+        terms = losses(batch, logits)
+        decay = l2_loss(decayed, config.optimizer.weight_decay)
+        loss = tf.add_n([*terms.values(), decay])
+        return loss, {
+            "total_loss": loss,
+            **terms,
+            "weight_decay": decay,
+            "supervised_acc": accuracy(batch["label"], logits),
+        }
+
+    return Task(
+        name=context.stage,
+        network=network,
+        trainable=trainable,
+        optimizer=optimizer,
+        objective=compute,
+        metric_names=(
+            "total_loss",
+            *loss_names,
+            "weight_decay",
+            "supervised_acc",
+        ),
+        summary=lambda metrics: [f"loss {metrics['total_loss']:.4f}"],
+        batches=TrainingBatches(
+            images,
+            config.augment.supervised(),
+            config.data.image_size,
+            config.train.seed,
+            contrastive=False,
+        ),
+        batch_size=config.optimizer.train_batch_size,
+    )

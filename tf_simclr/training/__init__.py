@@ -1,0 +1,1 @@
+"""The loop, checkpoints, devices, progress: everything but the stages."""

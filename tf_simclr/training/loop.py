@@ -1,0 +1,299 @@
+"""The training loop: it steps, logs, saves and evaluates.
+
+It knows no stage: a `Task` says which batches, which loss and which variables.
+"""
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Sequence
+
+import tensorflow as tf
+import tf_keras as keras
+
+from tf_simclr.config.train import TrainConfig
+from tf_simclr.data.batches import Batch, TrainingBatches
+from tf_simclr.optimizers.schedule import SchedulePlan, WarmupCosine
+from tf_simclr.training.checkpoints import Checkpoints
+from tf_simclr.training.progress import Progress
+from tf_simclr.training.run_dir import RunDirectory
+
+# Device time between two looks at the clock, counted in seconds.
+_CHUNK_SECONDS = 2.0
+
+
+class TrainingFailed(RuntimeError):
+    """The run cannot go on, such as after a loss that is not finite."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """What a stage hands to the loop.
+
+    Attributes:
+      name: title of the progress lines.
+      network: the network, all variables built.
+      trainable: the variables that the loss reaches and that are updated.
+      optimizer: updates them.
+      objective: batch -> (loss, {metric: scalar}), called on one replica.
+      metric_names: the metrics that `objective` returns.
+      summary: metrics -> the facts of a progress line.
+      batches: the training data.
+      batch_size: images per step, over all replicas.
+    """
+
+    name: str
+    network: keras.Model
+    trainable: Sequence[tf.Variable]
+    optimizer: keras.optimizers.Optimizer
+    objective: Callable[[Batch], tuple[tf.Tensor, dict[str, tf.Tensor]]]
+    metric_names: tuple[str, ...]
+    summary: Callable[[dict[str, float]], list[str]]
+    batches: TrainingBatches
+    batch_size: int
+
+
+Evaluator = Callable[[], dict[str, float]]
+
+
+def train(
+    task: Task,
+    plan: SchedulePlan,
+    config: TrainConfig,
+    run_dir: RunDirectory,
+    strategy: tf.distribute.Strategy,
+    evaluator: Evaluator | None = None,
+) -> int:
+    """Trains to `plan.total_steps`, from the latest checkpoint if there is one.
+
+    Args:
+      task: see `Task`.
+      plan: number of steps and learning rate.
+      config: intervals of checkpoints, logs and evaluations.
+      run_dir: where files go; the directory exists.
+      strategy: devices; `task`'s variables were made in its scope.
+      evaluator: called every `--eval_every_epochs`; returns metrics.
+
+    Returns:
+      The step that was reached.
+
+    Raises:
+      TrainingFailed: the loss is not finite.
+    """
+    with strategy.scope():
+        task.optimizer.build(task.trainable)
+        checkpoints = Checkpoints(
+            run_dir, task.network, task.optimizer, config.keep_checkpoint_max
+        )
+        step = checkpoints.restore_latest()
+    if step >= plan.total_steps:
+        return step
+    if step:
+        print(f"Continuing from step {step}.", flush=True)
+    run_dir.cut_metrics_after(step)
+    schedule = WarmupCosine(plan.peak, plan.warmup_steps, plan.total_steps)
+    steps_per_epoch = len(task.batches.images) / task.batch_size
+    events = _Events(config, plan.total_steps, steps_per_epoch)
+    progress = Progress(task.name, plan.total_steps, task.batch_size, step)
+    writer = tf.summary.create_file_writer(run_dir.path)
+    run_steps = _make_step_function(task, strategy, config.jit_compile)
+    iterator = _distributed_iterator(task, strategy, step, plan.total_steps)
+    sums, summed_from = _zeros(task), step
+    chunk = 1
+    while step < plan.total_steps:
+        count = min(chunk, events.next(step) - step)
+        started = time.monotonic()
+        sums, waited = run_steps(iterator, tf.constant(count), sums)
+        progress.waited(float(waited))
+        chunk = _next_chunk(count, chunk, time.monotonic() - started)
+        step += count
+        logs = events.logs(step)
+        if not logs and not progress.due():
+            continue
+        metrics = {
+            name: float(total) / (step - summed_from)
+            for name, total in sums.items()
+        }
+        _check_finite(metrics, step, float(schedule(step - 1)), run_dir)
+        metrics["learning_rate"] = float(schedule(step - 1))
+        if progress.due():
+            facts = task.summary(metrics)
+            progress.show(step, [*facts, f"lr {metrics['learning_rate']:.3g}"])
+        if logs:
+            epoch = step / steps_per_epoch
+            run_dir.append_metrics(step, epoch, "train", metrics)
+            _write_summaries(writer, step, "train", metrics)
+            sums, summed_from = _zeros(task), step
+        if evaluator is not None and events.evaluates(step):
+            found = evaluator()
+            epoch = step / steps_per_epoch
+            run_dir.append_metrics(step, epoch, "eval", found)
+            _write_summaries(writer, step, "eval", found)
+        if events.saves(step):
+            writer.flush()
+            checkpoints.save(step)
+    writer.close()
+    return step
+
+
+class _Events:
+    """At which steps something is logged, saved or evaluated."""
+
+    def __init__(
+        self, config: TrainConfig, total_steps: int, steps_per_epoch: float
+    ):
+        epoch = max(1, round(steps_per_epoch))
+        self.total = total_steps
+        self.save_every = (
+            config.checkpoint_steps or config.checkpoint_epochs * epoch
+        )
+        self.log_every = config.log_every_steps or min(
+            50, max(1, total_steps // 100)
+        )
+        self.eval_every = config.eval_every_epochs * epoch
+
+    def next(self, step: int) -> int:
+        """The first step after `step` at which anything is due."""
+        intervals = [self.save_every, self.log_every]
+        if self.eval_every:
+            intervals.append(self.eval_every)
+        upcoming = [(step // every + 1) * every for every in intervals]
+        return min(self.total, *upcoming)
+
+    def logs(self, step: int) -> bool:
+        # Everything that happens at a step also logs it, so that a resumed
+        # run's sums start where a checkpoint left them.
+        return (
+            step % self.log_every == 0
+            or self.saves(step)
+            or self.evaluates(step)
+        )
+
+    def saves(self, step: int) -> bool:
+        return step % self.save_every == 0 or step == self.total
+
+    def evaluates(self, step: int) -> bool:
+        return bool(self.eval_every) and (
+            step % self.eval_every == 0 and step != self.total
+        )
+
+
+def _make_step_function(
+    task: Task, strategy: tf.distribute.Strategy, jit_compile: bool
+) -> Callable:
+    replicas = strategy.num_replicas_in_sync
+
+    def replica_step(batch: Batch) -> dict[str, tf.Tensor]:
+        with tf.GradientTape() as tape:
+            loss, metrics = task.objective(batch)
+            # Gradients are summed over the replicas.
+            scaled = loss / replicas
+        gradients = tape.gradient(scaled, task.trainable)
+        missing = [
+            variable.name
+            for variable, gradient in zip(
+                task.trainable, gradients, strict=True
+            )
+            if gradient is None
+        ]
+        if missing:
+            raise ValueError(
+                "The loss does not reach these variables; leave them out of"
+                f" Task.trainable. Received: {missing}"
+            )
+        task.optimizer.apply_gradients(
+            zip(gradients, task.trainable, strict=True)
+        )
+        return metrics
+
+    if jit_compile:
+        replica_step = tf.function(replica_step, jit_compile=True)
+
+    @tf.function(reduce_retracing=True)
+    def run_steps(
+        iterator: tf.data.Iterator,
+        count: tf.Tensor,
+        sums: dict[str, tf.Tensor],
+    ) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+        waited = tf.constant(0.0, tf.float64)
+        for _ in tf.range(count):
+            with tf.control_dependencies(list(sums.values())):
+                started = tf.timestamp()
+            with tf.control_dependencies([started]):
+                batch = next(iterator)
+            arrived = tf.nest.flatten(
+                strategy.experimental_local_results(batch)
+            )
+            with tf.control_dependencies(arrived):
+                waited += tf.timestamp() - started
+            metrics = strategy.run(replica_step, args=(batch,))
+            sums = {
+                name: sums[name]
+                + strategy.reduce(
+                    tf.distribute.ReduceOp.MEAN, metrics[name], axis=None
+                )
+                for name in task.metric_names
+            }
+        return sums, waited
+
+    return run_steps
+
+
+def _distributed_iterator(
+    task: Task,
+    strategy: tf.distribute.Strategy,
+    step: int,
+    total_steps: int,
+) -> tf.data.Iterator:
+    replicas = strategy.num_replicas_in_sync
+
+    def per_replica(
+        context: tf.distribute.InputContext,
+    ) -> tf.data.Dataset:
+        return task.batches.dataset(
+            task.batch_size // replicas,
+            step * replicas,
+            total_steps * replicas,
+        ).shard(context.num_input_pipelines, context.input_pipeline_id)
+
+    return iter(strategy.distribute_datasets_from_function(per_replica))
+
+
+def _zeros(task: Task) -> dict[str, tf.Tensor]:
+    return {name: tf.constant(0.0) for name in task.metric_names}
+
+
+def _next_chunk(count: int, chunk: int, seconds: float) -> int:
+    """More steps per call where the last took little time."""
+    if count < chunk:
+        return chunk
+    wanted = count * _CHUNK_SECONDS / max(seconds, 1e-3)
+    return max(1, min(2 * chunk, int(wanted)))
+
+
+def _check_finite(
+    metrics: dict[str, float],
+    step: int,
+    learning_rate: float,
+    run_dir: RunDirectory,
+) -> None:
+    broken = [n for n, value in metrics.items() if not math.isfinite(value)]
+    if broken:
+        raise TrainingFailed(
+            f"{', '.join(broken)} is not finite at step {step} (learning rate"
+            f" {learning_rate:.4g}); the last checkpoint in"
+            f" {run_dir.checkpoints} is untouched. Try a lower --learning_rate"
+            " or a longer --warmup_epochs."
+        )
+
+
+def _write_summaries(
+    writer: tf.summary.SummaryWriter,
+    step: int,
+    split: str,
+    metrics: dict[str, float],
+) -> None:
+    with writer.as_default(step=step):
+        for name, value in metrics.items():
+            label = name if "/" in name else f"{split}/{name}"
+            tf.summary.scalar(label, value)

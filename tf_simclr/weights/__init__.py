@@ -1,0 +1,1 @@
+"""Reading weights back, checked name by name and shape by shape."""
