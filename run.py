@@ -112,11 +112,12 @@ def help_text() -> str:
     return "\n".join(lines)
 
 
-def run_mode(config: Config) -> None:
-    """Calls the mode that the configuration names."""
+def run_mode(config: Config) -> int:
+    """Calls the mode that the configuration names; returns the exit code."""
     config.check()
     mode = config.stage or config.run.mode
     # Only what a mode needs is imported, and TensorFlow only from here on.
+    import_tensorflow()
     if mode == "pretrain":
         from tf_simclr.stages.pretrain import pretrain as function
     elif mode == "finetune":
@@ -127,17 +128,42 @@ def run_mode(config: Config) -> None:
         from tf_simclr.stages.pipeline import pipeline as function
     else:
         from tf_simclr.stages.evaluate import evaluate as function
-    function(config)
+    from tf_simclr.training.stop import Interrupted, TrainingFailed
+
+    try:
+        function(config)
+    except TrainingFailed as error:
+        print(f"run.py: {error}", file=sys.stderr)
+        return 1
+    except Interrupted as error:
+        print(f"run.py: {error}", file=sys.stderr)
+        return 128 + error.signal_number
+    return 0
+
+
+def import_tensorflow() -> None:
+    """Imports TensorFlow without the notices that its C++ parts print.
+
+    They go to the process's standard error before any log level applies.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    standard_error = os.dup(2)
+    with open(os.devnull, "w") as sink:
+        os.dup2(sink.fileno(), 2)
+        try:
+            import tensorflow  # noqa: F401
+        finally:
+            os.dup2(standard_error, 2)
+            os.close(standard_error)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit code."""
-    # TensorFlow's own start-up notices would bury ours.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         config = parse_config(list(sys.argv if argv is None else argv))
         if config is not None:
-            run_mode(config)
+            return run_mode(config)
     except UserError as error:
         print(f"run.py: {error}", file=sys.stderr)
         return 2

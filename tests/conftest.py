@@ -1,4 +1,4 @@
-"""Set-up of the test process: Keras 2 and this folder on the path."""
+"""Set-up of the test process: Keras 2, two logical CPUs, quiet TensorFlow."""
 
 import os
 import pathlib
@@ -7,4 +7,23 @@ import sys
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
+import pytest  # noqa: E402
+
 import tf_simclr  # noqa: E402, F401  (selects Keras 2 before TensorFlow)
+
+
+def pytest_configure(config):
+    import tensorflow as tf
+
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(
+        cpu, [tf.config.LogicalDeviceConfiguration()] * 2
+    )
+
+
+@pytest.fixture(scope="session")
+def two_replicas():
+    """A strategy of two replicas on this machine's CPU."""
+    import tensorflow as tf
+
+    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])

@@ -44,7 +44,7 @@ def test_forward_equals_the_tf2_release(name, figures):
         keys[ours]: list(variable.shape)
         for ours, variable in named_variables(network).items()
     }
-    assert shapes == {key: shape for key, shape in described["variables"]}
+    assert shapes == dict(described["variables"])
     trainable = network.trainable_variables
     assert sum(int(tf.size(v)) for v in trainable) == described["num_trainable"]
 

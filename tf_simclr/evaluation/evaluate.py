@@ -1,5 +1,7 @@
 """The scores of a network on the evaluation split."""
 
+from collections.abc import Callable
+
 import numpy as np
 import tf_keras as keras
 
@@ -10,23 +12,25 @@ from tf_simclr.evaluation.nearest_neighbours import (
     MAX_REFERENCES,
     knn_accuracy,
 )
-from tf_simclr.evaluation.predict import predict
+from tf_simclr.evaluation.predict import Predictor
+
+Evaluator = Callable[[], dict[str, float]]
 
 
-def evaluate_classifier(
+def classifier_evaluator(
     network: keras.Model, images: ImageSet, config: DataConfig
-) -> dict[str, float]:
+) -> Evaluator:
     """Top-1 and top-5 accuracy, by the original's names."""
-    found = _run(network, images, config, ["logits_sup"])
-    return _accuracies(found)
+    predict = _predictor(network, ["logits_sup"], config)
+    return lambda: _accuracies(predict(images))
 
 
-def evaluate_pretraining(
+def pretraining_evaluator(
     network: keras.Model,
     images: ImageSet,
     references: ImageSet,
     config: DataConfig,
-) -> dict[str, float]:
+) -> Evaluator:
     """k-NN accuracy of the encoder's features and, where the network has an
     online classifier, its accuracy.
 
@@ -36,29 +40,32 @@ def evaluate_pretraining(
       references: labelled training images that the neighbours come from.
       config: image size and batch size.
     """
-    names = ["final_avg_pool"]
-    if network.classifier is not None:
-        names.append("logits_sup")
-    found = _run(network, images, config, names)
+    online = network.classifier is not None
+    names = ["final_avg_pool", "logits_sup"] if online else ["final_avg_pool"]
+    predict = _predictor(network, names, config)
     labelled = np.flatnonzero(references.labels >= 0)[:MAX_REFERENCES]
-    known = _run(network, references.take(labelled), config, names[:1])
-    scores = {
-        "eval/knn_top_1_accuracy": knn_accuracy(
-            found["final_avg_pool"],
-            found["label"],
-            known["final_avg_pool"],
-            known["label"],
-        )
-    }
-    if network.classifier is not None:
-        scores |= _accuracies(found)
-    return scores
+    neighbours = references.take(labelled)
+
+    def evaluate() -> dict[str, float]:
+        found, known = predict(images), predict(neighbours)
+        scores = {
+            "eval/knn_top_1_accuracy": knn_accuracy(
+                found["final_avg_pool"],
+                found["label"],
+                known["final_avg_pool"],
+                known["label"],
+            )
+        }
+        return scores | (_accuracies(found) if online else {})
+
+    return evaluate
 
 
-def _run(network, images, config, names) -> dict[str, np.ndarray]:
-    return predict(
+def _predictor(
+    network: keras.Model, names: list[str], config: DataConfig
+) -> Predictor:
+    return Predictor(
         network,
-        images,
         names,
         image_size=config.image_size,
         batch_size=config.eval_batch_size,

@@ -103,6 +103,17 @@ def _scaled_decay(
     )
 
 
+def build_slots(
+    optimizer: keras.optimizers.Optimizer, variables: Sequence[tf.Variable]
+) -> None:
+    """Creates the optimizer's variables, so that they can be restored."""
+    if isinstance(optimizer, keras.optimizers.legacy.Optimizer):
+        # Addons' optimizers have no public way to do so before a first step.
+        optimizer._create_all_weights(variables)
+    else:
+        optimizer.build(variables)
+
+
 def decayed_in_loss(
     config: OptimizerConfig,
     network: keras.Model,

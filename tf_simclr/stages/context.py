@@ -11,7 +11,7 @@ from tf_simclr.data.labels import LabelledSubset, choose_labels
 from tf_simclr.data.sources.image_set import ImageSet
 from tf_simclr.data.sources.open import Splits, open_dataset
 from tf_simclr.errors import UserError
-from tf_simclr.evaluation.evaluate import evaluate_classifier
+from tf_simclr.evaluation.evaluate import Evaluator, classifier_evaluator
 from tf_simclr.files import read_json, write_json
 from tf_simclr.models.layers import LayerFactory
 from tf_simclr.models.network import (
@@ -26,7 +26,7 @@ from tf_simclr.training.devices import (
     make_strategy,
     set_up_numerics,
 )
-from tf_simclr.training.loop import Evaluator, Task, train
+from tf_simclr.training.loop import Task, train
 from tf_simclr.training.progress import say
 from tf_simclr.training.run_dir import RunDirectory, config_record
 
@@ -148,7 +148,7 @@ class StageContext:
         images = self.splits.evaluation
         if images is None or not images.has_labels:
             return None
-        return lambda: evaluate_classifier(network, images, self.config.data)
+        return classifier_evaluator(network, images, self.config.data)
 
     def _record(self, architecture: Architecture, derived: dict) -> dict:
         data = self.config.data

@@ -55,7 +55,12 @@ def distill(config: Config) -> dict[str, float]:
     teacher = context.build(stored.architecture)
     assign_weights(teacher, stored, with_classifier=True)
     alpha = objective.distillation_alpha
-    with_labels = alpha < 1.0 and context.subset is not None
+    with_labels = alpha < 1.0
+    if with_labels and context.subset is None:
+        raise UserError(
+            f"--distillation_alpha={alpha:g} gives weight to true labels, but"
+            f" --dataset={config.data.dataset} has none: leave it at 1."
+        )
 
     def losses(batch: Batch, logits: tf.Tensor) -> dict[str, tf.Tensor]:
         taught = teacher(batch["image"], training=False)["logits_sup"]

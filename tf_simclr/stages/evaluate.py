@@ -8,8 +8,8 @@ from tf_simclr.data.labels import choose_labels, mask_labels
 from tf_simclr.data.sources.open import open_dataset
 from tf_simclr.errors import UserError
 from tf_simclr.evaluation.evaluate import (
-    evaluate_classifier,
-    evaluate_pretraining,
+    classifier_evaluator,
+    pretraining_evaluator,
 )
 from tf_simclr.models.network import build_network
 from tf_simclr.training.progress import say
@@ -53,12 +53,13 @@ def evaluate(config: Config) -> dict[str, float]:
     say(str(assign_weights(network, stored, with_classifier=True)))
     if stored.stage == "pretrain":
         subset = choose_labels(splits.train, config.data)
-        result = evaluate_pretraining(
-            network, images, mask_labels(splits.train, subset), config.data
+        references = mask_labels(splits.train, subset)
+        evaluator = pretraining_evaluator(
+            network, images, references, config.data
         )
     else:
-        result = evaluate_classifier(network, images, config.data)
-    result = {"global_step": float(stored.step), **result}
+        evaluator = classifier_evaluator(network, images, config.data)
+    result = {"global_step": float(stored.step), **evaluator()}
     RunDirectory(model_dir).write_result(result)
     for name, value in result.items():
         say(f"{name} {value:g}")

@@ -5,7 +5,7 @@ import tensorflow as tf
 from tf_simclr.config.run import Config
 from tf_simclr.data.batches import Batch, TrainingBatches
 from tf_simclr.data.labels import mask_labels
-from tf_simclr.evaluation.evaluate import evaluate_pretraining
+from tf_simclr.evaluation.evaluate import Evaluator, pretraining_evaluator
 from tf_simclr.losses.nt_xent import chance_level, nt_xent
 from tf_simclr.losses.supervised import accuracy, supervised_loss
 from tf_simclr.losses.weight_decay import l2_loss
@@ -13,7 +13,7 @@ from tf_simclr.models.network import Architecture
 from tf_simclr.optimizers.factory import decayed_in_loss, make_optimizer
 from tf_simclr.optimizers.schedule import WarmupCosine
 from tf_simclr.stages.context import prepare_stage
-from tf_simclr.training.loop import Evaluator, Task
+from tf_simclr.training.loop import Task
 
 
 def pretrain(config: Config) -> dict[str, float]:
@@ -109,12 +109,9 @@ def pretrain(config: Config) -> dict[str, float]:
     evaluation = context.splits.evaluation
     evaluator: Evaluator | None = None
     if context.subset is not None and evaluation and evaluation.has_labels:
-
-        def evaluator() -> dict[str, float]:
-            return evaluate_pretraining(
-                network, evaluation, images, config.data
-            )
-
+        evaluator = pretraining_evaluator(
+            network, evaluation, images, config.data
+        )
     probe = (
         "online linear classifier and k-NN on the labelled images"
         if online and evaluator

@@ -13,17 +13,17 @@ import tf_keras as keras
 
 from tf_simclr.config.train import TrainConfig
 from tf_simclr.data.batches import Batch, TrainingBatches
+from tf_simclr.evaluation.evaluate import Evaluator
+from tf_simclr.optimizers.factory import build_slots
 from tf_simclr.optimizers.schedule import SchedulePlan, WarmupCosine
 from tf_simclr.training.checkpoints import Checkpoints
 from tf_simclr.training.progress import Progress
 from tf_simclr.training.run_dir import RunDirectory
+from tf_simclr.training.stop import Interrupted, StopRequest, TrainingFailed
+from tf_simclr.training.summaries import write_scalars, write_views
 
 # Device time between two looks at the clock, counted in seconds.
 _CHUNK_SECONDS = 2.0
-
-
-class TrainingFailed(RuntimeError):
-    """The run cannot go on, such as after a loss that is not finite."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,9 +53,6 @@ class Task:
     batch_size: int
 
 
-Evaluator = Callable[[], dict[str, float]]
-
-
 def train(
     task: Task,
     plan: SchedulePlan,
@@ -79,9 +76,10 @@ def train(
 
     Raises:
       TrainingFailed: the loss is not finite.
+      Interrupted: a signal asked to stop; the state is saved.
     """
     with strategy.scope():
-        task.optimizer.build(task.trainable)
+        build_slots(task.optimizer, task.trainable)
         checkpoints = Checkpoints(
             run_dir, task.network, task.optimizer, config.keep_checkpoint_max
         )
@@ -96,42 +94,43 @@ def train(
     events = _Events(config, plan.total_steps, steps_per_epoch)
     progress = Progress(task.name, plan.total_steps, task.batch_size, step)
     writer = tf.summary.create_file_writer(run_dir.path)
-    run_steps = _make_step_function(task, strategy, config.jit_compile)
+    run_steps = _make_step_function(task, strategy, config)
     iterator = _distributed_iterator(task, strategy, step, plan.total_steps)
+    write_views(writer, task.batches, step)
     sums, summed_from = _zeros(task), step
     chunk = 1
-    while step < plan.total_steps:
-        count = min(chunk, events.next(step) - step)
-        started = time.monotonic()
-        sums, waited = run_steps(iterator, tf.constant(count), sums)
-        progress.waited(float(waited))
-        chunk = _next_chunk(count, chunk, time.monotonic() - started)
-        step += count
-        logs = events.logs(step)
-        if not logs and not progress.due():
-            continue
-        metrics = {
-            name: float(total) / (step - summed_from)
-            for name, total in sums.items()
-        }
-        _check_finite(metrics, step, float(schedule(step - 1)), run_dir)
-        metrics["learning_rate"] = float(schedule(step - 1))
-        if progress.due():
-            facts = task.summary(metrics)
-            progress.show(step, [*facts, f"lr {metrics['learning_rate']:.3g}"])
-        if logs:
+    with StopRequest() as stop:
+        while step < plan.total_steps:
+            count = min(chunk, events.next(step) - step)
+            started = time.monotonic()
+            sums, waited = run_steps(iterator, tf.constant(count), sums)
+            progress.add_wait(None if config.deterministic else float(waited))
+            chunk = _next_chunk(count, chunk, time.monotonic() - started)
+            step += count
             epoch = step / steps_per_epoch
-            run_dir.append_metrics(step, epoch, "train", metrics)
-            _write_summaries(writer, step, "train", metrics)
-            sums, summed_from = _zeros(task), step
-        if evaluator is not None and events.evaluates(step):
-            found = evaluator()
-            epoch = step / steps_per_epoch
-            run_dir.append_metrics(step, epoch, "eval", found)
-            _write_summaries(writer, step, "eval", found)
-        if events.saves(step):
-            writer.flush()
-            checkpoints.save(step)
+            stopping = stop.signal_number is not None
+            logs = events.logs(step) or stopping
+            if logs or progress.due():
+                rate = float(schedule(step - 1))
+                metrics = _means(sums, step - summed_from)
+                _check_finite(metrics, step, rate, run_dir)
+                if progress.due():
+                    facts = [*task.summary(metrics), f"lr {rate:.3g}"]
+                    progress.show(step, facts)
+            if logs:
+                metrics["learning_rate"] = rate
+                run_dir.append_metrics(step, epoch, "train", metrics)
+                write_scalars(writer, step, "train", metrics)
+                sums, summed_from = _zeros(task), step
+            if evaluator is not None and events.evaluates(step):
+                found = evaluator()
+                run_dir.append_metrics(step, epoch, "eval", found)
+                write_scalars(writer, step, "eval", found)
+            if events.saves(step) or stopping:
+                writer.flush()
+                checkpoints.save(step)
+            if stopping and step < plan.total_steps:
+                raise Interrupted(stop.signal_number, step)
     writer.close()
     return step
 
@@ -179,7 +178,7 @@ class _Events:
 
 
 def _make_step_function(
-    task: Task, strategy: tf.distribute.Strategy, jit_compile: bool
+    task: Task, strategy: tf.distribute.Strategy, config: TrainConfig
 ) -> Callable:
     replicas = strategy.num_replicas_in_sync
 
@@ -206,7 +205,7 @@ def _make_step_function(
         )
         return metrics
 
-    if jit_compile:
+    if config.jit_compile:
         replica_step = tf.function(replica_step, jit_compile=True)
 
     @tf.function(reduce_retracing=True)
@@ -217,15 +216,12 @@ def _make_step_function(
     ) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
         waited = tf.constant(0.0, tf.float64)
         for _ in tf.range(count):
-            with tf.control_dependencies(list(sums.values())):
-                started = tf.timestamp()
-            with tf.control_dependencies([started]):
+            if config.deterministic:
+                # TensorFlow refuses to read the clock then.
                 batch = next(iterator)
-            arrived = tf.nest.flatten(
-                strategy.experimental_local_results(batch)
-            )
-            with tf.control_dependencies(arrived):
-                waited += tf.timestamp() - started
+            else:
+                batch, seconds = _timed_next(iterator, strategy, sums)
+                waited += seconds
             metrics = strategy.run(replica_step, args=(batch,))
             sums = {
                 name: sums[name]
@@ -237,6 +233,22 @@ def _make_step_function(
         return sums, waited
 
     return run_steps
+
+
+def _timed_next(
+    iterator: tf.data.Iterator,
+    strategy: tf.distribute.Strategy,
+    previous: dict[str, tf.Tensor],
+) -> tuple[Batch, tf.Tensor]:
+    """The next batch, and the seconds that the step waited for it."""
+    # The wait begins when the previous step has ended.
+    with tf.control_dependencies(list(previous.values())):
+        started = tf.timestamp()
+    with tf.control_dependencies([started]):
+        batch = next(iterator)
+    arrived = tf.nest.flatten(strategy.experimental_local_results(batch))
+    with tf.control_dependencies(arrived):
+        return batch, tf.timestamp() - started
 
 
 def _distributed_iterator(
@@ -263,6 +275,10 @@ def _zeros(task: Task) -> dict[str, tf.Tensor]:
     return {name: tf.constant(0.0) for name in task.metric_names}
 
 
+def _means(sums: dict[str, tf.Tensor], steps: int) -> dict[str, float]:
+    return {name: float(total) / steps for name, total in sums.items()}
+
+
 def _next_chunk(count: int, chunk: int, seconds: float) -> int:
     """More steps per call where the last took little time."""
     if count < chunk:
@@ -285,15 +301,3 @@ def _check_finite(
             f" {run_dir.checkpoints} is untouched. Try a lower --learning_rate"
             " or a longer --warmup_epochs."
         )
-
-
-def _write_summaries(
-    writer: tf.summary.SummaryWriter,
-    step: int,
-    split: str,
-    metrics: dict[str, float],
-) -> None:
-    with writer.as_default(step=step):
-        for name, value in metrics.items():
-            label = name if "/" in name else f"{split}/{name}"
-            tf.summary.scalar(label, value)

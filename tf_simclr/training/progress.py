@@ -1,6 +1,5 @@
 """What a user sees while a stage runs."""
 
-import sys
 import time
 
 # A line at least this often, counted in seconds.
@@ -41,42 +40,39 @@ class Progress:
         self._step = first_step
         self._time = time.monotonic()
         self._steady: tuple[int, float] | None = None
-        self._waited = 0.0
+        self._waited: float | None = 0.0
         self._shown = False
 
     def due(self) -> bool:
         """Whether a line should be shown now: at once, then per interval."""
         return not self._shown or time.monotonic() - self._time >= INTERVAL
 
-    def waited(self, seconds: float) -> None:
-        """Adds time that a step waited for its input."""
-        self._waited += seconds
+    def add_wait(self, seconds: float | None) -> None:
+        """Adds time that steps waited for input; None if not measured."""
+        if seconds is None:
+            self._waited = None
+        elif self._waited is not None:
+            self._waited += seconds
 
-    def show(self, step: int, facts: list[str]) -> dict[str, float]:
-        """Prints the line for `step`; returns the speeds in it."""
+    def show(self, step: int, facts: list[str]) -> None:
+        """Prints the line for `step`."""
         now = time.monotonic()
         elapsed = max(now - self._time, 1e-6)
-        rate = (step - self._step) * self.batch_size / elapsed
-        share = min(self._waited / elapsed, 1.0)
         parts = [f"{self.title} {step}/{self.total_steps}", *facts]
         # The first steps include tracing and say nothing about speed.
-        if self._steady is not None:
+        if self._steady is None:
+            self._steady = (step, now)
+        else:
+            rate = (step - self._step) * self.batch_size / elapsed
+            parts.append(f"{rate:.0f} images/s")
+            if self._waited is not None:
+                share = min(self._waited / elapsed, 1.0)
+                parts.append(f"input wait {share:.0%}")
             done, since = self._steady
             seconds = (now - since) / max(step - done, 1)
             left = (self.total_steps - step) * seconds
-            parts += [
-                f"{rate:.0f} images/s",
-                f"input wait {share:.0%}",
-                f"left {duration(left)}",
-            ]
-        else:
-            self._steady = (step, now)
+            parts.append(f"left {duration(left)}")
         say("  ".join(parts))
         self._shown = True
-        self._step, self._time, self._waited = step, now, 0.0
-        return {"images_per_second": rate, "input_wait": share}
-
-
-def warn(text: str) -> None:
-    """Prints a notice on standard error."""
-    print(text, file=sys.stderr, flush=True)
+        self._step, self._time = step, now
+        self._waited = None if self._waited is None else 0.0

@@ -124,6 +124,5 @@ def _height_bounds(
     highest = tf.round(tf.sqrt(areas / ratios))
     too_wide = tf.round(highest * ratios) > widths
     highest = tf.where(too_wide, tf.floor((widths + 0.5) / ratios), highest)
-    highest -= tf.cast(tf.round(highest * ratios) > widths, tf.float32)
     highest = tf.minimum(highest, heights)
     return tf.minimum(lowest, highest), highest

@@ -50,7 +50,9 @@ def view_keys(
     Returns:
       uint64 (B,).
     """
-    key = _mix(_word(seed))
+    # The first word is mixed twice and so is no match for the others: seed 0,
+    # view 1 and seed 1, view 0 have different keys.
+    key = _absorb(_word(0), _word(seed))
     key = _absorb(key, _word(view))
     key = _absorb(key, _words(epochs))
     return _absorb(key, _words(ids))

@@ -1,0 +1,122 @@
+"""NT-Xent against the original's figures and a plain loop."""
+
+import golden_figures as golden
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tf_simclr.losses.nt_xent import chance_level, nt_xent
+
+FIGURES = golden.load("objective.npz")
+
+
+def by_loop(view1, view2, temperature, normalize=True):
+    """SimCLR's equation 1, anchor by anchor."""
+    z = np.concatenate([view1, view2]).astype("float64")
+    if normalize:
+        z /= np.linalg.norm(z, axis=1, keepdims=True)
+    count = len(view1)
+    losses = []
+    for i in range(2 * count):
+        positive = (i + count) % (2 * count)
+        exponents = [
+            z[i] @ z[k] / temperature for k in range(2 * count) if k != i
+        ]
+        log_sum = np.logaddexp.reduce(exponents)
+        losses.append(log_sum - z[i] @ z[positive] / temperature)
+    return np.mean(losses)
+
+
+@pytest.mark.parametrize("case", range(4))
+def test_loss_logits_and_gradient_equal_the_original(case):
+    hidden = tf.constant(FIGURES[f"c{case}_hidden"])
+    temperature = float(FIGURES[f"c{case}_temperature"])
+    normalize = bool(FIGURES[f"c{case}_hidden_norm"])
+
+    @tf.function
+    def compute(hidden):
+        with tf.GradientTape() as tape:
+            tape.watch(hidden)
+            found = nt_xent(*tf.split(hidden, 2), temperature, normalize)
+            # The original adds the two views' means up.
+            loss = 2.0 * found.loss
+        return loss, found.logits, tape.gradient(loss, hidden)
+
+    loss, logits, gradient = compute(hidden)
+    for found, name in (
+        (loss, "loss"),
+        (logits, "logits_ab"),
+        (gradient, "grad"),
+    ):
+        error = golden.relative_error(found, FIGURES[f"c{case}_{name}"])
+        assert error < 1e-5, name
+    looped = by_loop(*np.split(hidden.numpy(), 2), temperature, normalize)
+    assert np.isclose(float(loss) / 2, looped, rtol=1e-5)
+
+
+def test_replicas_compare_with_each_others_images(two_replicas):
+    view1 = FIGURES["two_replica_view1"]
+    view2 = FIGURES["two_replica_view2"]
+    temperature = float(FIGURES["two_replica_temperature"])
+
+    def part(context):
+        half = slice(4, 8) if context.replica_id_in_sync_group else slice(0, 4)
+        return tf.constant(view1[half]), tf.constant(view2[half])
+
+    parts = two_replicas.experimental_distribute_values_from_function(part)
+
+    def on_replica(pair):
+        first, second = pair
+        with tf.GradientTape() as tape:
+            tape.watch([first, second])
+            loss = nt_xent(first, second, temperature).loss
+            scaled = loss / 2.0
+        return loss, tape.gradient(scaled, [first, second])
+
+    @tf.function
+    def run():
+        return two_replicas.run(on_replica, args=(parts,))
+
+    losses, gradients = run()
+    found = [2.0 * float(x) for x in losses.values]
+    assert np.allclose(found, FIGURES["two_replica_losses"], rtol=1e-5)
+
+    pair = [tf.constant(view1), tf.constant(view2)]
+    with tf.GradientTape() as tape:
+        tape.watch(pair)
+        loss = nt_xent(*pair, temperature).loss
+    assert np.isclose(np.mean(found) / 2, float(loss), rtol=1e-5)
+    assert np.isclose(float(loss), by_loop(view1, view2, temperature))
+    for both, whole in zip(gradients, tape.gradient(loss, pair), strict=True):
+        joined = np.concatenate([x.numpy() for x in both.values])
+        assert golden.relative_error(joined, whole.numpy()) < 1e-5
+
+
+def test_chance_level_is_the_loss_of_identical_embeddings():
+    same = tf.ones([16, 8])
+    assert np.isclose(float(nt_xent(same, same).loss), chance_level(16))
+
+
+@pytest.mark.parametrize("dtype", [tf.float32, tf.bfloat16, tf.float16])
+def test_extreme_inputs_stay_finite(dtype):
+    rows = tf.random.stateless_normal([8, 16], [1, 2])
+    inputs = {
+        "zeros": tf.zeros([8, 16]),
+        "equal": tf.ones([8, 16]),
+        "random": rows,
+    }
+    for name, value in inputs.items():
+        value = tf.cast(value, dtype)
+        with tf.GradientTape() as tape:
+            tape.watch(value)
+            loss = nt_xent(value, value, temperature=0.01).loss
+        assert loss.dtype == tf.float32
+        assert np.isfinite(float(loss)), name
+        gradient = tf.cast(tape.gradient(loss, value), tf.float32)
+        assert np.all(np.isfinite(gradient)), name
+
+
+def test_accuracy_counts_found_positives():
+    basis = tf.eye(4)
+    assert float(nt_xent(basis, basis).accuracy) == 1.0
+    assert float(nt_xent(basis, tf.roll(basis, 1, 0)).accuracy) == 0.0

@@ -1,0 +1,219 @@
+"""The whole road on a tiny network, in this process and in seconds."""
+
+import json
+import pathlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tiny
+
+from tf_simclr.config.flat import from_flat, options, parse_overrides
+from tf_simclr.models.naming import named_variables
+from tf_simclr.models.network import build_network
+from tf_simclr.stages.distill import distill
+from tf_simclr.stages.evaluate import evaluate
+from tf_simclr.stages.finetune import finetune
+from tf_simclr.stages.pipeline import pipeline
+from tf_simclr.stages.pretrain import pretrain
+from tf_simclr.weights.assign import assign_weights
+from tf_simclr.weights.stored import open_weights
+
+STAGES = {"pretrain": pretrain, "finetune": finetune, "distill": distill}
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory) -> str:
+    return tiny.write_npz(tmp_path_factory.mktemp("data"))
+
+
+def configured(
+    mode: str, model_dir: pathlib.Path, dataset: str, text: str = ""
+):
+    flags = parse_overrides(f"{' '.join(tiny.FLAGS)} {text}", "flags")
+    flags |= {"mode": mode, "model_dir": str(model_dir), "dataset": dataset}
+    config = from_flat(flags)
+    config.check()
+    return config
+
+
+def run(mode: str, model_dir, dataset, text: str = "") -> dict[str, float]:
+    return STAGES[mode](configured(mode, model_dir, dataset, text))
+
+
+@pytest.fixture(scope="module")
+def pretrained(tmp_path_factory, dataset) -> pathlib.Path:
+    folder = tmp_path_factory.mktemp("pretrained")
+    run("pretrain", folder, dataset, "--eval_every_epochs=1")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory, dataset, pretrained) -> pathlib.Path:
+    folder = tmp_path_factory.mktemp("teacher")
+    text = f"--checkpoint={pretrained} --ft_proj_selector=1"
+    run("finetune", folder, dataset, text)
+    return folder
+
+
+def weights(folder: pathlib.Path) -> dict[str, np.ndarray]:
+    stored = open_weights(str(folder), "checkpoint")
+    return {name: stored.read(name) for name in stored.shapes}
+
+
+def metrics(folder: pathlib.Path, split: str) -> list[dict]:
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    return [m for m in map(json.loads, lines) if m["split"] == split]
+
+
+def test_pretraining_evaluates_on_the_way(pretrained):
+    steps = [line["step"] for line in metrics(pretrained, "eval")]
+    assert steps == [3, 6, 7]
+
+
+def test_finetuning_starts_with_logits_of_zero(tmp_path, dataset, pretrained):
+    text = f"--checkpoint={pretrained} --train_steps=1 --learning_rate=0"
+    run("finetune", tmp_path, dataset, text)
+    stored = weights(tmp_path)
+    assert not stored["classifier/dense/kernel"].any()
+    loss = metrics(tmp_path, "train")[0]["supervised_loss"]
+    assert np.isclose(loss, np.log(3))
+
+
+def test_finetuning_trains_the_kept_head_layer(pretrained, teacher):
+    before, after = weights(pretrained), weights(teacher)
+    name = "projection_head/projections/0/dense/kernel"
+    assert not np.array_equal(before[name], after[name])
+    assert "projection_head/projections/1/dense/kernel" not in after
+
+
+def test_linear_evaluation_leaves_the_encoder_alone(
+    tmp_path, dataset, pretrained
+):
+    text = f"--checkpoint={pretrained} --fine_tune_after_block=4"
+    run("finetune", tmp_path, dataset, text)
+    before, after = weights(pretrained), weights(tmp_path)
+    for name, value in after.items():
+        if name.startswith("encoder/"):
+            assert np.array_equal(before[name], value), name
+    assert after["classifier/dense/kernel"].any()
+
+
+def test_distillation_follows_the_teacher(tmp_path, dataset, teacher):
+    before = weights(teacher)
+    result = run(
+        "distill",
+        tmp_path,
+        dataset,
+        f"--teacher={teacher} --width_multiplier=0.03 --train_steps=40"
+        " --learning_rate=0.01 --optimizer=adam --learning_rate_scaling=none",
+    )
+    losses = [line["distillation_loss"] for line in metrics(tmp_path, "train")]
+    assert losses[-1] < losses[0]
+    assert result["global_step"] == 40
+    after = weights(teacher)
+    assert all(np.array_equal(before[name], after[name]) for name in before)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "--distillation_alpha=0.5 --labels_per_class=2",
+        "--distillation_temperature=2 --distillation_temperature_squared",
+        "--ft_proj_selector=1 --num_proj_layers=2",
+    ],
+)
+def test_other_ways_to_distill(tmp_path, dataset, teacher, text):
+    run("distill", tmp_path, dataset, f"--teacher={teacher} {text}")
+    assert ("supervised_loss" in metrics(tmp_path, "train")[0]) == (
+        "alpha" in text
+    )
+
+
+def test_evaluation_repeats_the_runs_result(tmp_path, dataset, teacher):
+    flags = {"mode": "eval", "model_dir": str(tmp_path)}
+    found = evaluate(from_flat({**flags, "checkpoint": str(teacher)}))
+    assert found == json.loads((teacher / "result.json").read_text())
+    assert (tmp_path / "result.json").exists()
+
+
+def test_stored_weights_give_the_same_network(teacher):
+    stored = open_weights(str(teacher), "checkpoint")
+    networks = [build_network(stored.architecture, 8) for _ in range(2)]
+    images = tf.random.stateless_uniform([3, 8, 8, 3], [0, 0])
+    for network in networks:
+        report = assign_weights(network, stored, with_classifier=True)
+        assert len(report.loaded) == len(named_variables(network))
+        assert not report.skipped and not report.fresh
+    first, second = (n(images)["logits_sup"] for n in networks)
+    assert np.array_equal(first, second)
+
+
+# The enum flags, and the stage in which each of their values must run a step.
+ENUMS = [
+    (option.field.name, value)
+    for option in options()
+    if option.field.metadata["choices"]
+    and option.field.name not in ("mode", "train_mode", "strategy")
+    for value in option.field.metadata["choices"]
+]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("flag, value", ENUMS)
+def test_every_enum_value_runs_a_step(tmp_path, dataset, flag, value):
+    if flag == "optimizer" and value in ("lamb", "adamw", "sgdw"):
+        pytest.importorskip("tensorflow_addons")
+    run(
+        "pretrain",
+        tmp_path,
+        dataset,
+        f"--{flag}={value} --train_steps=1 --nolineareval_while_pretraining",
+    )
+    assert np.isfinite(metrics(tmp_path, "train")[0]["total_loss"])
+
+
+@pytest.mark.parametrize("stage", ["pretrain", "finetune"])
+def test_the_original_spelling_of_the_modes(tmp_path, dataset, stage):
+    text = f"--train_mode={stage} --train_steps=2"
+    if stage == "finetune":
+        text += " --from_scratch"
+    for mode, evaluated in (("train", False), ("train_then_eval", True)):
+        config = configured(mode, tmp_path / mode, dataset, text)
+        assert config.stage == stage
+        result = STAGES[stage](config)
+        assert ("eval/label_top_1_accuracy" in result) == evaluated
+
+
+def test_pretraining_needs_no_labels(tmp_path):
+    path = tiny.write_npz(tmp_path, labels=False)
+    result = run("pretrain", tmp_path / "run", path)
+    assert set(result) == {"global_step"}
+    assert "supervised_loss" not in metrics(tmp_path / "run", "train")[0]
+    assert not (tmp_path / "run" / "labels.json").exists()
+
+
+def test_pipeline_ends_with_a_table_and_continues(tmp_path, dataset, capsys):
+    text = (
+        "--labels_per_class=2 --self_distill"
+        " --finetune_flags='--train_batch_size=6 --ft_proj_selector=1'"
+        " --linear_flags='--train_batch_size=6'"
+        " --supervised_flags='--train_batch_size=6'"
+        " --distill_flags='--width_multiplier=0.03'"
+    )
+    config = configured("pipeline", tmp_path, dataset, text)
+    result = pipeline(config)
+    assert result["labels_per_class"] == 2 and result["labels"] == 6
+    assert result["student_parameters"] < result["teacher_parameters"]
+    rows = ("supervised", "linear", "finetuned", "self_distilled", "distilled")
+    output = capsys.readouterr().out
+    for row in rows:
+        assert f"{result[f'{row}_top_1']:.4f}" in output
+        assert (
+            f"{result[f'{row}_top_1']:.4f}"
+            in (tmp_path / "report.md").read_text()
+        )
+    assert json.loads((tmp_path / "result.json").read_text()) == result
+    again = pipeline(config)
+    assert again == result
+    assert capsys.readouterr().out.count("nothing left to do") == 6

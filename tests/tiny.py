@@ -1,0 +1,54 @@
+"""Runs so small that a whole road takes seconds."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+
+ROOT = pathlib.Path(__file__).parent.parent
+
+# A network and a schedule that learn nothing much, quickly.
+NETWORK = [
+    "--resnet_depth=18",
+    "--width_multiplier=0.05",
+    "--image_size=8",
+    "--proj_out_dim=16",
+]
+SCHEDULE = [
+    "--train_batch_size=8",
+    "--train_epochs=2",
+    "--warmup_epochs=0",
+    "--checkpoint_steps=2",
+]
+FLAGS = [*NETWORK, *SCHEDULE]
+
+
+def write_npz(folder: pathlib.Path, *, labels: bool = True) -> str:
+    """24 training and 7 test images of 3 classes, 8x8."""
+    rng = np.random.default_rng(0)
+    arrays = {}
+    for split, count in (("train", 24), ("test", 7)):
+        classes = np.arange(count) % 3
+        images = rng.integers(0, 100, (count, 8, 8, 3), dtype=np.uint8)
+        images[np.arange(count), :, :, classes] += 150
+        arrays[f"x_{split}"] = images
+        if labels:
+            arrays[f"y_{split}"] = classes
+    path = folder / "tiny.npz"
+    np.savez(path, **arrays)
+    return str(path)
+
+
+def run(*arguments: str, **kwargs) -> subprocess.CompletedProcess:
+    """Runs `run.py` as a user does."""
+    return subprocess.run(
+        [sys.executable, str(ROOT / "run.py"), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, "PYTHONPATH": ""},
+        check=False,
+        **kwargs,
+    )
