@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from absl import flags
 
 from tf_simclr.config import Config
+from tf_simclr.config.compat import WITHOUT_MEANING
 from tf_simclr.config.flat import Option, from_flat, options
+from tf_simclr.config.zoo import zoo_table
 from tf_simclr.errors import UserError
 
 USAGE = """\
@@ -115,6 +117,12 @@ def help_text() -> str:
 def run_mode(config: Config) -> int:
     """Calls the mode that the configuration names; returns the exit code."""
     config.check()
+    if config.run.mode == "zoo":
+        print(zoo_table())
+        return 0
+    for flag, reason in WITHOUT_MEANING.items():
+        if flag in config.given:
+            print(f"--{flag} no longer means anything: {reason}.")
     mode = config.stage or config.run.mode
     # Only what a mode needs is imported, and TensorFlow only from here on.
     import_tensorflow()
@@ -126,6 +134,10 @@ def run_mode(config: Config) -> int:
         from tf_simclr.stages.distill import distill as function
     elif mode == "pipeline":
         from tf_simclr.stages.pipeline import pipeline as function
+    elif mode == "embed":
+        from tf_simclr.stages.embed import embed as function
+    elif mode == "export":
+        from tf_simclr.stages.export import export as function
     else:
         from tf_simclr.stages.evaluate import evaluate as function
     from tf_simclr.training.stop import Interrupted, TrainingFailed

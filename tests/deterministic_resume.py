@@ -19,7 +19,8 @@ from tf_simclr.config.flat import from_flat, parse_overrides
 from tf_simclr.stages.distill import distill
 from tf_simclr.stages.finetune import finetune
 from tf_simclr.stages.pretrain import pretrain
-from tf_simclr.weights.stored import open_weights
+from tf_simclr.weights.open import open_weights
+from tf_simclr.weights.own import PREFIX, SUFFIX
 
 STAGES = {"pretrain": pretrain, "finetune": finetune, "distill": distill}
 
@@ -45,7 +46,10 @@ def state(folder: pathlib.Path) -> tuple[dict, str, str]:
     """Weights, metrics and result of a run."""
     stored = open_weights(str(folder), "checkpoint")
     return (
-        {name: stored.read(name) for name in stored.shapes},
+        {
+            key.removeprefix(PREFIX).removesuffix(SUFFIX): stored.read(key)
+            for key in stored.shapes
+        },
         (folder / "metrics.jsonl").read_text(),
         json.loads((folder / "result.json").read_text()),
     )

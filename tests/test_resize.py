@@ -86,7 +86,7 @@ def test_shapes_need_not_be_known():
     unknown = tf.function(
         lambda images, boxes: crop_and_resize(images, boxes, 12, 16),
         input_signature=[
-            tf.TensorSpec([None, None, None, None], tf.float32),
+            tf.TensorSpec([None, None, None, 3], tf.float32),
             tf.TensorSpec([None, 4], tf.float32),
         ],
     )

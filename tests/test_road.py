@@ -17,7 +17,8 @@ from tf_simclr.stages.finetune import finetune
 from tf_simclr.stages.pipeline import pipeline
 from tf_simclr.stages.pretrain import pretrain
 from tf_simclr.weights.assign import assign_weights
-from tf_simclr.weights.stored import open_weights
+from tf_simclr.weights.open import open_weights
+from tf_simclr.weights.own import PREFIX, SUFFIX
 
 STAGES = {"pretrain": pretrain, "finetune": finetune, "distill": distill}
 
@@ -58,7 +59,10 @@ def teacher(tmp_path_factory, dataset, pretrained) -> pathlib.Path:
 
 def weights(folder: pathlib.Path) -> dict[str, np.ndarray]:
     stored = open_weights(str(folder), "checkpoint")
-    return {name: stored.read(name) for name in stored.shapes}
+    return {
+        key.removeprefix(PREFIX).removesuffix(SUFFIX): stored.read(key)
+        for key in stored.shapes
+    }
 
 
 def metrics(folder: pathlib.Path, split: str) -> list[dict]:

@@ -1,28 +1,37 @@
-"""Small files, written whole or not at all."""
+"""Files written whole or not at all."""
 
+import contextlib
 import json
 import os
 import tempfile
+from collections.abc import Iterator, Mapping
 from typing import Any
+
+import numpy as np
+
+
+@contextlib.contextmanager
+def replacing(path: str) -> Iterator[str]:
+    """A temporary name beside `path`, renamed to it if all goes well."""
+    folder = os.path.dirname(path) or "."
+    with tempfile.TemporaryDirectory(
+        dir=folder, prefix=f".{os.path.basename(path)}-"
+    ) as temporary:
+        name = os.path.join(temporary, os.path.basename(path))
+        yield name
+        os.replace(name, path)
 
 
 def write_text(path: str, text: str) -> None:
-    """Writes a text file under a temporary name, then renames it."""
-    folder = os.path.dirname(path) or "."
-    handle, temporary = tempfile.mkstemp(
-        dir=folder, prefix=os.path.basename(path), suffix=".tmp"
-    )
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        # mkstemp makes private files; a run's files follow the umask.
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    """Writes a text file."""
+    with replacing(path) as name, open(name, "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+def write_npz(path: str, arrays: Mapping[str, np.ndarray]) -> None:
+    """Writes named arrays as an .npz archive."""
+    with replacing(path) as name:
+        np.savez(name, **arrays)
 
 
 def write_json(path: str, value: Any) -> None:

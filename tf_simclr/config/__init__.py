@@ -1,6 +1,7 @@
 """Configuration: frozen dataclasses, the single source of every flag."""
 
 from tf_simclr.config.augment import AugmentConfig
+from tf_simclr.config.compat import CompatConfig
 from tf_simclr.config.data import DataConfig
 from tf_simclr.config.model import ModelConfig
 from tf_simclr.config.objective import ObjectiveConfig
@@ -11,6 +12,7 @@ from tf_simclr.config.train import TrainConfig
 
 __all__ = [
     "AugmentConfig",
+    "CompatConfig",
     "Config",
     "DataConfig",
     "ModelConfig",

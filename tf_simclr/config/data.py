@@ -29,6 +29,9 @@ class DataConfig:
         "Split for evaluation. Where a dataset has no 'validation', its"
         " 'test' is taken.",
     )
+    embed_split: str = option(
+        "train", "Split whose features --mode=embed writes."
+    )
     image_size: int = option(224, "Input image size.", minimum=4)
     cache_dataset: bool = option(
         False,

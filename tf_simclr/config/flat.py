@@ -7,6 +7,7 @@ from typing import Any
 
 from tf_simclr.config.field import value_type
 from tf_simclr.config.run import Config
+from tf_simclr.config.zoo import with_zoo_model
 from tf_simclr.errors import UserError
 
 
@@ -46,11 +47,14 @@ def to_flat(config: Config) -> dict[str, Any]:
 def from_flat(values: Mapping[str, Any], base: Config | None = None) -> Config:
     """`base` (or the defaults) with the named values replaced.
 
+    `model`, a name of the zoo, stands for depth, width and kernels.
+
     Raises:
-      UserError: a value is out of its bounds.
+      UserError: a value is out of its bounds, or contradicts `model`.
       KeyError: a name is no option.
     """
     base = base or Config()
+    values = with_zoo_model(values)
     groups: dict[str, dict[str, Any]] = {}
     by_name = {option.field.name: option.group for option in options()}
     for name, value in values.items():

@@ -12,6 +12,12 @@ RESNET_DEPTHS = (18, 34, 50, 101, 152, 200)
 class ModelConfig:
     """Encoder, projection head and the layer that the classifier reads."""
 
+    model: str | None = option(
+        None,
+        "A published SimCLRv2 network by its name, such as r50_1x_sk0 or"
+        " r152_3x_sk1: sets depth, width and selective kernels (--mode=zoo"
+        " lists them).",
+    )
     resnet_depth: int = option(
         50, "Depth of ResNet: 18, 34, 50, 101, 152 or 200."
     )

@@ -24,6 +24,25 @@ class ObjectiveConfig:
         " that.",
         choices=("sum_of_views", "mean"),
     )
+    memory_size: int = option(
+        0,
+        "How many past embeddings extend the contrast examples, which a moving"
+        " average of the network then makes (the paper's memory: 65536). 0"
+        " compares the images of a batch with each other.",
+        minimum=0,
+    )
+    memory_momentum: float = option(
+        0.999,
+        "Decay of the moving average that embeds the contrast examples, where"
+        " --memory_size is above 0.",
+        minimum=0.0,
+        maximum=1.0,
+    )
+    keep_head: bool = option(
+        False,
+        "Fine-tune from the stored classifier instead of a fresh one at zero."
+        " It may have seen more labels than --labels_per_class grants.",
+    )
     lineareval_while_pretraining: bool = option(
         True,
         "Whether to finetune supervised head while pretraining. It learns from"
@@ -46,6 +65,13 @@ class ObjectiveConfig:
         " means fine-tuning just the linear head.",
         minimum=-1,
         maximum=4,
+    )
+    frozen_batch_norm: str = option(
+        "keep",
+        "What batch norm does in layers that --fine_tune_after_block freezes:"
+        " keep its statistics and use them, or update them and use those of"
+        " the batch, as the original release does.",
+        choices=("keep", "update"),
     )
     zero_init_logits_layer: bool = option(
         False,

@@ -3,6 +3,7 @@
 import dataclasses
 
 from tf_simclr.config.augment import AugmentConfig
+from tf_simclr.config.compat import CompatConfig
 from tf_simclr.config.data import DataConfig
 from tf_simclr.config.field import check_fields, option
 from tf_simclr.config.model import ModelConfig
@@ -13,6 +14,8 @@ from tf_simclr.config.train import TrainConfig
 from tf_simclr.errors import UserError
 
 STAGES = ("pretrain", "finetune", "distill")
+# Modes that write nothing into a model_dir of their own.
+READ_ONLY_MODES = ("zoo",)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,9 +26,20 @@ class RunConfig:
         "train",
         "What to do: one of the stages pretrain, finetune, distill; pipeline,"
         " all of them and the supervised baseline; eval, to evaluate a run or"
-        " checkpoint. train and train_then_eval run the stage that"
+        " checkpoint; embed, to write the features of a split; export, to"
+        " write a SavedModel; zoo, to list the published networks. train and"
+        " train_then_eval run the stage that"
         " --train_mode names, without and with a final evaluation.",
-        choices=(*STAGES, "pipeline", "eval", "train", "train_then_eval"),
+        choices=(
+            *STAGES,
+            "pipeline",
+            "eval",
+            "embed",
+            "export",
+            "zoo",
+            "train",
+            "train_then_eval",
+        ),
     )
     train_mode: str = option(
         "pretrain",
@@ -60,6 +74,7 @@ class Config:
     train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
     pipeline: PipelineConfig = dataclasses.field(default_factory=PipelineConfig)
 
+    compat: CompatConfig = dataclasses.field(default_factory=CompatConfig)
     given: frozenset[str] = frozenset()
 
     @property
@@ -81,6 +96,8 @@ class Config:
         Raises:
           UserError: names the flag and the way out.
         """
+        if self.run.mode in READ_ONLY_MODES:
+            return
         if not self.run.model_dir:
             raise UserError(
                 "--model_dir is missing: name a directory for checkpoints and"

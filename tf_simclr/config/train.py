@@ -41,8 +41,9 @@ class TrainConfig:
     )
     strategy: str = option(
         "auto",
-        "Devices: auto takes all GPUs of this machine, or the CPU.",
-        choices=("auto", "one_device", "mirrored"),
+        "Devices: auto takes all GPUs of this machine, or the CPU; tpu takes"
+        " the one that --tpu_name names.",
+        choices=("auto", "one_device", "mirrored", "tpu"),
     )
     precision: str = option(
         "float32",

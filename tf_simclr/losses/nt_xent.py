@@ -35,6 +35,9 @@ def nt_xent(
     view2: tf.Tensor,
     temperature: float = 0.1,
     normalize: bool = True,
+    *,
+    keys: tuple[tf.Tensor, tf.Tensor] | None = None,
+    queue: tuple[tf.Tensor, tf.Tensor] | None = None,
 ) -> NTXent:
     """NT-Xent over the global batch (SimCLR, arXiv 2002.05709, equation 1).
 
@@ -47,15 +50,24 @@ def nt_xent(
       view2: (n, d) projections of the second views of the same images.
       temperature: divides the similarities; above 0.
       normalize: whether similarities are cosines (else inner products).
+      keys: what the anchors are compared with instead of each other: both
+        views' projections by another network, (n, d) each. The positive is
+        then the other view's key; no gradient reaches them.
+      queue: embeddings of past images as further negatives, (K, d), embedded
+        already, and a bool (K,) that tells which rows hold one.
 
     Returns:
       `NTXent`; everything is computed in float32.
     """
-    anchors1 = _embed(view1, normalize)
-    anchors2 = _embed(view2, normalize)
+    anchors1 = embed(view1, normalize)
+    anchors2 = embed(view2, normalize)
     count = tf.shape(anchors1)[0]
-    all1, offset = _gather(anchors1, count)
-    all2, _ = _gather(anchors2, count)
+    compared = (anchors1, anchors2)
+    if keys is not None:
+        compared = tuple(embed(key, normalize) for key in keys)
+        compared = tuple(tf.stop_gradient(key) for key in compared)
+    all1, offset = _gather(compared[0], count)
+    all2, _ = _gather(compared[1], count)
     positives = offset + tf.range(count)
     self_mask = tf.one_hot(
         positives, tf.shape(all1)[0], on_value=True, off_value=False
@@ -72,15 +84,22 @@ def nt_xent(
     logits_11 = without_self(similarities(anchors1, all1))
     logits_22 = without_self(similarities(anchors2, all2))
 
-    def cross_entropy(across: tf.Tensor, within: tf.Tensor) -> tf.Tensor:
+    def past(anchors: tf.Tensor) -> list[tf.Tensor]:
+        if queue is None:
+            return []
+        rows, filled = queue
+        logits = similarities(anchors, tf.stop_gradient(rows))
+        return [tf.where(filled, logits, logits.dtype.min)]
+
+    def cross_entropy(*logits: tf.Tensor) -> tf.Tensor:
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
-            labels=positives, logits=tf.concat([across, within], axis=1)
+            labels=positives, logits=tf.concat(logits, axis=1)
         )
         return tf.reduce_mean(losses)
 
     loss = 0.5 * (
-        cross_entropy(logits_12, logits_11)
-        + cross_entropy(logits_21, logits_22)
+        cross_entropy(logits_12, logits_11, *past(anchors1))
+        + cross_entropy(logits_21, logits_22, *past(anchors2))
     )
     hits = tf.equal(
         tf.argmax(logits_12, axis=1, output_type=tf.int32), positives
@@ -97,7 +116,8 @@ def nt_xent(
     )
 
 
-def _embed(projections: tf.Tensor, normalize: bool) -> tf.Tensor:
+def embed(projections: tf.Tensor, normalize: bool) -> tf.Tensor:
+    """Projections in float32, on the unit sphere if `normalize`."""
     projections = tf.cast(projections, tf.float32)
     if normalize:
         return tf.math.l2_normalize(projections, axis=1, epsilon=NORM_EPSILON)

@@ -18,7 +18,8 @@ class BatchNorm(keras.layers.Layer):
     instead of a difference of squares.
 
     While `trainable` is False the layer stays in inference mode, as Keras's
-    layer does: a frozen encoder keeps its statistics.
+    layer does: a frozen encoder keeps its statistics. The attribute
+    `updates_while_frozen` lifts that.
 
     Args:
       momentum: decay of the moving statistics, in [0, 1].
@@ -40,6 +41,7 @@ class BatchNorm(keras.layers.Layer):
         self.center = center
         self.zero_init = zero_init
         self.synchronized = synchronized
+        self.updates_while_frozen = False
 
     def build(self, input_shape: tf.TensorShape) -> None:
         channels = input_shape[-1]
@@ -67,7 +69,7 @@ class BatchNorm(keras.layers.Layer):
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Normalises (N, ..., C) in the dtype of `inputs`."""
-        training = training and self.trainable
+        training = training and (self.trainable or self.updates_while_frozen)
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         local = not self.synchronized or replicas == 1
         if inputs.shape.rank == 4 and (local or not training):

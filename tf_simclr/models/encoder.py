@@ -3,6 +3,7 @@
 import tensorflow as tf
 import tf_keras as keras
 
+from tf_simclr.models.batch_norm import BatchNorm
 from tf_simclr.models.blocks import BlockGroup
 from tf_simclr.models.layers import ConvNorm, LayerFactory
 
@@ -109,14 +110,22 @@ class Encoder(keras.layers.Layer):
             4 if bottleneck else 1
         )
 
-    def freeze_up_to(self, block: int) -> None:
-        """Freezes the stem and the groups 1..`block`, statistics included.
+    def freeze_up_to(
+        self, block: int, *, update_statistics: bool = False
+    ) -> None:
+        """Freezes the stem and the groups 1..`block`.
 
-        -1 freezes nothing, 0 the stem, 4 the whole encoder: what the flag
-        `fine_tune_after_block` means.
+        Args:
+          block: -1 freezes nothing, 0 the stem, 4 the whole encoder: what the
+            flag `fine_tune_after_block` means.
+          update_statistics: whether batch norm in frozen parts still uses and
+            updates batch statistics, as it does in the original release.
         """
         for index, part in enumerate([self.stem, *self.groups]):
             part.trainable = index > block
+            for layer in part.submodules:
+                if isinstance(layer, BatchNorm):
+                    layer.updates_while_frozen = update_statistics
 
     def call(
         self, images: tf.Tensor, training: bool = False

@@ -26,9 +26,10 @@ from tf_simclr.training.devices import (
     make_strategy,
     set_up_numerics,
 )
-from tf_simclr.training.loop import Task, train
+from tf_simclr.training.loop import train
 from tf_simclr.training.progress import say
 from tf_simclr.training.run_dir import RunDirectory, config_record
+from tf_simclr.training.step import Task
 
 
 @dataclasses.dataclass(frozen=True)
@@ -246,7 +247,7 @@ def prepare_stage(
         config.train.train_steps,
     )
     set_up_numerics(config.train)
-    strategy = make_strategy(config.train)
+    strategy = make_strategy(config.train, config.compat)
     check_batch_divides(strategy, batch)
     return StageContext(
         config, stage, splits, subset, images, plan, strategy, run_dir

@@ -13,7 +13,8 @@ from tf_simclr.stages.architecture import check_given_flags
 from tf_simclr.stages.context import StageContext, prepare_stage
 from tf_simclr.stages.supervised_task import classification_task
 from tf_simclr.weights.assign import assign_weights
-from tf_simclr.weights.stored import StoredWeights, open_weights
+from tf_simclr.weights.open import open_weights
+from tf_simclr.weights.stored import StoredWeights
 
 
 def distill(config: Config) -> dict[str, float]:

@@ -11,7 +11,8 @@ from tf_simclr.stages.architecture import check_given_flags
 from tf_simclr.stages.context import prepare_stage
 from tf_simclr.stages.supervised_task import classification_task
 from tf_simclr.weights.assign import assign_weights
-from tf_simclr.weights.stored import StoredWeights, open_weights
+from tf_simclr.weights.open import open_weights
+from tf_simclr.weights.stored import StoredWeights
 
 
 def finetune(config: Config) -> dict[str, float]:
@@ -35,9 +36,14 @@ def finetune(config: Config) -> dict[str, float]:
     network = context.build(architecture, zero_init=zero_init)
     notes = ["start      random weights (supervised baseline)"]
     if stored is not None:
-        report = assign_weights(network, stored, with_classifier=False)
+        report = assign_weights(
+            network, stored, with_classifier=config.objective.keep_head
+        )
         notes = [f"start      {stored.path}: {report}"]
-    network.encoder.freeze_up_to(config.objective.fine_tune_after_block)
+    network.encoder.freeze_up_to(
+        config.objective.fine_tune_after_block,
+        update_statistics=config.objective.frozen_batch_norm == "update",
+    )
     notes.append(
         f"classifier on head layer {architecture.classifier_layer} of"
         f" {architecture.head_layers}"

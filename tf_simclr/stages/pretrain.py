@@ -1,19 +1,17 @@
 """Stage one: contrastive pretraining, for which no label is needed."""
 
-import tensorflow as tf
-
 from tf_simclr.config.run import Config
-from tf_simclr.data.batches import Batch, TrainingBatches
+from tf_simclr.data.batches import TrainingBatches
 from tf_simclr.data.labels import mask_labels
 from tf_simclr.evaluation.evaluate import Evaluator, pretraining_evaluator
-from tf_simclr.losses.nt_xent import chance_level, nt_xent
-from tf_simclr.losses.supervised import accuracy, supervised_loss
-from tf_simclr.losses.weight_decay import l2_loss
+from tf_simclr.losses.nt_xent import chance_level
 from tf_simclr.models.network import Architecture
 from tf_simclr.optimizers.factory import decayed_in_loss, make_optimizer
 from tf_simclr.optimizers.schedule import WarmupCosine
 from tf_simclr.stages.context import prepare_stage
-from tf_simclr.training.loop import Task
+from tf_simclr.stages.contrastive import contrastive_objective
+from tf_simclr.stages.memory import make_memory
+from tf_simclr.training.step import Task
 
 
 def pretrain(config: Config) -> dict[str, float]:
@@ -46,40 +44,14 @@ def pretrain(config: Config) -> dict[str, float]:
             trainable,
             classifier,
         )
-    decayed = decayed_in_loss(config.optimizer, network, classifier)
-    views_weight = (
-        2.0 if objective.contrastive_reduction == "sum_of_views" else 1.0
+    memory = make_memory(context, network) if objective.memory_size else None
+    compute, names = contrastive_objective(
+        network,
+        objective,
+        decayed_in_loss(config.optimizer, network, classifier),
+        config.optimizer.weight_decay,
+        memory,
     )
-
-    def compute(batch: Batch) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-        # One pass over both views, so that batch norm sees them together.
-        views = tf.concat([batch["view1"], batch["view2"]], axis=0)
-        outputs = network(views, training=True, stop_classifier_gradient=True)
-        first, second = tf.split(outputs["proj_head_output"], 2)
-        contrast = nt_xent(
-            first, second, objective.temperature, objective.hidden_norm
-        )
-        decay = l2_loss(decayed, config.optimizer.weight_decay)
-        loss = views_weight * contrast.loss + decay
-        metrics = {
-            "contrast_loss": contrast.loss,
-            "contrast_acc": contrast.accuracy,
-            "contrast_entropy": contrast.entropy,
-            "weight_decay": decay,
-        }
-        if online:
-            labels = tf.concat([batch["label"], batch["label"]], axis=0)
-            logits = outputs["logits_sup"]
-            supervised = supervised_loss(labels, logits)
-            loss += supervised
-            metrics["supervised_loss"] = supervised
-            metrics["supervised_acc"] = accuracy(labels, logits)
-        return loss, {"total_loss": loss, **metrics}
-
-    names = ["total_loss", "contrast_loss", "contrast_acc", "contrast_entropy"]
-    names.append("weight_decay")
-    if online:
-        names += ["supervised_loss", "supervised_acc"]
     batch_size = config.optimizer.train_batch_size
     chance = chance_level(batch_size)
     images = context.splits.train
@@ -91,7 +63,7 @@ def pretrain(config: Config) -> dict[str, float]:
         trainable=trainable,
         optimizer=optimizer,
         objective=compute,
-        metric_names=tuple(names),
+        metric_names=names,
         summary=lambda metrics: [
             f"loss {metrics['contrast_loss']:.3f} (chance {chance:.3f})",
             f"contrastive accuracy {metrics['contrast_acc']:.1%}",
@@ -104,6 +76,8 @@ def pretrain(config: Config) -> dict[str, float]:
             contrastive=True,
         ),
         batch_size=batch_size,
+        after_step=memory.follow if memory else None,
+        state={"memory": memory} if memory else {},
     )
 
     evaluation = context.splits.evaluation
@@ -112,14 +86,20 @@ def pretrain(config: Config) -> dict[str, float]:
         evaluator = pretraining_evaluator(
             network, evaluation, images, config.data
         )
-    probe = (
-        "online linear classifier and k-NN on the labelled images"
-        if online and evaluator
-        else "none"
+    probes = (["online linear classifier"] if online else []) + (
+        ["k-NN"] if evaluator else []
     )
+    probed = "none: no labels to score with"
+    if probes:
+        probed = f"{' and '.join(probes)} on the labelled images"
     notes = [
         f"loss       NT-Xent, temperature {objective.temperature:g}, chance"
         f" level ln(2N-1) = {chance:.3f}",
-        f"probes     {probe}",
+        f"probes     {probed}",
     ]
+    if memory:
+        notes.append(
+            f"memory     {objective.memory_size} past embeddings, momentum"
+            f" {objective.memory_momentum:g}"
+        )
     return context.run(task, notes, evaluator)

@@ -12,10 +12,40 @@ from tf_simclr.models.network import SimCLRNetwork
 from tf_simclr.optimizers.factory import decayed_in_loss, make_optimizer
 from tf_simclr.optimizers.schedule import WarmupCosine
 from tf_simclr.stages.context import StageContext
-from tf_simclr.training.loop import Task
+from tf_simclr.training.step import Metrics, Objective, Task
 
 # (batch, logits) -> {loss name: scalar}; the loss is their weighted sum.
 Losses = Callable[[Batch, tf.Tensor], dict[str, tf.Tensor]]
+
+
+def classification_objective(
+    network: SimCLRNetwork,
+    losses: Losses,
+    decayed: Sequence[tf.Variable],
+    weight_decay: float,
+) -> Objective:
+    """The sum of `losses` on the network's logits, and weight decay.
+
+    Args:
+      network: has a classifier.
+      losses: the terms of the loss, already weighted.
+      decayed: variables whose decay is a term of the loss.
+      weight_decay: its weight.
+    """
+
+    def compute(batch: Batch) -> tuple[tf.Tensor, Metrics]:
+        logits = network(batch["image"], training=True)["logits_sup"]
+        terms = losses(batch, logits)
+        decay = l2_loss(decayed, weight_decay)
+        loss = tf.add_n([*terms.values(), decay])
+        return loss, {
+            "total_loss": loss,
+            **terms,
+            "weight_decay": decay,
+            "supervised_acc": accuracy(batch["label"], logits),
+        }
+
+    return compute
 
 
 def classification_task(
@@ -47,24 +77,14 @@ def classification_task(
         )
     decayed = decayed_in_loss(config.optimizer, network, classifier)
 
-    def compute(batch: Batch) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-        logits = network(batch["image"], training=True)["logits_sup"]
-        terms = losses(batch, logits)
-        decay = l2_loss(decayed, config.optimizer.weight_decay)
-        loss = tf.add_n([*terms.values(), decay])
-        return loss, {
-            "total_loss": loss,
-            **terms,
-            "weight_decay": decay,
-            "supervised_acc": accuracy(batch["label"], logits),
-        }
-
     return Task(
         name=context.stage,
         network=network,
         trainable=trainable,
         optimizer=optimizer,
-        objective=compute,
+        objective=classification_objective(
+            network, losses, decayed, config.optimizer.weight_decay
+        ),
         metric_names=(
             "total_loss",
             *loss_names,

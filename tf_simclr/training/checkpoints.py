@@ -1,5 +1,8 @@
 """Saving and restoring the state of a run."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import tensorflow as tf
 
 from tf_simclr.training.run_dir import RunDirectory
@@ -12,6 +15,7 @@ class Checkpoints:
       run_dir: where they lie.
       network, optimizer: what they hold; both with all variables built.
       keep: how many of the latest to keep.
+      state: what else they hold, by name.
     """
 
     def __init__(
@@ -20,10 +24,14 @@ class Checkpoints:
         network: tf.Module,
         optimizer: tf.Module,
         keep: int,
+        state: Mapping[str, Any] | None = None,
     ):
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False)
         self._checkpoint = tf.train.Checkpoint(
-            network=network, optimizer=optimizer, step=self.step
+            network=network,
+            optimizer=optimizer,
+            step=self.step,
+            **(state or {}),
         )
         self._manager = tf.train.CheckpointManager(
             self._checkpoint,
@@ -45,8 +53,3 @@ class Checkpoints:
         """Saves the state as `ckpt-STEP`; returns its prefix."""
         self.step.assign(step)
         return self._manager.save(checkpoint_number=step)
-
-
-def latest_checkpoint(run_dir: RunDirectory) -> str | None:
-    """Prefix of a run's latest checkpoint."""
-    return tf.train.latest_checkpoint(run_dir.checkpoints)

@@ -2,12 +2,21 @@
 
 import tensorflow as tf
 
+from tf_simclr.config.compat import CompatConfig
 from tf_simclr.config.train import TrainConfig
 from tf_simclr.errors import UserError
 
 
-def make_strategy(config: TrainConfig) -> tf.distribute.Strategy:
-    """The strategy that `config` names: all GPUs, or one device."""
+def make_strategy(
+    config: TrainConfig, compat: CompatConfig
+) -> tf.distribute.Strategy:
+    """The strategy that `config` names: all GPUs, one device, or a TPU.
+
+    Raises:
+      UserError: the TPU cannot be found.
+    """
+    if config.strategy == "tpu" or compat.use_tpu:
+        return _tpu_strategy(compat)
     gpus = tf.config.list_logical_devices("GPU")
     cpus = tf.config.list_logical_devices("CPU")
     if config.strategy == "mirrored" or (
@@ -17,6 +26,23 @@ def make_strategy(config: TrainConfig) -> tf.distribute.Strategy:
         return tf.distribute.MirroredStrategy([d.name for d in devices])
     device = gpus[0] if gpus else cpus[0]
     return tf.distribute.OneDeviceStrategy(device.name)
+
+
+def _tpu_strategy(compat: CompatConfig) -> tf.distribute.Strategy:
+    name = compat.tpu_name or compat.master
+    try:
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver(
+            name, zone=compat.tpu_zone, project=compat.gcp_project
+        )
+        tf.config.experimental_connect_to_cluster(resolver)
+        tf.tpu.experimental.initialize_tpu_system(resolver)
+    except Exception as error:
+        raise UserError(
+            f"No TPU answers to --tpu_name={name or ''}: check its name and"
+            " that this machine reaches it, or leave --use_tpu and"
+            f" --strategy=tpu out. Received: {error}".replace("\n", " ")
+        ) from error
+    return tf.distribute.TPUStrategy(resolver)
 
 
 def check_batch_divides(
@@ -34,7 +60,11 @@ def check_batch_divides(
 
 def describe(strategy: tf.distribute.Strategy) -> str:
     """Such as '1 CPU' or '4 GPU'."""
-    kind = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
+    kinds = {
+        device.split("device:")[1].split(":")[0]
+        for device in strategy.extended.worker_devices
+    }
+    kind = "/".join(sorted(kinds))
     return f"{strategy.num_replicas_in_sync} {kind}"
 
 

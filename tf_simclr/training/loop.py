@@ -3,54 +3,24 @@
 It knows no stage: a `Task` says which batches, which loss and which variables.
 """
 
-import dataclasses
 import math
 import time
-from collections.abc import Callable, Sequence
 
 import tensorflow as tf
-import tf_keras as keras
 
 from tf_simclr.config.train import TrainConfig
-from tf_simclr.data.batches import Batch, TrainingBatches
 from tf_simclr.evaluation.evaluate import Evaluator
 from tf_simclr.optimizers.factory import build_slots
 from tf_simclr.optimizers.schedule import SchedulePlan, WarmupCosine
 from tf_simclr.training.checkpoints import Checkpoints
 from tf_simclr.training.progress import Progress
 from tf_simclr.training.run_dir import RunDirectory
+from tf_simclr.training.step import Task, make_step_function
 from tf_simclr.training.stop import Interrupted, StopRequest, TrainingFailed
 from tf_simclr.training.summaries import write_scalars, write_views
 
 # Device time between two looks at the clock, counted in seconds.
 _CHUNK_SECONDS = 2.0
-
-
-@dataclasses.dataclass(frozen=True)
-class Task:
-    """What a stage hands to the loop.
-
-    Attributes:
-      name: title of the progress lines.
-      network: the network, all variables built.
-      trainable: the variables that the loss reaches and that are updated.
-      optimizer: updates them.
-      objective: batch -> (loss, {metric: scalar}), called on one replica.
-      metric_names: the metrics that `objective` returns.
-      summary: metrics -> the facts of a progress line.
-      batches: the training data.
-      batch_size: images per step, over all replicas.
-    """
-
-    name: str
-    network: keras.Model
-    trainable: Sequence[tf.Variable]
-    optimizer: keras.optimizers.Optimizer
-    objective: Callable[[Batch], tuple[tf.Tensor, dict[str, tf.Tensor]]]
-    metric_names: tuple[str, ...]
-    summary: Callable[[dict[str, float]], list[str]]
-    batches: TrainingBatches
-    batch_size: int
 
 
 def train(
@@ -81,7 +51,11 @@ def train(
     with strategy.scope():
         build_slots(task.optimizer, task.trainable)
         checkpoints = Checkpoints(
-            run_dir, task.network, task.optimizer, config.keep_checkpoint_max
+            run_dir,
+            task.network,
+            task.optimizer,
+            config.keep_checkpoint_max,
+            task.state,
         )
         step = checkpoints.restore_latest()
     if step >= plan.total_steps:
@@ -94,7 +68,7 @@ def train(
     events = _Events(config, plan.total_steps, steps_per_epoch)
     progress = Progress(task.name, plan.total_steps, task.batch_size, step)
     writer = tf.summary.create_file_writer(run_dir.path)
-    run_steps = _make_step_function(task, strategy, config)
+    run_steps = make_step_function(task, strategy, config)
     iterator = _distributed_iterator(task, strategy, step, plan.total_steps)
     write_views(writer, task.batches, step)
     sums, summed_from = _zeros(task), step
@@ -175,80 +149,6 @@ class _Events:
         return bool(self.eval_every) and (
             step % self.eval_every == 0 and step != self.total
         )
-
-
-def _make_step_function(
-    task: Task, strategy: tf.distribute.Strategy, config: TrainConfig
-) -> Callable:
-    replicas = strategy.num_replicas_in_sync
-
-    def replica_step(batch: Batch) -> dict[str, tf.Tensor]:
-        with tf.GradientTape() as tape:
-            loss, metrics = task.objective(batch)
-            # Gradients are summed over the replicas.
-            scaled = loss / replicas
-        gradients = tape.gradient(scaled, task.trainable)
-        missing = [
-            variable.name
-            for variable, gradient in zip(
-                task.trainable, gradients, strict=True
-            )
-            if gradient is None
-        ]
-        if missing:
-            raise ValueError(
-                "The loss does not reach these variables; leave them out of"
-                f" Task.trainable. Received: {missing}"
-            )
-        task.optimizer.apply_gradients(
-            zip(gradients, task.trainable, strict=True)
-        )
-        return metrics
-
-    if config.jit_compile:
-        replica_step = tf.function(replica_step, jit_compile=True)
-
-    @tf.function(reduce_retracing=True)
-    def run_steps(
-        iterator: tf.data.Iterator,
-        count: tf.Tensor,
-        sums: dict[str, tf.Tensor],
-    ) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
-        waited = tf.constant(0.0, tf.float64)
-        for _ in tf.range(count):
-            if config.deterministic:
-                # TensorFlow refuses to read the clock then.
-                batch = next(iterator)
-            else:
-                batch, seconds = _timed_next(iterator, strategy, sums)
-                waited += seconds
-            metrics = strategy.run(replica_step, args=(batch,))
-            sums = {
-                name: sums[name]
-                + strategy.reduce(
-                    tf.distribute.ReduceOp.MEAN, metrics[name], axis=None
-                )
-                for name in task.metric_names
-            }
-        return sums, waited
-
-    return run_steps
-
-
-def _timed_next(
-    iterator: tf.data.Iterator,
-    strategy: tf.distribute.Strategy,
-    previous: dict[str, tf.Tensor],
-) -> tuple[Batch, tf.Tensor]:
-    """The next batch, and the seconds that the step waited for it."""
-    # The wait begins when the previous step has ended.
-    with tf.control_dependencies(list(previous.values())):
-        started = tf.timestamp()
-    with tf.control_dependencies([started]):
-        batch = next(iterator)
-    arrived = tf.nest.flatten(strategy.experimental_local_results(batch))
-    with tf.control_dependencies(arrived):
-        return batch, tf.timestamp() - started
 
 
 def _distributed_iterator(

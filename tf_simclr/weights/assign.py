@@ -1,6 +1,10 @@
 """Putting stored weights into a network: all that must fit, or nothing."""
 
+import collections
 import dataclasses
+
+import numpy as np
+import tensorflow as tf
 
 from tf_simclr.errors import UserError
 from tf_simclr.models.naming import named_variables
@@ -47,6 +51,7 @@ def assign_weights(
       UserError: a tensor is missing, or of another shape; lists them.
     """
     variables = named_variables(network)
+    keys = stored.keys(list(variables), network.architecture)
     wanted = {
         name: variable
         for name, variable in variables.items()
@@ -54,36 +59,51 @@ def assign_weights(
     }
     problems = []
     for name, variable in wanted.items():
-        shape = stored.shapes.get(name)
+        shape = stored.shapes.get(keys[name])
         if shape is None:
-            problems.append(f"{name} is missing")
+            problems.append(f"{keys[name]} is missing")
         elif shape != tuple(variable.shape):
             problems.append(
-                f"{name} has shape {shape}, not {tuple(variable.shape)}"
+                f"{keys[name]} has shape {shape}, not {tuple(variable.shape)}"
             )
     if problems:
         more = len(problems) - _SHOWN
         raise UserError(
-            f"The weights in {stored.path} do not fit the network: "
+            f"The weights in {stored.path} ({stored.kind}) do not fit the"
+            " network: "
             + "; ".join(problems[:_SHOWN])
             + (f"; and {more} more" if more > 0 else "")
             + "."
         )
+    values = {name: _read(stored, keys[name]) for name in wanted}
     for name, variable in wanted.items():
-        variable.assign(stored.read(name))
+        variable.assign(values[name])
+    used = {keys[name] for name in wanted}
     return LoadReport(
         loaded=tuple(wanted),
-        skipped=tuple(name for name in stored.shapes if name not in wanted),
+        skipped=tuple(key for key in stored.shapes if key not in used),
         fresh=tuple(name for name in variables if name not in wanted),
     )
 
 
+def _read(stored: StoredWeights, key: str) -> np.ndarray:
+    try:
+        return stored.read(key)
+    except (tf.errors.OpError, RuntimeError, IndexError) as error:
+        raise UserError(
+            f"The weights in {stored.path} are damaged: {key} cannot be read"
+            f" ({error})."
+        ) from error
+
+
 def _owners(names: tuple[str, ...]) -> str:
-    """The parts of the network that the names belong to."""
-    owners = dict.fromkeys(
-        "/".join(name.split("/")[:3])
-        if name.startswith("projection_head/")
-        else name.split("/")[0]
+    """The parts of the network that the names belong to, with their counts."""
+    parts = collections.Counter(
+        "classifier"
+        if "supervised" in name or "classifier" in name
+        else "projection head"
+        if "projection_head" in name or "head_contrastive" in name
+        else "encoder"
         for name in names
     )
-    return ", ".join(owners)
+    return ", ".join(f"{count} of the {part}" for part, count in parts.items())

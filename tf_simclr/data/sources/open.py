@@ -32,11 +32,7 @@ def open_dataset(config: DataConfig) -> Splits:
     Raises:
       UserError: there is no such dataset or split.
     """
-    names = (
-        parse_split(config.train_split)[0],
-        parse_split(config.eval_split)[0],
-    )
-    splits = _load(config.dataset, config.data_dir, config.image_size, names)
+    splits = _load_splits(config, config.train_split, config.eval_split)
     train = pick_split(splits, config.train_split, config.dataset)
     default = DataConfig.__dataclass_fields__["eval_split"].default
     if config.eval_split == default and not {"validation", "test"} & set(
@@ -47,9 +43,23 @@ def open_dataset(config: DataConfig) -> Splits:
     return Splits(train, evaluation)
 
 
+def open_images(config: DataConfig, split: str) -> ImageSet:
+    """Opens one split of the dataset that `config` names.
+
+    Raises:
+      UserError: there is no such dataset or split.
+    """
+    return pick_split(_load_splits(config, split), split, config.dataset)
+
+
+def _load_splits(config: DataConfig, *splits: str) -> dict[str, ImageSet]:
+    names = tuple(parse_split(split)[0] for split in splits)
+    return _load(config.dataset, config.data_dir, config.image_size, names)
+
+
 @functools.lru_cache(maxsize=2)
 def _load(
-    name: str, data_dir: str | None, image_size: int, names: tuple[str, str]
+    name: str, data_dir: str | None, image_size: int, names: tuple[str, ...]
 ) -> dict[str, ImageSet]:
     """Reads a dataset; the stages of a pipeline share what was read."""
     if name == "digits":

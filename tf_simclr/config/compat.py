@@ -1,0 +1,52 @@
+"""Flags of the original release's two code bases, TF1 and TF2."""
+
+import dataclasses
+
+from tf_simclr.config.field import check_fields, option
+
+
+@dataclasses.dataclass(frozen=True)
+class CompatConfig:
+    """Accepted so that the original's commands run as they are."""
+
+    use_tpu: bool = option(
+        False,
+        "Whether to run on TPU: the same as --strategy=tpu.",
+    )
+    tpu_name: str | None = option(
+        None,
+        "The Cloud TPU to use for training: its name, or a"
+        " grpc://ip.address.of.tpu:8470 url.",
+    )
+    tpu_zone: str | None = option(
+        None, "GCE zone where the Cloud TPU is located in."
+    )
+    gcp_project: str | None = option(
+        None, "Project name for the Cloud TPU-enabled project."
+    )
+    master: str | None = option(
+        None, "Address of the TPU's master, where --tpu_name is not given."
+    )
+    keep_hub_module_max: int = option(
+        1, "Maximum number of Hub modules to keep.", minimum=1
+    )
+    eval_name: str | None = option(None, "No longer means anything.")
+    variable_schema: str | None = option(
+        None,
+        "No longer means anything: what is loaded follows from the network,"
+        " and the log says what was skipped.",
+    )
+    train_summary_steps: int = option(
+        100, "No longer means anything: see --log_every_steps.", minimum=0
+    )
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+# Flag -> why it may be left out.
+WITHOUT_MEANING = {
+    "eval_name": "the original never read it",
+    "variable_schema": "what is loaded follows from the network",
+    "train_summary_steps": "see --log_every_steps",
+}

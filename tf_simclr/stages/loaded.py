@@ -1,0 +1,81 @@
+"""A network read back from whatever a flag names."""
+
+import dataclasses
+
+from tf_simclr.config.flat import from_flat, to_flat
+from tf_simclr.config.run import Config
+from tf_simclr.data.sources.image_set import ImageSet
+from tf_simclr.models.network import (
+    Architecture,
+    SimCLRNetwork,
+    build_network,
+)
+from tf_simclr.stages.architecture import check_given_flags
+from tf_simclr.training.progress import say
+from tf_simclr.weights.assign import assign_weights
+from tf_simclr.weights.open import open_weights
+from tf_simclr.weights.stored import StoredWeights
+
+
+@dataclasses.dataclass(frozen=True)
+class LoadedNetwork:
+    """A network with its weights.
+
+    Attributes:
+      network: with all its heads.
+      stored: where the weights came from.
+      config: the configuration, with the data flags of the run that made the
+        weights where none were given.
+    """
+
+    network: SimCLRNetwork
+    stored: StoredWeights
+    config: Config
+
+    def image_size(self, images: ImageSet) -> int:
+        """The size to evaluate at.
+
+        Weights of the original release do not tell theirs; without
+        --image_size the images are then taken as they are, if square.
+        """
+        data = self.config.data
+        known = "image_size" in self.config.given or self.stored.image_size
+        height, width = images.images.shape[1:3]
+        if known or height != width:
+            return data.image_size
+        return height
+
+
+def load_network(config: Config) -> LoadedNetwork:
+    """Loads `--checkpoint`, or the run in `model_dir` itself.
+
+    Raises:
+      UserError: no weights, or a flag contradicts them.
+    """
+    path, flag = config.objective.checkpoint, "checkpoint"
+    if not path:
+        path, flag = config.run.model_dir, "model_dir"
+    stored = open_weights(path, flag, config.model.selected_layer)
+    described = Architecture.for_pretraining(
+        config.model, config.data.image_size, 0
+    )
+    check_given_flags(config, described, stored)
+    config = _with_stored_data(config, stored)
+    network = build_network(stored.architecture, config.data.image_size)
+    report = assign_weights(network, stored, with_classifier=True)
+    say(f"{stored.path} ({stored.kind}): {report}")
+    return LoadedNetwork(network, stored, config)
+
+
+def _with_stored_data(config: Config, stored: StoredWeights) -> Config:
+    if stored.config is None:
+        return config
+    flat = to_flat(config)
+    values = {
+        field.name: stored.config[field.name]
+        for field in dataclasses.fields(config.data)
+        if field.name not in config.given and field.name in stored.config
+    }
+    return dataclasses.replace(
+        from_flat({**flat, **values}), given=config.given
+    )

@@ -1,0 +1,94 @@
+"""The memory of the paper: contrast examples from a moving average."""
+
+from typing import Any
+
+import tensorflow as tf
+
+from tf_simclr.losses.embedding_queue import EmbeddingQueue
+from tf_simclr.losses.nt_xent import embed
+from tf_simclr.models.momentum import copy_weights, ema_pairs, ema_update
+from tf_simclr.models.network import SimCLRNetwork
+from tf_simclr.stages.context import StageContext
+
+
+class ContrastMemory(tf.Module):
+    """An averaged copy of encoder and head, and a queue of its embeddings.
+
+    The copy embeds both views of the batch: an anchor's positive is the
+    copy's embedding of the other view, its negatives are the copy's
+    embeddings of the batch's other images and of past batches (SimCLRv2,
+    appendix D; MoCo, arXiv 1911.05722). Like the network, the copy normalises
+    with batch statistics.
+
+    Args:
+      network: the network in training.
+      average: its copy, without a classifier.
+      size: embeddings in the queue.
+      momentum: decay of the average, in [0, 1].
+      normalize: whether embeddings lie on the unit sphere.
+      strategy: the devices.
+    """
+
+    def __init__(
+        self,
+        network: SimCLRNetwork,
+        average: SimCLRNetwork,
+        size: int,
+        momentum: float,
+        normalize: bool,
+        strategy: tf.distribute.Strategy,
+    ):
+        super().__init__()
+        self.average = average
+        architecture = average.architecture
+        dim = (
+            architecture.projection_dim
+            if architecture.head_layers
+            else average.encoder.feature_dim
+        )
+        self.queue = EmbeddingQueue(size, dim)
+        self._momentum = momentum
+        self._normalize = normalize
+        self._strategy = strategy
+        copy_weights(network, average)
+        self._pairs = ema_pairs(network, average)
+
+    def compare(self, views: tf.Tensor) -> dict[str, Any]:
+        """What the anchors of a batch are compared with.
+
+        Args:
+          views: (2n, h, w, 3), first views, then second views.
+
+        Returns:
+          The arguments `keys` and `queue` of `nt_xent`. The batch's own keys
+          enter the queue after it was read.
+        """
+        outputs = self.average(views, training=True)["proj_head_output"]
+        keys = tf.stop_gradient(outputs)
+        rows, filled = self.queue.read()
+        self.queue.put(embed(keys, self._normalize))
+        return {
+            "keys": tuple(tf.split(keys, 2)),
+            "queue": (rows, filled),
+        }
+
+    def follow(self) -> None:
+        """Moves the average towards the network."""
+        ema_update(self._pairs, self._momentum, self._strategy)
+
+
+def make_memory(
+    context: StageContext, network: SimCLRNetwork
+) -> ContrastMemory:
+    """The memory that a stage's configuration asks for."""
+    objective = context.config.objective
+    average = context.build(network.architecture.without_classifier())
+    with context.strategy.scope():
+        return ContrastMemory(
+            network,
+            average,
+            objective.memory_size,
+            objective.memory_momentum,
+            objective.hidden_norm,
+            context.strategy,
+        )

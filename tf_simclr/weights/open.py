@@ -1,0 +1,96 @@
+"""From the value of a flag to the weights it names, whatever wrote them."""
+
+import os
+import re
+
+from tf_simclr.errors import UserError
+from tf_simclr.weights.original import open_tf1, open_tf2
+from tf_simclr.weights.own import PREFIX, open_own
+from tf_simclr.weights.stored import StoredWeights
+
+_OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
+
+
+def open_weights(
+    path: str, flag: str, classifier_layer: int = 0
+) -> StoredWeights:
+    """Finds the weights that a flag names and tells whose they are.
+
+    Args:
+      path: a run directory (its latest checkpoint is taken), a checkpoint's
+        prefix such as `runs/first/checkpoints/ckpt-100`, or, of the original
+        release, a TF2 or TF1 checkpoint (folder or prefix) or the folder of
+        a SavedModel.
+      flag: the flag, for error messages.
+      classifier_layer: the head layer that the classifier of the original's
+        weights reads, which they do not tell.
+
+    Raises:
+      UserError: there are none, or they cannot be read.
+    """
+    import tensorflow as tf
+
+    where = f"--{flag}={path}"
+    prefix = _find_prefix(path, where)
+    try:
+        reader = tf.train.load_checkpoint(prefix)
+        shapes = reader.get_variable_to_shape_map()
+        graph = (
+            reader.get_tensor(_OBJECT_GRAPH)
+            if _OBJECT_GRAPH in shapes
+            else None
+        )
+    except (tf.errors.OpError, ValueError, RuntimeError) as error:
+        raise UserError(
+            f"{where} cannot be read as a checkpoint: {error}"
+        ) from error
+    if any(key.startswith(PREFIX) for key in shapes):
+        return open_own(prefix, reader, shapes, where)
+    if graph is not None:
+        return open_tf2(prefix, reader, shapes, graph, where, classifier_layer)
+    return open_tf1(prefix, reader, shapes, where, classifier_layer)
+
+
+def _find_prefix(path: str, where: str) -> str:
+    import tensorflow as tf
+
+    prefix = path
+    if os.path.isdir(path):
+        folders = (
+            os.path.join(path, "checkpoints"),
+            os.path.join(path, "variables"),
+            path,
+        )
+        found = [
+            tf.train.latest_checkpoint(folder) or _last_index(folder)
+            for folder in folders
+            if os.path.isdir(folder)
+        ]
+        found = [candidate for candidate in found if candidate]
+        if not found:
+            raise UserError(
+                f"{where} holds no checkpoint: name the model_dir of a run"
+                " that has saved one."
+            )
+        prefix = found[0]
+    if not os.path.exists(prefix + ".index"):
+        raise UserError(
+            f"{where} is neither a run directory, nor the prefix of a"
+            " checkpoint (such as RUN/checkpoints/ckpt-100), nor a SavedModel."
+        )
+    return prefix
+
+
+def _last_index(folder: str) -> str | None:
+    """The checkpoint of the highest step in a folder without a state file."""
+    prefixes = [
+        os.path.join(folder, name.removesuffix(".index"))
+        for name in os.listdir(folder)
+        if name.endswith(".index")
+    ]
+
+    def step(prefix: str) -> int:
+        number = re.search(r"-(\d+)$", prefix)
+        return int(number[1]) if number else -1
+
+    return max(prefixes, key=step, default=None)
