@@ -120,3 +120,35 @@ def test_accuracy_counts_found_positives():
     basis = tf.eye(4)
     assert float(nt_xent(basis, basis).accuracy) == 1.0
     assert float(nt_xent(basis, tf.roll(basis, 1, 0)).accuracy) == 0.0
+
+
+def test_memory_is_the_written_formula():
+    rng = np.random.default_rng(3)
+    z1, z2, k1, k2 = rng.standard_normal((4, 5, 6)).astype("float32")
+    queue = rng.standard_normal((7, 6)).astype("float32")
+    filled = np.arange(7) < 4
+    temperature = 0.3
+    values = [tf.constant(x) for x in (z1, z2, k1, k2, queue)]
+    with tf.GradientTape() as tape:
+        tape.watch(values)
+        loss = nt_xent(
+            *values[:2],
+            temperature,
+            keys=tuple(values[2:4]),
+            queue=(values[4], tf.constant(filled)),
+        ).loss
+    gradients = tape.gradient(loss, values)
+    # Keys and queue are examples to compare with, not to learn from.
+    assert [g is None for g in gradients] == [False] * 2 + [True] * 3
+
+    def unit(x):
+        return x / np.linalg.norm(x, axis=1, keepdims=True)
+
+    losses = []
+    for anchors, other, same in ((z1, k2, k1), (z2, k1, k2)):
+        for i, anchor in enumerate(unit(anchors)):
+            compared = [*unit(other), *np.delete(unit(same), i, 0)]
+            compared += list(queue[filled])
+            logits = np.array(compared) @ anchor / temperature
+            losses.append(np.logaddexp.reduce(logits) - logits[i])
+    assert np.isclose(float(loss), np.mean(losses), rtol=1e-5)

@@ -6,6 +6,7 @@ import os
 import tensorflow as tf
 import tf_keras as keras
 
+from tf_simclr.config.flat import to_flat
 from tf_simclr.config.run import Config
 from tf_simclr.data.labels import LabelledSubset, choose_labels
 from tf_simclr.data.sources.image_set import ImageSet
@@ -30,6 +31,7 @@ from tf_simclr.training.loop import train
 from tf_simclr.training.progress import say
 from tf_simclr.training.run_dir import RunDirectory, config_record
 from tf_simclr.training.step import Task
+from tf_simclr.weights.export import export_saved_model
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,6 +143,17 @@ class StageContext:
                 if name != "global_step"
             )
             say(f"{self.stage} done at step {step}: {scores}")
+        if self.config.run.mode == "train_then_eval":
+            # The original leaves these behind.
+            write_json(self.run_dir.file("flags.json"), to_flat(self.config))
+            export_saved_model(
+                network,
+                self.config.data.image_size,
+                self.run_dir.file("saved_model"),
+                step,
+                self.config.compat.keep_hub_module_max,
+            )
+        # Last, since it marks the run as finished.
         self.run_dir.write_result(result)
         return result
 
