@@ -9,6 +9,7 @@ import tensorflow as tf
 import tiny
 
 from tf_simclr.config.flat import from_flat, options, parse_overrides
+from tf_simclr.errors import UserError
 from tf_simclr.models.naming import named_variables
 from tf_simclr.models.network import build_network
 from tf_simclr.stages.distill import distill
@@ -153,6 +154,46 @@ def test_stored_weights_give_the_same_network(teacher):
     assert np.array_equal(first, second)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "stage, extra",
+    [
+        ("pretrain", ""),
+        ("pretrain", "--memory_size=20"),
+        ("finetune", "--optimizer=momentum"),
+        ("distill", ""),
+    ],
+)
+def test_two_devices_learn_what_one_does(
+    tmp_path, dataset, pretrained, teacher, stage, extra
+):
+    text = {
+        "pretrain": "",
+        "finetune": f"--checkpoint={pretrained}",
+        "distill": f"--teacher={teacher}",
+    }[stage]
+    text += f" --train_steps=3 --learning_rate_scaling=none {extra}"
+    for strategy in ("one_device", "mirrored"):
+        folder = tmp_path / strategy
+        run(stage, folder, dataset, f"{text} --strategy={strategy}")
+    record = json.loads((folder / "config.json").read_text())
+    assert record["derived"]["devices"] == "2 CPU"
+    one, two = weights(tmp_path / "one_device"), weights(folder)
+    for name, value in one.items():
+        assert np.allclose(value, two[name], rtol=1e-3, atol=1e-4), name
+    losses = [
+        [line["total_loss"] for line in metrics(tmp_path / s, "train")]
+        for s in ("one_device", "mirrored")
+    ]
+    assert np.allclose(*losses, rtol=1e-4)
+
+
+def test_a_batch_that_two_devices_cannot_share(tmp_path, dataset):
+    text = "--strategy=mirrored --train_batch_size=7"
+    with pytest.raises(UserError, match="does not divide by the 2 devices"):
+        run("pretrain", tmp_path / "run", dataset, text)
+
+
 # The enum flags, and the stage in which each of their values must run a step.
 ENUMS = [
     (option.field.name, value)
@@ -175,6 +216,18 @@ def test_every_enum_value_runs_a_step(tmp_path, dataset, flag, value):
         f"--{flag}={value} --train_steps=1 --nolineareval_while_pretraining",
     )
     assert np.isfinite(metrics(tmp_path, "train")[0]["total_loss"])
+
+
+@pytest.mark.slow
+def test_compiled_steps_are_the_same_steps(tmp_path, dataset):
+    text = "--train_steps=2 --learning_rate=0.1"
+    for name, flag in (("plain", ""), ("compiled", "--jit_compile")):
+        run("pretrain", tmp_path / name, dataset, f"{text} {flag}")
+    plain, compiled = (
+        metrics(tmp_path / name, "train")[-1] for name in ("plain", "compiled")
+    )
+    for key in ("contrast_loss", "total_loss"):
+        assert np.isclose(plain[key], compiled[key], rtol=1e-3), key
 
 
 @pytest.mark.parametrize("stage", ["pretrain", "finetune"])

@@ -35,8 +35,7 @@ class DataConfig:
     image_size: int = option(224, "Input image size.", minimum=4)
     cache_dataset: bool = option(
         False,
-        "Whether to cache the entire dataset in memory. digits and .npz files"
-        " always are.",
+        "No longer means anything: datasets are held in memory anyway.",
     )
     labels_per_class: int = option(
         0,

@@ -28,7 +28,8 @@ class PipelineConfig:
     self_distill: bool = option(
         False,
         "Pipeline: whether the fine-tuned network is distilled into one of"
-        " its own size, which then teaches the student.",
+        " its own size, started from the pretrained weights, which then"
+        " teaches the student.",
     )
     self_distill_flags: str = option(
         "", "Pipeline: flags of the self-distillation."

@@ -12,7 +12,7 @@ def copy_weights(source: keras.Model, target: keras.Model) -> None:
     """Gives `target` the values that `source` has for its variables."""
     values = named_variables(source)
     for name, variable in named_variables(target).items():
-        variable.assign(values[name])
+        variable.assign(tf.convert_to_tensor(values[name]))
 
 
 def ema_pairs(

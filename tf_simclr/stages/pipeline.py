@@ -29,7 +29,8 @@ class _Part:
       result: its key in `result.json`; '' for the pretraining.
       title: its row in the table.
       presets: flags that make it what it is.
-      source: the part whose weights it starts from or learns from.
+      checkpoint: the part whose weights it starts from.
+      teacher: the part that it learns from.
     """
 
     name: str
@@ -37,7 +38,8 @@ class _Part:
     result: str
     title: str
     presets: dict[str, Any]
-    source: str = ""
+    checkpoint: str = ""
+    teacher: str = ""
 
 
 def _parts(config: Config) -> list[_Part]:
@@ -56,7 +58,7 @@ def _parts(config: Config) -> list[_Part]:
             "linear_top_1",
             "linear evaluation",
             {"fine_tune_after_block": 4, "ft_proj_selector": 0},
-            source="pretrain",
+            checkpoint="pretrain",
         ),
         _Part(
             "finetune",
@@ -64,7 +66,7 @@ def _parts(config: Config) -> list[_Part]:
             "finetuned_top_1",
             "fine-tuned (teacher)",
             {},
-            source="pretrain",
+            checkpoint="pretrain",
         ),
     ]
     teacher = "finetune"
@@ -77,7 +79,8 @@ def _parts(config: Config) -> list[_Part]:
                 "self-distilled",
                 # The paper's temperature for a teacher that was fine-tuned.
                 {"distillation_temperature": 0.1},
-                source=teacher,
+                checkpoint="pretrain",
+                teacher=teacher,
             )
         )
         teacher = "self_distill"
@@ -88,7 +91,7 @@ def _parts(config: Config) -> list[_Part]:
             "distilled_top_1",
             "distilled student",
             {},
-            source=teacher,
+            teacher=teacher,
         )
     )
     return parts
@@ -141,10 +144,10 @@ def _part_config(config: Config, part: _Part) -> Config:
     flag = f"{part.name}_flags"
     own = parse_overrides(getattr(config.pipeline, flag), flag)
     values = {"mode": part.stage, "model_dir": folder, **part.presets, **own}
-    if part.source:
-        source = os.path.join(config.run.model_dir, part.source)
-        key = "checkpoint" if part.stage == "finetune" else "teacher"
-        values[key] = source
+    for key in ("checkpoint", "teacher"):
+        source = getattr(part, key)
+        if source:
+            values[key] = os.path.join(config.run.model_dir, source)
     return from_flat(values, config)
 
 
@@ -165,7 +168,7 @@ def _result(
     labels = read_json(os.path.join(root.path, "finetune", "labels.json"))
     return {
         **scores,
-        "teacher_parameters": _parameters(root, parts[-1].source),
+        "teacher_parameters": _parameters(root, parts[-1].teacher),
         "student_parameters": _parameters(root, "distill"),
         "labels_per_class": config.data.labels_per_class,
         "label_seed": config.data.label_seed,
