@@ -124,6 +124,12 @@ def test_a_tensor_that_does_not_fit_is_named(tmp_path, change, message):
         assert np.array_equal(variable.numpy(), value)
 
 
+def test_a_selector_beyond_the_stored_head_is_refused():
+    folder = golden.FOLDER / "checkpoint_tf2_r50_w0125_sk"
+    with pytest.raises(UserError, match="which has 3 layers"):
+        open_weights(str(folder), "teacher", classifier_layer=4)
+
+
 def test_a_file_that_is_no_network_is_refused(tmp_path):
     prefix = tf.train.Checkpoint(x=tf.Variable(1.0)).write(str(tmp_path / "c"))
     with pytest.raises(UserError, match="holds no network"):

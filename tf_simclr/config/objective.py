@@ -83,6 +83,13 @@ class ObjectiveConfig:
         "Weights of the distillation teacher: the run directory or checkpoint"
         " prefix of a fine-tuned network.",
     )
+    teacher_proj_selector: int = option(
+        0,
+        "Which layer of the projection head the classifier of a teacher of the"
+        " original release reads, which its weights do not tell: 1 for the"
+        " published networks fine-tuned on 1 % and 10 %.",
+        minimum=0,
+    )
     distillation_temperature: float = option(
         1.0,
         "Temperature of teacher and student in distillation. The paper takes"

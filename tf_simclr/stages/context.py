@@ -63,14 +63,19 @@ class StageContext:
         """The classes of the dataset; empty without labels."""
         return self.splits.train.class_names if self.subset else ()
 
-    def finished_result(self) -> dict[str, float] | None:
-        """The result of a finished run of this stage in this directory."""
+    def finished_result(self, *, scored: bool) -> dict[str, float] | None:
+        """The result of a finished run of this stage in this directory.
+
+        Args:
+          scored: whether it must hold the scores of an evaluation.
+        """
         path = self.run_dir.file("result.json")
         if not os.path.exists(path):
             return None
         result = read_json(path)
+        has_scores = any(name.startswith("eval/") for name in result)
         done = result["global_step"] >= self.plan.total_steps
-        return result if done else None
+        return result if done and (has_scores or not scored) else None
 
     def build(
         self, architecture: Architecture, *, zero_init: bool = False
@@ -113,7 +118,8 @@ class StageContext:
         }
         record = self._record(architecture, derived)
         self.run_dir.check_usable(record)
-        finished = self.finished_result()
+        scored = self.config.evaluates_at_end and evaluator is not None
+        finished = self.finished_result(scored=scored)
         if finished is not None:
             say(
                 f"{self.run_dir.path}: {self.stage} has finished at step"
@@ -133,7 +139,7 @@ class StageContext:
             evaluator if self.config.train.eval_every_epochs else None,
         )
         result = {"global_step": float(step)}
-        if self.config.evaluates_at_end and evaluator is not None:
+        if scored:
             result.update(evaluator())
             epoch = step * task.batch_size / len(self.images)
             self.run_dir.append_metrics(step, epoch, "eval", result)

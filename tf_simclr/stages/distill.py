@@ -28,7 +28,9 @@ def distill(config: Config) -> dict[str, float]:
       The final metrics.
     """
     objective = config.objective
-    stored = open_weights(objective.teacher, "teacher")
+    stored = open_weights(
+        objective.teacher, "teacher", objective.teacher_proj_selector
+    )
     if not stored.architecture.num_classes or stored.stage == "pretrain":
         raise UserError(
             f"--teacher={objective.teacher} holds a pretrained network, which"

@@ -1,9 +1,10 @@
 """Weights that the original releases wrote: TF1, TF2 and SavedModel."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from tf_simclr.config.model import selector_error
 from tf_simclr.errors import UserError
 from tf_simclr.models.network import Architecture
 from tf_simclr.weights.infer import infer_tf1, infer_tf2
@@ -97,14 +98,22 @@ def open_tf1(
     )
 
 
-def _inferred(infer, shapes, where: str, classifier_layer: int) -> Architecture:
+def _inferred(
+    infer: Callable[[Mapping[str, tuple[int, ...]], int], Architecture],
+    shapes: Mapping[str, tuple[int, ...]],
+    where: str,
+    classifier_layer: int,
+) -> Architecture:
     try:
-        return infer(shapes, classifier_layer)
+        found = infer(shapes, classifier_layer)
     except (KeyError, ValueError, IndexError) as error:
         raise UserError(
             f"{where} holds no network that tf_simclr or the original SimCLR"
             f" releases write (looked for: {error})."
         ) from error
+    if found.classifier_layer > found.head_layers:
+        raise selector_error(classifier_layer, found.head_layers)
+    return found
 
 
 def _step(reader: Any, shapes: Mapping[str, list[int]], key: str) -> int:
