@@ -164,7 +164,10 @@ def import_tensorflow() -> None:
     with open(os.devnull, "w") as sink:
         os.dup2(sink.fileno(), 2)
         try:
-            import tensorflow  # noqa: F401
+            import tensorflow as tf
+
+            # Looking for GPUs prints as much where there is none.
+            tf.config.list_physical_devices()
         finally:
             os.dup2(standard_error, 2)
             os.close(standard_error)

@@ -44,7 +44,12 @@ def contrastive_objective(
         views = tf.concat([batch["view1"], batch["view2"]], axis=0)
         outputs = network(views, training=True, stop_classifier_gradient=True)
         first, second = tf.split(outputs["proj_head_output"], 2)
-        compared = memory.compare(views) if memory else {}
+        compared = {}
+        if memory:
+            # One network after the other: their batch norms' collectives must
+            # not overtake each other on different devices.
+            with tf.control_dependencies([first, second]):
+                compared = memory.compare(views)
         contrast = nt_xent(
             first, second, config.temperature, config.hidden_norm, **compared
         )
