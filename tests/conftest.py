@@ -30,7 +30,8 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session")
 def two_replicas():
-    """A strategy of two replicas on this machine's CPU."""
-    import tensorflow as tf
+    """The strategy of two replicas on this machine's CPU."""
+    from tf_simclr.config import CompatConfig, TrainConfig
+    from tf_simclr.training.devices import make_strategy
 
-    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    return make_strategy(TrainConfig(strategy="mirrored"), CompatConfig())

@@ -1,5 +1,7 @@
 """On which devices a run computes."""
 
+import functools
+
 import tensorflow as tf
 
 from tf_simclr.config.compat import CompatConfig
@@ -22,10 +24,19 @@ def make_strategy(
     if config.strategy == "mirrored" or (
         config.strategy == "auto" and len(gpus) > 1
     ):
-        devices = gpus or cpus
-        return tf.distribute.MirroredStrategy([d.name for d in devices])
+        return _mirrored(tuple(device.name for device in gpus or cpus))
     device = gpus[0] if gpus else cpus[0]
     return tf.distribute.OneDeviceStrategy(device.name)
+
+
+@functools.lru_cache
+def _mirrored(devices: tuple[str, ...]) -> tf.distribute.Strategy:
+    """One strategy per set of devices and process.
+
+    Collective operations of several strategies in one process, such as those
+    of a pipeline's stages, take each other's for their own and abort.
+    """
+    return tf.distribute.MirroredStrategy(devices)
 
 
 def _tpu_strategy(compat: CompatConfig) -> tf.distribute.Strategy:

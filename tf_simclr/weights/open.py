@@ -40,7 +40,12 @@ def open_weights(
             if _OBJECT_GRAPH in shapes
             else None
         )
-    except (tf.errors.OpError, ValueError, RuntimeError) as error:
+    except (
+        tf.errors.OpError,
+        ValueError,
+        RuntimeError,
+        IndexError,
+    ) as error:
         raise UserError(
             f"{where} cannot be read as a checkpoint: {error}"
         ) from error

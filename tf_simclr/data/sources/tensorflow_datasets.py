@@ -1,5 +1,6 @@
 """Datasets of the TensorFlow Datasets catalogue."""
 
+import socket
 from collections.abc import Collection
 
 import numpy as np
@@ -40,6 +41,11 @@ def load_tfds(
             " lists them)."
         ) from error
     try:
+        if (
+            not builder.is_prepared()
+            and not builder.MANUAL_DOWNLOAD_INSTRUCTIONS
+        ):
+            _check_network()
         builder.download_and_prepare()
     except Exception as error:
         raise UserError(
@@ -56,6 +62,17 @@ def load_tfds(
         for split in builder.info.splits
         if split in wanted
     }
+
+
+def _check_network() -> None:
+    """Fails at once where no name can be resolved; the downloads themselves
+    try again for minutes.
+
+    Raises:
+      OSError: there is no network.
+    """
+    # Where TensorFlow Datasets looks for prepared data first.
+    socket.getaddrinfo("storage.googleapis.com", 443)
 
 
 def _read(builder, split: str) -> ImageSet:
