@@ -9,12 +9,16 @@ import pytest
 import tensorflow as tf
 import tiny
 
+from tf_simclr.config.flat import from_flat, parse_overrides
 from tf_simclr.errors import UserError
 from tf_simclr.models.naming import named_variables
 from tf_simclr.models.network import build_network
+from tf_simclr.stages.distill import distill
+from tf_simclr.stages.finetune import finetune
 from tf_simclr.weights.assign import assign_weights
 from tf_simclr.weights.infer import infer_tf1, infer_tf2
 from tf_simclr.weights.open import open_weights
+from tf_simclr.weights.own import PREFIX, SUFFIX
 
 KINDS = {
     "checkpoint_tf2_r50_w0125_sk": ("forward.npz", "r50_w0125_sk"),
@@ -189,3 +193,54 @@ def test_bad_weights_end_with_one_sentence(tmp_path, damage, message):
     assert message in result.stderr
     assert "Traceback" not in result.stderr
     assert not (tmp_path / "run").exists()
+
+
+def labelled_golden_images(folder: pathlib.Path) -> str:
+    path = folder / "labelled.npz"
+    images = np.load(golden.FOLDER / "forward_input.npy")
+    np.savez(
+        path,
+        x_train=images,
+        y_train=np.arange(16) % 10,
+        x_test=images[:4],
+        y_test=np.arange(4),
+    )
+    return str(path)
+
+
+def original_stage(stage: str, tmp_path: pathlib.Path, text: str) -> None:
+    """Runs two steps of a stage on the golden images, in this process."""
+    words = "--image_size=64 --train_batch_size=8 --train_steps=2"
+    flags = parse_overrides(f"{words} --warmup_epochs=0 {text}", "flags")
+    flags |= {
+        "mode": stage,
+        "model_dir": str(tmp_path / "run"),
+        "dataset": labelled_golden_images(tmp_path),
+    }
+    {"finetune": finetune, "distill": distill}[stage](from_flat(flags))
+
+
+@pytest.mark.slow
+def test_an_original_network_teaches(tmp_path):
+    weights = golden.FOLDER / "checkpoint_tf1_r50_w0125_sk"
+    original_stage(
+        "distill",
+        tmp_path,
+        f"--teacher={weights} --resnet_depth=18 --width_multiplier=0.05",
+    )
+    assert (tmp_path / "run" / "result.json").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("keep", [True, False])
+def test_a_stored_classifier_is_kept_only_on_request(tmp_path, keep):
+    weights = golden.FOLDER / "savedmodel_r50_w0125_sk"
+    text = f"--checkpoint={weights} --learning_rate=0"
+    original_stage("finetune", tmp_path, text + " --keep_head" * keep)
+    stored = open_weights(str(tmp_path / "run"), "checkpoint")
+    kernel = stored.read(f"{PREFIX}classifier/dense/kernel{SUFFIX}")
+    original = open_weights(str(weights), "checkpoint")
+    keys = original.keys(["classifier/dense/kernel"], original.architecture)
+    expected = original.read(keys["classifier/dense/kernel"])
+    assert np.array_equal(kernel, expected) == keep
+    assert kernel.any() == keep
