@@ -6,6 +6,7 @@ import pytest
 from tf_simclr.config import DataConfig
 from tf_simclr.data.labels import choose_labels, mask_labels
 from tf_simclr.data.sources.image_set import ImageSet
+from tf_simclr.data.sources.pixels import ArrayPixels
 from tf_simclr.errors import UserError
 
 
@@ -14,7 +15,7 @@ def image_set(counts=(5, 10, 40)) -> ImageSet:
     count = len(labels)
     return ImageSet(
         name="train",
-        images=np.zeros((count, 4, 4, 3), np.uint8),
+        pixels=ArrayPixels(np.zeros((count, 4, 4, 3), np.uint8)),
         labels=labels,
         class_names=tuple("abc"[: len(counts)]),
         ids=tuple(f"image{i}" for i in range(count)),

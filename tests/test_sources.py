@@ -14,9 +14,9 @@ def opened(**flags):
 
 def test_digits_are_split_for_good():
     splits = opened(dataset="digits", image_size=16)
-    assert splits.train.images.shape == (1437, 16, 16, 3)
-    assert splits.evaluation.images.shape == (360, 16, 16, 3)
-    assert splits.train.images.dtype == np.uint8
+    assert splits.train.pixels.array.shape == (1437, 16, 16, 3)
+    assert splits.evaluation.pixels.array.shape == (360, 16, 16, 3)
+    assert splits.train.pixels.array.dtype == np.uint8
     assert not set(splits.train.ids) & set(splits.evaluation.ids)
     counts = np.bincount(splits.evaluation.labels)
     assert counts.min() >= 34 and counts.max() <= 38
@@ -29,7 +29,7 @@ def test_digits_keep_their_pixels_at_their_own_size():
     splits = opened(dataset="digits", image_size=8)
     index = int(splits.train.ids[0].split("/")[1])
     expected = np.round(load_digits().images[index] / 16 * 255)
-    assert np.array_equal(splits.train.images[0, ..., 0], expected)
+    assert np.array_equal(splits.train.pixels.array[0, ..., 0], expected)
 
 
 def test_parts_of_splits():
@@ -77,7 +77,7 @@ def saved(tmp_path, arrays) -> str:
 
 def test_npz_with_keras_names(tmp_path, arrays):
     splits = opened(dataset=saved(tmp_path, arrays))
-    assert splits.train.images.shape == (20, 9, 9, 3)
+    assert splits.train.pixels.array.shape == (20, 9, 9, 3)
     assert splits.train.class_names == ("0", "1", "2")
     assert splits.evaluation.labels.tolist() == [0, 1, 2, 0, 1]
 
@@ -85,7 +85,7 @@ def test_npz_with_keras_names(tmp_path, arrays):
 def test_npz_of_floats_without_labels_or_test_part(tmp_path, arrays):
     floats = (arrays["x_train"] / 255.0).astype("float32")
     splits = opened(dataset=saved(tmp_path, {"x_train": floats}))
-    assert np.array_equal(splits.train.images[..., 0], arrays["x_train"])
+    assert np.array_equal(splits.train.pixels.array[..., 0], arrays["x_train"])
     assert not splits.train.has_labels
     assert splits.evaluation is None
 
@@ -125,7 +125,7 @@ def test_tensorflow_datasets(tmp_path):
     builder = tfds.testing.DummyMnist(data_dir=str(tmp_path))
     builder.download_and_prepare()
     splits = opened(dataset="dummy_mnist", data_dir=str(tmp_path))
-    assert splits.train.images.shape == (20, 28, 28, 3)
+    assert splits.train.pixels.array.shape == (20, 28, 28, 3)
     assert splits.train.class_names == tuple("0123456789")
     # It has no 'validation', the default of --eval_split.
     assert splits.evaluation.name == "test"

@@ -46,7 +46,7 @@ class TrainingBatches:
         labels int32 (batch_size,), -1 where unknown. What a batch holds
         depends on seed, step and batch size alone.
         """
-        pixels = tf.constant(self.images.images)
+        pixels = tf.constant(self.images.pixels.array)
         labels = tf.constant(self.images.labels)
 
         def load(epochs: tf.Tensor, indices: tf.Tensor) -> Batch:
@@ -89,7 +89,7 @@ def evaluation_batches(
     Yields:
       `image` float32 (n, image_size, image_size, 3), `label` int32 (n,).
     """
-    pixels = tf.constant(images.images)
+    pixels = tf.constant(images.pixels.array)
     labels = tf.constant(images.labels)
 
     def load(indices: tf.Tensor) -> Batch:

@@ -36,14 +36,15 @@ class LoadedNetwork:
         """The size to evaluate at.
 
         Weights of the original release do not tell theirs; without
-        --image_size the images are then taken as they are, if square.
+        --image_size the images are then taken as they are, if all are
+        squares of one size.
         """
         data = self.config.data
         known = "image_size" in self.config.given or self.stored.image_size
-        height, width = images.images.shape[1:3]
-        if known or height != width:
+        size = images.pixels.size
+        if known or size is None or size[0] != size[1]:
             return data.image_size
-        return height
+        return size[0]
 
 
 def load_network(config: Config) -> LoadedNetwork:

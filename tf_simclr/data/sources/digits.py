@@ -3,6 +3,7 @@
 import numpy as np
 
 from tf_simclr.data.sources.image_set import ImageSet
+from tf_simclr.data.sources.pixels import ArrayPixels
 
 # Ink values run from 0 to 16 on an 8x8 grid.
 INK_MAX = 16.0
@@ -36,7 +37,7 @@ def load_digits(image_size: int) -> dict[str, ImageSet]:
     return {
         name: ImageSet(
             name=name,
-            images=images[indices],
+            pixels=ArrayPixels(images[indices]),
             labels=labels[indices],
             class_names=tuple(str(name) for name in digits.target_names),
             ids=tuple(f"digits/{index:04d}" for index in indices),

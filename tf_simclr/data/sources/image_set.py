@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 
+from tf_simclr.data.sources.pixels import Pixels
 from tf_simclr.errors import UserError
 
 UNLABELLED = -1
@@ -12,24 +13,24 @@ UNLABELLED = -1
 
 @dataclasses.dataclass(frozen=True)
 class ImageSet:
-    """The images of one split, all of one size, in memory.
+    """The images of one split.
 
     Attributes:
       name: the split's name.
-      images: uint8 (N, H, W, 3).
+      pixels: where the images lie.
       labels: int32 (N,); -1 marks an image without a label.
       class_names: one name per class; empty without labels.
       ids: one string per image, unique within the dataset.
     """
 
     name: str
-    images: np.ndarray
+    pixels: Pixels
     labels: np.ndarray
     class_names: tuple[str, ...]
     ids: tuple[str, ...]
 
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self.pixels)
 
     @property
     def has_labels(self) -> bool:
@@ -44,7 +45,7 @@ class ImageSet:
         """The images at `indices`, in that order."""
         return dataclasses.replace(
             self,
-            images=self.images[indices],
+            pixels=self.pixels.take(indices),
             labels=self.labels[indices],
             ids=tuple(self.ids[index] for index in indices),
         )

@@ -10,6 +10,7 @@ from tf_simclr.data.sources.image_set import (
     ImageSet,
     to_rgb_bytes,
 )
+from tf_simclr.data.sources.pixels import ArrayPixels
 from tf_simclr.errors import UserError
 
 
@@ -47,7 +48,7 @@ def load_npz(path: str) -> dict[str, ImageSet]:
     return {
         name: ImageSet(
             name=name,
-            images=images,
+            pixels=ArrayPixels(images),
             labels=labels[name],
             class_names=class_names,
             ids=tuple(f"{stem}/{name}/{index}" for index in range(len(images))),

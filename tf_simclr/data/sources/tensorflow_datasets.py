@@ -10,6 +10,7 @@ from tf_simclr.data.sources.image_set import (
     ImageSet,
     to_rgb_bytes,
 )
+from tf_simclr.data.sources.pixels import ArrayPixels
 from tf_simclr.errors import UserError
 
 
@@ -101,7 +102,7 @@ def _read(builder, split: str) -> ImageSet:
     names = tuple(features["label"].names) if "label" in features else ()
     return ImageSet(
         name=split,
-        images=to_rgb_bytes(images, f"--dataset={builder.name}"),
+        pixels=ArrayPixels(to_rgb_bytes(images, f"--dataset={builder.name}")),
         labels=labels,
         class_names=names,
         ids=tuple(f"{builder.name}/{split}/{i}" for i in range(count)),
