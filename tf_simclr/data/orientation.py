@@ -1,0 +1,129 @@
+"""How a camera was held: the EXIF orientation of JPEG files.
+
+Cameras store what their sensor saw and note how to turn it. Orientation 1 is
+upright; 2 to 4 are mirrored or turned around; 5 to 8 lie on their side (EXIF
+2.3, tag 0x0112). All in TensorFlow operations, so that it also works inside
+`tf.data` and exported models.
+"""
+
+import tensorflow as tf
+
+UPRIGHT = 1
+
+_SIDEWAYS = 5
+_TAG = 0x0112
+_MARK = b"Exif\x00\x00"
+# The EXIF block comes first in a file, and the tag first in the block.
+_SEARCHED = 4096
+_ENTRY = 12
+_MAX_ENTRIES = 256
+
+
+def exif_orientation(encoded: tf.Tensor) -> tf.Tensor:
+    """The orientation that a JPEG file notes, UPRIGHT where it notes none.
+
+    Args:
+      encoded: string scalar, the file's bytes; damaged ones do no harm.
+
+    Returns:
+      int32 scalar, 1 to 8.
+    """
+    start = tf.strings.substr(encoded, 0, _SEARCHED)
+    parts = tf.raw_ops.StringSplitV2(
+        input=start[tf.newaxis], sep=_MARK, maxsplit=1
+    ).values
+    return tf.cond(
+        tf.size(parts) > 1,
+        lambda: _read_tag(tf.io.decode_raw(parts[1], tf.uint8)),
+        lambda: UPRIGHT,
+    )
+
+
+def upright(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
+    """Turns an image as its orientation asks for.
+
+    Args:
+      image: (H, W, C).
+      orientation: int32 scalar, from `exif_orientation`.
+
+    Returns:
+      (H, W, C), or (W, H, C) where the image lay on its side.
+    """
+
+    def turn() -> tf.Tensor:
+        turned = tf.cond(
+            is_sideways(orientation),
+            lambda: tf.transpose(image, (1, 0, 2)),
+            lambda: image,
+        )
+        mirrored_y, mirrored_x = _mirrored(orientation)
+        turned = tf.cond(
+            mirrored_y, lambda: tf.reverse(turned, (0,)), lambda: turned
+        )
+        return tf.cond(
+            mirrored_x, lambda: tf.reverse(turned, (1,)), lambda: turned
+        )
+
+    return tf.cond(orientation > UPRIGHT, turn, lambda: image)
+
+
+def stored_box(
+    box: tf.Tensor, size: tf.Tensor, orientation: tf.Tensor
+) -> tf.Tensor:
+    """Where a box of the upright image lies in the image as it is stored.
+
+    Args:
+      box: int32 (4,): y, x, height, width.
+      size: int32 (2,): height and width of the upright image.
+      orientation: int32 scalar, from `exif_orientation`.
+
+    Returns:
+      int32 (4,).
+    """
+
+    def turn() -> tf.Tensor:
+        offsets, extents = box[:2], box[2:]
+        mirrored = tf.stack(_mirrored(orientation))
+        offsets = tf.where(mirrored, size - offsets - extents, offsets)
+        turned = tf.concat([offsets, extents], axis=0)
+        return tf.cond(
+            is_sideways(orientation),
+            lambda: tf.gather(turned, (1, 0, 3, 2)),
+            lambda: turned,
+        )
+
+    return tf.cond(orientation > UPRIGHT, turn, lambda: box)
+
+
+def is_sideways(orientation: tf.Tensor) -> tf.Tensor:
+    """Whether height and width are exchanged: bool scalar."""
+    return orientation >= _SIDEWAYS
+
+
+def _mirrored(orientation: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Which axes (y, x) run backwards, once sideways images are transposed."""
+    kind = (orientation - 1) % 4
+    return kind >= 2, (kind == 1) | (kind == 2)
+
+
+def _read_tag(tiff: tf.Tensor) -> tf.Tensor:
+    """The orientation from a TIFF block, uint8 (N,); UPRIGHT if it is odd."""
+    # Zeros follow, so that what a damaged block points to can be read.
+    tiff = tf.cast(tf.pad(tiff, [[0, 8 + _ENTRY * _MAX_ENTRIES]]), tf.int32)
+    little_endian = tiff[0] == ord("I")
+
+    def numbers(places: tf.Tensor) -> tf.Tensor:
+        """16-bit numbers at these places."""
+        places = tf.clip_by_value(places, 0, tf.size(tiff) - 2)
+        first, second = tf.gather(tiff, places), tf.gather(tiff, places + 1)
+        return tf.where(
+            little_endian, first + 256 * second, 256 * first + second
+        )
+
+    # A directory beyond 64 KiB would not fit into a JPEG segment.
+    directory = numbers(tf.where(little_endian, 4, 6))
+    count = tf.minimum(numbers(directory), _MAX_ENTRIES)
+    entries = directory + 2 + _ENTRY * tf.range(count)
+    is_tag = numbers(entries) == _TAG
+    found = tf.reduce_max(tf.where(is_tag, numbers(entries + 8), 0))
+    return tf.where((found >= 1) & (found <= 8), found, UPRIGHT)
