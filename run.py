@@ -14,7 +14,7 @@ from tf_simclr.config import Config
 from tf_simclr.config.compat import WITHOUT_MEANING
 from tf_simclr.config.flat import Option, from_flat, options
 from tf_simclr.config.zoo import zoo_table
-from tf_simclr.errors import UserError
+from tf_simclr.errors import DataFailed, UserError
 
 USAGE = """\
 SimCLRv2: many images, few labels, one small accurate classifier.
@@ -144,7 +144,7 @@ def run_mode(config: Config) -> int:
 
     try:
         function(config)
-    except TrainingFailed as error:
+    except (TrainingFailed, DataFailed) as error:
         print(f"run.py: {error}", file=sys.stderr)
         return 1
     except Interrupted as error:

@@ -1,4 +1,4 @@
-"""The one exception that stands for a user's mistake."""
+"""Exceptions that `run.py` prints as one sentence, without a traceback."""
 
 
 class UserError(Exception):
@@ -7,4 +7,11 @@ class UserError(Exception):
     Its message is one or two plain sentences which name the flag, file or
     value and the way out. `run.py` prints it without a traceback and exits
     with code 2.
+    """
+
+
+class DataFailed(Exception):
+    """An image could not be read in the middle of a run; exit code 1.
+
+    Its message names the image, what is wrong with it and the way out.
     """

@@ -12,9 +12,25 @@ class DataConfig:
 
     dataset: str = option(
         "imagenet2012",
-        "Name of a dataset: 'digits' (scikit-learn's 1,797 handwritten digits,"
-        " embedded), the path of a Keras-style .npz file (x_train, y_train,"
-        " x_test, y_test), or a TensorFlow Datasets name.",
+        "What to learn from: a folder of images (JPEG, PNG, GIF, BMP, WebP;"
+        " sub-folders are classes, or the splits train, val and test; images"
+        " in a sub-folder 'unlabeled' and in no sub-folder have no label), a"
+        " .csv file with the columns path,label[,split], a Keras-style .npz"
+        " file (x_train, y_train, x_test, y_test), a folder of IDX files"
+        " (MNIST family), TFRecord shards (their folder, or a pattern), a"
+        " TensorFlow Datasets name, or 'digits' (scikit-learn's 1,797"
+        " handwritten digits, embedded).",
+    )
+    unlabeled_dataset: str | None = option(
+        None,
+        "Images that join the training images without a label: anything that"
+        " --dataset takes, of the same kind. Pretraining and distillation"
+        " learn from all of them.",
+    )
+    ignore_labels: bool = option(
+        False,
+        "Take all images of --dataset as unlabelled, so that its sub-folders"
+        " are no classes.",
     )
     data_dir: str | None = option(
         None, "Directory where a TensorFlow Datasets dataset is stored."
@@ -22,12 +38,21 @@ class DataConfig:
     train_split: str = option(
         "train",
         "Split for training. A part of a split is written as train[:80%] or"
-        " train[1000:].",
+        " train[1000:], in the order of the data; folders are in order of name"
+        " and better cut by --eval_fraction.",
     )
     eval_split: str = option(
         "validation",
         "Split for evaluation. Where a dataset has no 'validation', its"
         " 'test' is taken.",
+    )
+    eval_fraction: float = option(
+        0.0,
+        "Where a dataset has no evaluation part: this share of each class is"
+        " cut off its training images, as the split 'validation'. Which images"
+        " depends on their names alone. 0 cuts nothing.",
+        minimum=0.0,
+        maximum=0.9,
     )
     embed_split: str = option(
         "train", "Split whose features --mode=embed writes."
@@ -35,7 +60,7 @@ class DataConfig:
     image_size: int = option(224, "Input image size.", minimum=4)
     cache_dataset: bool = option(
         False,
-        "No longer means anything: datasets are held in memory anyway.",
+        "No longer means anything: datasets are held in memory where they fit.",
     )
     labels_per_class: int = option(
         0,
@@ -56,6 +81,34 @@ class DataConfig:
         " ones of the same seed.",
         minimum=0,
     )
+    label_ids: str | None = option(
+        None,
+        "Fine-tune on these labelled images: the labels.json of another run,"
+        " or a text file with one id per line.",
+    )
+    scan_images: bool = option(
+        True,
+        "Look at every image file before training and name those that cannot"
+        " be read. Done once per dataset: the run's index remembers it.",
+    )
+    bad_images: str = option(
+        "fail",
+        "What to do about images that cannot be read: refuse to start, or skip"
+        " them and list them in bad_images.json.",
+        choices=("fail", "skip"),
+    )
+    bad_images_max_share: float = option(
+        0.1,
+        "Refuse to start where more than this share of the images would be"
+        " skipped.",
+        minimum=0.0,
+        maximum=1.0,
+    )
+    refresh_index: bool = option(
+        False,
+        "List and scan image files anew. Needed only where files were changed"
+        " in place: an index notices files that came or went.",
+    )
     eval_batch_size: int = option(256, "Batch size for eval.", minimum=1)
     eval_steps: int = option(
         0,
@@ -66,9 +119,14 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        if self.labels_per_class and self.label_fraction:
+        given = [
+            f"--{name}={getattr(self, name)}"
+            for name in ("labels_per_class", "label_fraction", "label_ids")
+            if getattr(self, name)
+        ]
+        if len(given) > 1:
             raise UserError(
-                "--labels_per_class and --label_fraction both choose the"
-                " labelled subset: give one of them. Received:"
-                f" {self.labels_per_class} and {self.label_fraction}"
+                "--labels_per_class, --label_fraction and --label_ids each"
+                " choose the labelled subset: give one of them. Received:"
+                f" {' and '.join(given)}"
             )

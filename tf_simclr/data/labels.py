@@ -1,18 +1,26 @@
 """Which images of the training split have labels: the few of "few labels"."""
 
 import dataclasses
+import json
 import math
+import os
 
 import numpy as np
 
 from tf_simclr.config.data import DataConfig
+from tf_simclr.data.id_hash import id_hashes
 from tf_simclr.data.sources.image_set import UNLABELLED, ImageSet
 from tf_simclr.errors import UserError
+from tf_simclr.files import read_json
+
+# Rows of a table of classes, and ids in a message; the rest is counted.
+_ROWS = 12
+_SHOWN = 5
 
 
 @dataclasses.dataclass(frozen=True)
 class LabelledSubset:
-    """A class-balanced choice of labelled images.
+    """A choice of labelled images.
 
     Attributes:
       indices: positions in the training split, ascending.
@@ -33,8 +41,7 @@ class LabelledSubset:
 
     def smallest_class(self) -> int:
         """Number of labelled images of the rarest class."""
-        counts = np.bincount(self.labels, minlength=len(self.class_names))
-        return int(counts.min())
+        return int(self._counts(self.labels).min())
 
     def to_json(self) -> dict:
         """What `labels.json` holds."""
@@ -46,29 +53,61 @@ class LabelledSubset:
             "labels": self.labels.tolist(),
         }
 
+    def table(self, images: ImageSet) -> str:
+        """Per class: images in the training split, and labels that count.
+
+        Args:
+          images: the training split.
+        """
+        known = images.labels[images.labels != UNLABELLED]
+        rows = list(
+            zip(
+                self.class_names,
+                self._counts(known).tolist(),
+                self._counts(self.labels).tolist(),
+                strict=True,
+            )
+        )
+        without = len(images) - len(known)
+        more = rows[_ROWS:]
+        rows = [("class", "images", "labelled"), *rows[:_ROWS]]
+        if more:
+            name = f"{len(more)} more"
+            rows.append((name, *(sum(row[i] for row in more) for i in (1, 2))))
+        if without:
+            rows.append(("unlabelled", without, 0))
+        width = max(len(row[0]) for row in rows)
+        return "\n".join(
+            f"  {name:<{width}} {count:>8} {labelled:>9}"
+            for name, count, labelled in rows
+        )
+
+    def _counts(self, labels: np.ndarray) -> np.ndarray:
+        return np.bincount(labels, minlength=len(self.class_names))
+
 
 def choose_labels(images: ImageSet, config: DataConfig) -> LabelledSubset:
-    """Draws the labelled subset: all, so many or a share of each class.
+    """The labelled subset: all, so many or a share of each class, or a list.
 
-    Each class is shuffled once by the seed and cut from the front, so that a
-    smaller subset lies inside a larger one of the same seed.
+    Each class is put in an order by seed and id, and cut from the front: a
+    smaller subset lies inside a larger one of the same seed, and what is
+    drawn does not depend on the order of the images.
 
     Raises:
-      UserError: no labels, or more asked for than a class has.
+      UserError: no labels, more asked for than a class has, or a list that
+        does not fit.
     """
     if not images.has_labels:
         raise UserError(
             f"--dataset={config.dataset} has no labels in"
             f" '{images.name}', which fine-tuning needs."
         )
-    chosen = []
-    for label, name in enumerate(images.class_names):
-        members = np.flatnonzero(images.labels == label)
-        rng = np.random.default_rng([config.label_seed, label])
-        rng.shuffle(members)
-        count = _count(len(members), name, config)
-        chosen.append(members[:count])
-    indices = np.sort(np.concatenate(chosen))
+    if config.label_ids:
+        indices = _listed(images, config.label_ids, config.dataset)
+    elif config.labels_per_class or config.label_fraction:
+        indices = _drawn(images, config)
+    else:
+        indices = np.flatnonzero(images.labels != UNLABELLED)
     return LabelledSubset(
         indices=indices,
         ids=tuple(images.ids[index] for index in indices),
@@ -76,6 +115,24 @@ def choose_labels(images: ImageSet, config: DataConfig) -> LabelledSubset:
         class_names=images.class_names,
         seed=config.label_seed,
     )
+
+
+def _drawn(images: ImageSet, config: DataConfig) -> np.ndarray:
+    labelled = np.flatnonzero(images.labels != UNLABELLED)
+    ids = (images.ids[index] for index in labelled)
+    hashes = id_hashes(ids, f"labels {config.label_seed}")
+    # By class, then by hash.
+    order = np.lexsort((hashes, images.labels[labelled]))
+    labelled = labelled[order]
+    counts = np.bincount(
+        images.labels[labelled], minlength=len(images.class_names)
+    )
+    by_class = np.split(labelled, np.cumsum(counts)[:-1])
+    chosen = [
+        members[: _count(len(members), name, config)]
+        for members, name in zip(by_class, images.class_names, strict=True)
+    ]
+    return np.sort(np.concatenate(chosen))
 
 
 def _count(available: int, name: str, config: DataConfig) -> int:
@@ -87,13 +144,57 @@ def _count(available: int, name: str, config: DataConfig) -> int:
                 f" most {available}."
             )
         return config.labels_per_class
-    if config.label_fraction:
-        # Half up, as the 1 % and 10 % lists of ImageNet are rounded.
-        return min(
-            available,
-            max(1, math.floor(available * config.label_fraction + 0.5)),
+    # Half up, as the 1 % and 10 % lists of ImageNet are rounded.
+    return min(
+        available,
+        max(1, math.floor(available * config.label_fraction + 0.5)),
+    )
+
+
+def _listed(images: ImageSet, path: str, dataset: str) -> np.ndarray:
+    """The images whose ids a file names."""
+    wanted = _read_ids(path)
+    positions = {name: index for index, name in enumerate(images.ids)}
+    unknown = [name for name in wanted if name not in positions]
+    if unknown:
+        raise UserError(
+            f"--label_ids={path} names images that are not among the training"
+            f" images of --dataset={dataset}: {_some(unknown)}."
         )
-    return available
+    indices = np.array(sorted({positions[name] for name in wanted}))
+    bare = indices[images.labels[indices] == UNLABELLED]
+    if len(bare):
+        raise UserError(
+            f"--label_ids={path} names images that have no label in"
+            f" --dataset={dataset}:"
+            f" {_some([images.ids[index] for index in bare])}."
+        )
+    return indices
+
+
+def _read_ids(path: str) -> list[str]:
+    """The ids in a `labels.json`, or in a text file with one per line."""
+    if not os.path.isfile(path):
+        raise UserError(f"--label_ids: there is no file {path}.")
+    try:
+        if path.endswith(".json"):
+            ids = read_json(path)["ids"]
+        else:
+            with open(path, encoding="utf-8") as file:
+                ids = [line.strip() for line in file if line.strip()]
+    except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError):
+        ids = None
+    if not ids or not all(isinstance(name, str) for name in ids):
+        raise UserError(
+            f"--label_ids={path} holds no ids: give the labels.json of a run,"
+            " or a text file with one id per line."
+        )
+    return ids
+
+
+def _some(names: list[str]) -> str:
+    more = len(names) - _SHOWN
+    return ", ".join(names[:_SHOWN]) + (f" and {more} more" * (more > 0))
 
 
 def mask_labels(images: ImageSet, subset: LabelledSubset) -> ImageSet:

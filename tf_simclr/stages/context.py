@@ -8,9 +8,10 @@ import tf_keras as keras
 
 from tf_simclr.config.flat import to_flat
 from tf_simclr.config.run import Config
+from tf_simclr.data.failure import naming_bad_images
 from tf_simclr.data.labels import LabelledSubset, choose_labels
 from tf_simclr.data.sources.image_set import ImageSet
-from tf_simclr.data.sources.open import Splits, open_dataset
+from tf_simclr.data.sources.open import Splits
 from tf_simclr.errors import UserError
 from tf_simclr.evaluation.evaluate import Evaluator, classifier_evaluator
 from tf_simclr.files import read_json, write_json
@@ -21,6 +22,7 @@ from tf_simclr.models.network import (
     build_network,
 )
 from tf_simclr.optimizers.schedule import SchedulePlan, plan_schedule
+from tf_simclr.stages.images import stage_images, write_image_files
 from tf_simclr.training.devices import (
     check_batch_divides,
     describe,
@@ -28,7 +30,7 @@ from tf_simclr.training.devices import (
     set_up_numerics,
 )
 from tf_simclr.training.loop import train
-from tf_simclr.training.progress import say
+from tf_simclr.training.progress import say, say_once
 from tf_simclr.training.run_dir import RunDirectory, config_record
 from tf_simclr.training.step import Task
 from tf_simclr.weights.export import export_saved_model
@@ -127,28 +129,29 @@ class StageContext:
             )
             return finished
         self.run_dir.write_config(record)
+        write_image_files(self.config, self.splits)
         if self.subset is not None:
             write_json(self.run_dir.file("labels.json"), self.subset.to_json())
         self._announce(notes, trained, total)
-        step = train(
-            task,
-            self.plan,
-            self.config.train,
-            self.run_dir,
-            self.strategy,
-            evaluator if self.config.train.eval_every_epochs else None,
-        )
-        result = {"global_step": float(step)}
+        with naming_bad_images(self.splits.train, self.splits.evaluation):
+            step = train(
+                task,
+                self.plan,
+                self.config.train,
+                self.run_dir,
+                self.strategy,
+                evaluator if self.config.train.eval_every_epochs else None,
+            )
+            scores = evaluator() if scored else {}
+        result = {"global_step": float(step), **scores}
         if scored:
-            result.update(evaluator())
             epoch = step * task.batch_size / len(self.images)
             self.run_dir.append_metrics(step, epoch, "eval", result)
-            scores = "  ".join(
+            shown = "  ".join(
                 f"{name.removeprefix('eval/')} {value:.4f}"
-                for name, value in result.items()
-                if name != "global_step"
+                for name, value in scores.items()
             )
-            say(f"{self.stage} done at step {step}: {scores}")
+            say(f"{self.stage} done at step {step}: {shown}")
         if self.config.run.mode == "train_then_eval":
             # The original leaves these behind.
             write_json(self.run_dir.file("flags.json"), to_flat(self.config))
@@ -179,6 +182,8 @@ class StageContext:
                 "label_fraction": data.label_fraction,
                 "label_seed": data.label_seed,
             }
+            if data.label_ids:
+                labels["label_ids"] = data.label_ids
         return config_record(
             self.config,
             self.stage,
@@ -209,6 +214,10 @@ class StageContext:
             * self.config.optimizer.train_batch_size
             / len(self.images)
         )
+        for notice in self.splits.notices:
+            say_once(f"{data.dataset}: {notice}")
+        if self.subset is not None:
+            say_once(self.subset.table(self.splits.train))
         say(
             "\n".join(
                 [
@@ -245,7 +254,7 @@ def prepare_stage(
       UserError: the data, the batch or the directory cannot be used.
     """
     run_dir = RunDirectory(config.run.model_dir)
-    splits = open_dataset(config.data)
+    splits = stage_images(config)
     subset = None
     if splits.train.has_labels or labels_only:
         subset = choose_labels(splits.train, config.data)

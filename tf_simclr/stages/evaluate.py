@@ -3,13 +3,14 @@
 import os
 
 from tf_simclr.config.run import Config
+from tf_simclr.data.failure import naming_bad_images
 from tf_simclr.data.labels import choose_labels, mask_labels
-from tf_simclr.data.sources.open import open_dataset
 from tf_simclr.errors import UserError
 from tf_simclr.evaluation.evaluate import (
     classifier_evaluator,
     pretraining_evaluator,
 )
+from tf_simclr.stages.images import stage_images, write_image_files
 from tf_simclr.stages.loaded import load_network
 from tf_simclr.training.progress import say
 from tf_simclr.training.run_dir import RunDirectory, check_writable
@@ -28,7 +29,7 @@ def evaluate(config: Config) -> dict[str, float]:
     check_writable(model_dir)
     loaded = load_network(config)
     network, stored, data = loaded.network, loaded.stored, loaded.config.data
-    splits = open_dataset(data)
+    splits = stage_images(loaded.config)
     images = splits.evaluation
     if images is None or not images.has_labels:
         raise UserError(
@@ -47,8 +48,11 @@ def evaluate(config: Config) -> dict[str, float]:
         evaluator = pretraining_evaluator(network, images, references, data)
     else:
         evaluator = classifier_evaluator(network, images, data)
-    result = {"global_step": float(stored.step), **evaluator()}
+    with naming_bad_images(splits.train, images):
+        scores = evaluator()
+    result = {"global_step": float(stored.step), **scores}
     os.makedirs(model_dir, exist_ok=True)
+    write_image_files(loaded.config, splits)
     RunDirectory(model_dir).write_result(result)
     for name, value in result.items():
         say(f"{name} {value:g}")

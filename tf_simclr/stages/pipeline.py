@@ -12,6 +12,7 @@ from tf_simclr.files import read_json, write_json, write_text
 from tf_simclr.stages.context import prepare_stage
 from tf_simclr.stages.distill import distill
 from tf_simclr.stages.finetune import finetune
+from tf_simclr.stages.images import stage_images, write_image_files
 from tf_simclr.stages.pretrain import pretrain
 from tf_simclr.training.progress import say
 from tf_simclr.training.run_dir import RunDirectory, check_writable
@@ -124,6 +125,8 @@ def pipeline(config: Config) -> dict[str, Any]:
                 " evaluate on, which the pipeline's table needs: name a split"
                 " with --eval_split."
             )
+    # Once for all parts.
+    write_image_files(config, stage_images(config))
     scores = {}
     for part in parts:
         run: Callable[[Config], dict[str, float]] = _STAGES[part.stage]

@@ -1,5 +1,6 @@
 """What a user sees while a stage runs."""
 
+import functools
 import time
 
 # A line at least this often, counted in seconds.
@@ -9,6 +10,12 @@ INTERVAL = 10.0
 def say(text: str) -> None:
     """Prints a line at once."""
     print(text, flush=True)
+
+
+@functools.cache
+def say_once(text: str) -> None:
+    """Prints a text the first time it is said in this process."""
+    say(text)
 
 
 def duration(seconds: float) -> str:

@@ -4,6 +4,7 @@ import numpy as np
 
 from tf_simclr.data.sources.image_set import ImageSet
 from tf_simclr.data.sources.pixels import ArrayPixels
+from tf_simclr.data.sources.source import Source
 
 # Ink values run from 0 to 16 on an 8x8 grid.
 INK_MAX = 16.0
@@ -12,7 +13,7 @@ TEST_FRACTION = 0.2
 SPLIT_SEED = 0
 
 
-def load_digits(image_size: int) -> dict[str, ImageSet]:
+def load_digits(image_size: int) -> Source:
     """The digits, resized to `image_size`, as a train and a test split.
 
     The split is stratified and fixed: 1,437 images for training and 360 for
@@ -34,7 +35,7 @@ def load_digits(image_size: int) -> dict[str, ImageSet]:
         stratify=labels,
         random_state=SPLIT_SEED,
     )
-    return {
+    splits = {
         name: ImageSet(
             name=name,
             pixels=ArrayPixels(images[indices]),
@@ -44,3 +45,4 @@ def load_digits(image_size: int) -> dict[str, ImageSet]:
         )
         for name, indices in zip(("train", "test"), parts, strict=True)
     }
+    return Source(splits, scanned=True)

@@ -1,7 +1,6 @@
 """What every source yields: the images of one split, with their labels."""
 
 import dataclasses
-import re
 
 import numpy as np
 
@@ -40,6 +39,10 @@ class ImageSet:
     def with_labels(self, labels: np.ndarray) -> "ImageSet":
         """The same images with other labels."""
         return dataclasses.replace(self, labels=labels)
+
+    def renamed(self, name: str) -> "ImageSet":
+        """The same images as another split."""
+        return dataclasses.replace(self, name=name)
 
     def take(self, indices: np.ndarray) -> "ImageSet":
         """The images at `indices`, in that order."""
@@ -87,67 +90,3 @@ def to_rgb_bytes(images: np.ndarray, where: str) -> np.ndarray:
     if images.shape[-1] == 1:
         images = np.repeat(images, 3, axis=-1)
     return images
-
-
-def parse_split(text: str) -> tuple[str, str]:
-    """Splits `train[:80%]` into the split's name and the slice."""
-    match = re.fullmatch(r"([^\[\]]+)(?:\[([^\[\]]*)\])?", text)
-    if not match:
-        raise UserError(
-            "A split is written as NAME, NAME[:80%] or NAME[1000:2000]."
-            f" Received: {text}"
-        )
-    return match.group(1), match.group(2) or ""
-
-
-def slice_bounds(text: str, count: int, split: str) -> tuple[int, int]:
-    """First and last + 1 index of a slice such as `:80%` or `1000:`."""
-    if not text:
-        return 0, count
-    match = re.fullmatch(r"(\d+%?)?:(\d+%?)?", text)
-    if not match:
-        raise UserError(
-            "A split is written as NAME, NAME[:80%] or NAME[1000:2000]."
-            f" Received: {split}"
-        )
-
-    def position(bound: str | None, default: int) -> int:
-        if bound is None:
-            return default
-        if bound.endswith("%"):
-            return round(count * int(bound[:-1]) / 100)
-        return int(bound)
-
-    start, stop = position(match[1], 0), position(match[2], count)
-    if not 0 <= start < stop <= count:
-        raise UserError(
-            f"The split {split} is empty or reaches beyond the {count} images"
-            " there are."
-        )
-    return start, stop
-
-
-def pick_split(
-    splits: dict[str, ImageSet], wanted: str, dataset: str
-) -> ImageSet:
-    """The split, or part of one, that a flag names.
-
-    'validation', the original's default for --eval_split, stands for 'test'
-    where a dataset has only that.
-
-    Raises:
-      UserError: there is no such split; the message lists those there are.
-    """
-    name, part = parse_split(wanted)
-    if name not in splits and name == "validation" and "test" in splits:
-        name = "test"
-    if name not in splits:
-        raise UserError(
-            f"The dataset {dataset} has no split '{name}'; it has"
-            f" {', '.join(splits)}. Received: {wanted}"
-        )
-    chosen = splits[name]
-    start, stop = slice_bounds(part, len(chosen), wanted)
-    if (start, stop) == (0, len(chosen)):
-        return chosen
-    return chosen.take(np.arange(start, stop))

@@ -11,10 +11,11 @@ from tf_simclr.data.sources.image_set import (
     to_rgb_bytes,
 )
 from tf_simclr.data.sources.pixels import ArrayPixels
+from tf_simclr.data.sources.source import Source, stamp
 from tf_simclr.errors import UserError
 
 
-def load_npz(path: str) -> dict[str, ImageSet]:
+def load_npz(path: str) -> Source:
     """Reads the splits of an archive; labels and the test part are optional.
 
     Images are uint8, or floats in [0, 1]; labels are integers from 0, or -1
@@ -23,6 +24,7 @@ def load_npz(path: str) -> dict[str, ImageSet]:
     Raises:
       UserError: the file is unreadable or its arrays do not fit together.
     """
+    stamps = {path: stamp(path)}
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
@@ -35,17 +37,17 @@ def load_npz(path: str) -> dict[str, ImageSet]:
             f"{path} must hold an array x_train (and, where there are labels,"
             f" y_train). Received: {', '.join(arrays) or 'no array'}"
         )
-    splits, labels = {}, {}
+    arrays_of, labels = {}, {}
     for name in ("train", "test"):
         if f"x_{name}" not in arrays:
             continue
         images = to_rgb_bytes(arrays[f"x_{name}"], f"x_{name} of {path}")
         labels[name] = _labels(arrays, name, len(images), path)
-        splits[name] = images
+        arrays_of[name] = images
     num_classes = 1 + max(int(values.max()) for values in labels.values())
     class_names = tuple(str(index) for index in range(num_classes))
     stem = pathlib.Path(path).stem
-    return {
+    splits = {
         name: ImageSet(
             name=name,
             pixels=ArrayPixels(images),
@@ -53,8 +55,9 @@ def load_npz(path: str) -> dict[str, ImageSet]:
             class_names=class_names,
             ids=tuple(f"{stem}/{name}/{index}" for index in range(len(images))),
         )
-        for name, images in splits.items()
+        for name, images in arrays_of.items()
     }
+    return Source(splits, stamps=stamps, scanned=True)
 
 
 def _labels(

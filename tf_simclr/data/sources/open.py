@@ -1,16 +1,28 @@
-"""From the value of --dataset to the images of its splits."""
+"""From the data flags to the images to train and to evaluate on."""
 
 import dataclasses
 import functools
 import os
+from collections.abc import Sequence
+
+import numpy as np
 
 from tf_simclr.config.data import DataConfig
-from tf_simclr.data.sources.image_set import (
-    ImageSet,
+from tf_simclr.data.sources.bad_images import (
+    check_bad_images,
+    without_bad_images,
+)
+from tf_simclr.data.sources.image_set import UNLABELLED, ImageSet
+from tf_simclr.data.sources.join import join_unlabelled
+from tf_simclr.data.sources.kinds import open_source
+from tf_simclr.data.sources.listed import store_index
+from tf_simclr.data.sources.source import Source
+from tf_simclr.data.sources.splits import (
+    cut_evaluation,
     parse_split,
     pick_split,
 )
-from tf_simclr.errors import UserError
+from tf_simclr.files import write_json
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,63 +32,119 @@ class Splits:
     Attributes:
       train: the training images, with all labels there are.
       evaluation: the evaluation images; None where the dataset has none.
+      notices: what the user should know about the data.
+      bad: {id: what is wrong} of the images that were left out.
+      keys: of the indexes they were opened from.
     """
 
     train: ImageSet
     evaluation: ImageSet | None
+    notices: tuple[str, ...] = ()
+    bad: dict[str, str] = dataclasses.field(default_factory=dict)
+    keys: tuple[str, ...] = ()
+
+    def write(self, folder: str, index_folders: Sequence[str]) -> None:
+        """Writes indexes that are new, and `bad_images.json` if any are.
+
+        Args:
+          folder: of the run; is made where it is missing.
+          index_folders: where a later run will look for an index.
+        """
+        os.makedirs(folder, exist_ok=True)
+        for key in self.keys:
+            store_index(key, folder, index_folders)
+        if self.bad:
+            write_json(
+                os.path.join(folder, "bad_images.json"),
+                {"count": len(self.bad), "images": self.bad},
+            )
 
 
-def open_dataset(config: DataConfig) -> Splits:
-    """Opens the dataset that `config` names.
+def open_dataset(
+    config: DataConfig, index_folders: Sequence[str] = ()
+) -> Splits:
+    """Opens the dataset that `config` names; writes nothing.
+
+    Args:
+      config: says what to open.
+      index_folders: where an index of the images may lie.
 
     Raises:
-      UserError: there is no such dataset or split.
+      UserError: there is no such dataset or split, or images of it cannot be
+        read.
     """
-    splits = _load_splits(config, config.train_split, config.eval_split)
+    wanted = (config.train_split, config.eval_split)
+    key, source = _open(config.dataset, config, wanted, index_folders)
+    splits = _arranged(source, config)
     train = pick_split(splits, config.train_split, config.dataset)
+    keys, sources = [key], [source]
+    if config.unlabeled_dataset:
+        key, more = _open(
+            config.unlabeled_dataset, config, wanted, index_folders
+        )
+        train = join_unlabelled(train, without_bad_images(more).values())
+        keys.append(key)
+        sources.append(more)
     default = DataConfig.__dataclass_fields__["eval_split"].default
-    if config.eval_split == default and not {"validation", "test"} & set(
-        splits
-    ):
-        return Splits(train, None)
-    evaluation = pick_split(splits, config.eval_split, config.dataset)
-    return Splits(train, evaluation)
+    evaluation = None
+    if config.eval_split != default or {"validation", "test"} & set(splits):
+        evaluation = pick_split(splits, config.eval_split, config.dataset)
+    bad = {name: why for each in sources for name, why in each.bad.items()}
+    notices = [notice for each in sources for notice in each.notices]
+    if bad:
+        notices.append(
+            f"skipped {len(bad)} of {sum(map(len, sources))} images, which"
+            " cannot be read: bad_images.json names them"
+        )
+    return Splits(train, evaluation, tuple(notices), bad, tuple(keys))
 
 
-def open_images(config: DataConfig, split: str) -> ImageSet:
-    """Opens one split of the dataset that `config` names.
+def open_images(
+    config: DataConfig, split: str, index_folders: Sequence[str] = ()
+) -> ImageSet:
+    """Opens one split of the dataset that `config` names; writes nothing.
 
     Raises:
-      UserError: there is no such dataset or split.
+      UserError: as `open_dataset`.
     """
-    return pick_split(_load_splits(config, split), split, config.dataset)
+    _, source = _open(config.dataset, config, (split,), index_folders)
+    return pick_split(_arranged(source, config), split, config.dataset)
 
 
-def _load_splits(config: DataConfig, *splits: str) -> dict[str, ImageSet]:
-    names = tuple(parse_split(split)[0] for split in splits)
-    return _load(config.dataset, config.data_dir, config.image_size, names)
+def _open(
+    name: str,
+    config: DataConfig,
+    splits: Sequence[str],
+    index_folders: Sequence[str],
+) -> tuple[str, Source]:
+    names = [parse_split(split)[0] for split in splits]
+    key, source = open_source(name, config, names, index_folders)
+    check_bad_images(source, name, config)
+    return key, source
 
 
+def _arranged(source: Source, config: DataConfig) -> dict[str, ImageSet]:
+    return _arrange(
+        source, config.dataset, config.ignore_labels, config.eval_fraction
+    )
+
+
+# The stages of a pipeline share it: a million images take their time.
 @functools.lru_cache(maxsize=2)
-def _load(
-    name: str, data_dir: str | None, image_size: int, names: tuple[str, ...]
+def _arrange(
+    source: Source, dataset: str, ignore_labels: bool, eval_fraction: float
 ) -> dict[str, ImageSet]:
-    """Reads a dataset; the stages of a pipeline share what was read."""
-    if name == "digits":
-        from tf_simclr.data.sources.digits import load_digits
-
-        return load_digits(image_size)
-    if name.endswith(".npz"):
-        if not os.path.exists(name):
-            raise UserError(f"--dataset: there is no file {name}.")
-        from tf_simclr.data.sources.npz import load_npz
-
-        return load_npz(name)
-    if os.path.exists(name):
-        raise UserError(
-            "--dataset takes 'digits', an .npz file or a TensorFlow Datasets"
-            f" name. Received: {name}"
-        )
-    from tf_simclr.data.sources.tensorflow_datasets import load_tfds
-
-    return load_tfds(name, data_dir, names)
+    """The splits of a source as the flags want them."""
+    splits = without_bad_images(source)
+    if ignore_labels:
+        splits = {
+            name: dataclasses.replace(
+                images,
+                labels=np.full(len(images), UNLABELLED, np.int32),
+                class_names=(),
+            )
+            for name, images in splits.items()
+        }
+    if eval_fraction:
+        splits = cut_evaluation(splits, eval_fraction, dataset)
+    return splits

@@ -75,6 +75,7 @@ class FilePixels:
     @functools.cached_property
     def _paths(self) -> tf.Tensor:
         root = os.path.join(self.root, "")
+        # os.path.join, of a million names in a fraction of the time.
         paths = [n if os.path.isabs(n) else root + n for n in self.names]
         # Outside the graph of whoever asks: a million paths are no constant.
         with tf.init_scope(), tf.device("CPU:0"):

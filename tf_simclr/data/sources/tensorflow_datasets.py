@@ -1,5 +1,6 @@
 """Datasets of the TensorFlow Datasets catalogue."""
 
+import math
 import socket
 from collections.abc import Collection
 
@@ -11,16 +12,22 @@ from tf_simclr.data.sources.image_set import (
     to_rgb_bytes,
 )
 from tf_simclr.data.sources.pixels import ArrayPixels
+from tf_simclr.data.sources.records import read_examples
+from tf_simclr.data.sources.source import Source, stamp
 from tf_simclr.errors import UserError
+
+# More bytes of images than this are left on disk.
+_IN_MEMORY = 2**32
 
 
 def load_tfds(
     name: str, data_dir: str | None, splits: Collection[str]
-) -> dict[str, ImageSet]:
-    """Reads splits of a dataset, in their stored order.
+) -> Source:
+    """Opens splits of a dataset.
 
-    A dataset that is not on disk is downloaded and prepared first. Its images
-    must be of one size.
+    A dataset that is not on disk is downloaded and prepared first. Images of
+    one size are held in memory, in their stored order; others, and those too
+    many to hold, are read from the prepared TFRecord shards.
 
     Args:
       name: the dataset's name in the catalogue, such as `cifar10`.
@@ -29,7 +36,7 @@ def load_tfds(
         out, and `validation` brings `test` along where it does not exist.
 
     Raises:
-      UserError: an unknown name, a failed download, images of several sizes.
+      UserError: an unknown name, a failed download, data without images.
     """
     import tensorflow_datasets as tfds
 
@@ -37,9 +44,9 @@ def load_tfds(
         builder = tfds.builder(name, data_dir=data_dir)
     except (tfds.core.registered.DatasetNotFoundError, ValueError) as error:
         raise UserError(
-            f"--dataset={name} is neither 'digits', nor an .npz"
-            " file, nor a name that TensorFlow Datasets knows (its catalogue"
-            " lists them)."
+            f"--dataset={name} is neither 'digits', nor a file or folder, nor"
+            " a name that TensorFlow Datasets knows (its catalogue lists"
+            " them)."
         ) from error
     try:
         if (
@@ -55,14 +62,19 @@ def load_tfds(
             " where there is a network and name its folder with --data_dir."
             f" Received: {_first_line(error)}"
         ) from error
+    features = builder.info.features
+    if "image" not in features or features["image"].dtype != np.uint8:
+        raise UserError(
+            f"--dataset={name} has no feature 'image' of bytes. Received:"
+            f" {', '.join(features)}"
+        )
     wanted = set(splits)
     if "validation" in wanted and "validation" not in builder.info.splits:
         wanted.add("test")
-    return {
-        split: _read(builder, split)
-        for split in builder.info.splits
-        if split in wanted
-    }
+    names = [split for split in builder.info.splits if split in wanted]
+    if _fits_memory(builder, names):
+        return Source({n: _read(builder, n) for n in names}, scanned=True)
+    return _list_shards(builder, names)
 
 
 def _check_network() -> None:
@@ -76,20 +88,18 @@ def _check_network() -> None:
     socket.getaddrinfo("storage.googleapis.com", 443)
 
 
-def _read(builder, split: str) -> ImageSet:
-    features = builder.info.features
-    if "image" not in features:
-        raise UserError(
-            f"--dataset={builder.name} has no feature 'image'. Received:"
-            f" {', '.join(features)}"
-        )
-    shape = features["image"].shape
+def _fits_memory(builder, splits: Collection[str]) -> bool:
+    shape = builder.info.features["image"].shape
     if None in shape:
-        raise UserError(
-            f"--dataset={builder.name} holds images of several sizes"
-            f" {shape}; only datasets whose images are all of one size are"
-            " read."
-        )
+        return False
+    count = sum(builder.info.splits[split].num_examples for split in splits)
+    return count * math.prod(shape) <= _IN_MEMORY
+
+
+def _read(builder, split: str) -> ImageSet:
+    """A split whose images, all of one size, are held in memory."""
+    features = builder.info.features
+    shape = features["image"].shape
     keys = ["image"] + (["label"] if "label" in features else [])
     dataset = builder.as_dataset(split=split, shuffle_files=False)
     dataset = dataset.map(lambda example: {k: example[k] for k in keys})
@@ -99,14 +109,45 @@ def _read(builder, split: str) -> ImageSet:
     for index, example in enumerate(dataset.as_numpy_iterator()):
         images[index] = example["image"]
         labels[index] = example.get("label", UNLABELLED)
-    names = tuple(features["label"].names) if "label" in features else ()
     return ImageSet(
         name=split,
         pixels=ArrayPixels(to_rgb_bytes(images, f"--dataset={builder.name}")),
         labels=labels,
-        class_names=names,
+        class_names=_class_names(builder),
         ids=tuple(f"{builder.name}/{split}/{i}" for i in range(count)),
     )
+
+
+def _list_shards(builder, splits: Collection[str]) -> Source:
+    """Splits whose images are read from their shards."""
+    import tensorflow_datasets as tfds
+
+    if builder.info.file_format != tfds.core.FileFormat.TFRECORD:
+        raise UserError(
+            f"--dataset={builder.name} is stored as"
+            f" {builder.info.file_format.value}, which is not read for images"
+            " of several sizes: prepare it as tfrecord. Received:"
+            f" {builder.data_dir}"
+        )
+    found, stamps = {}, {}
+    for split in splits:
+        paths = [str(path) for path in builder.info.splits[split].filepaths]
+        stamps |= {path: stamp(path) for path in paths}
+        examples = read_examples(paths, "image", "label", text="")
+        found[split] = ImageSet(
+            name=split,
+            pixels=examples.pixels,
+            labels=examples.labels,
+            class_names=_class_names(builder),
+            ids=examples.ids,
+        )
+    # Whoever prepared it has decoded every image.
+    return Source(found, stamps=stamps, scanned=True)
+
+
+def _class_names(builder) -> tuple[str, ...]:
+    features = builder.info.features
+    return tuple(features["label"].names) if "label" in features else ()
 
 
 def _first_line(error: Exception) -> str:

@@ -1,0 +1,128 @@
+"""Format and size of an image file, from its first bytes."""
+
+import dataclasses
+import struct
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageHeader:
+    """What a file says about itself.
+
+    Attributes:
+      format: JPEG, PNG, GIF, BMP or WebP.
+      width, height: of the image; of the whole canvas for an animation.
+      pixels: how many a decoder holds at once.
+    """
+
+    format: str
+    width: int
+    height: int
+    pixels: int
+
+
+def read_header(data: bytes) -> ImageHeader | None:
+    """Reads the header of an image file.
+
+    Returns:
+      None for any other file, or where the header is cut off.
+    """
+    for name, magic, read in (
+        ("JPEG", b"\xff\xd8\xff", _jpeg),
+        ("PNG", b"\x89PNG\r\n\x1a\n", _png),
+        ("GIF", b"GIF8", _gif),
+        ("BMP", b"BM", _bmp),
+        ("WebP", b"RIFF", _webp),
+    ):
+        if data.startswith(magic):
+            try:
+                width, height, pixels = read(data)
+            except (struct.error, IndexError, ValueError):
+                return None
+            return ImageHeader(name, width, height, pixels)
+    return None
+
+
+_Size = tuple[int, int, int]
+# JPEG's start-of-frame markers, which hold the size.
+_START_OF_FRAME = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+# Markers without a length: TEM, RST0-7 and SOI.
+_BARE = {0x01, *range(0xD0, 0xD9)}
+_FILL, _SCAN = 0xFF, 0xDA
+
+
+def _jpeg(data: bytes) -> _Size:
+    at = 2
+    while True:
+        # Decoders skip what stands between two segments.
+        at = data.index(b"\xff", at) + 1
+        marker = data[at]
+        if marker == _FILL:
+            continue
+        at += 1
+        if marker in _START_OF_FRAME:
+            height, width = struct.unpack_from(">HH", data, at + 3)
+            return width, height, width * height
+        if marker == _SCAN:
+            raise ValueError("no start of frame")
+        if marker not in _BARE and marker:
+            at += struct.unpack_from(">H", data, at)[0]
+
+
+def _png(data: bytes) -> _Size:
+    width, height = struct.unpack_from(">II", data, 16)
+    return width, height, width * height
+
+
+_GIF_EXTENSION, _GIF_IMAGE = 0x21, 0x2C
+
+
+def _gif(data: bytes) -> _Size:
+    """Decoders hold all frames of an animation, so their areas are added."""
+    width, height, flags = struct.unpack_from("<HHB", data, 6)
+    at = 13 + _gif_colors(flags)
+    pixels = width * height
+    while at < len(data):
+        block = data[at]
+        at += 1
+        if block == _GIF_IMAGE:
+            size = struct.unpack_from("<4xHHB", data, at)
+            pixels += size[0] * size[1]
+            at += 9 + _gif_colors(size[2]) + 1
+        elif block == _GIF_EXTENSION:
+            at += 1
+        else:
+            break
+        while at < len(data) and data[at]:
+            at += data[at] + 1
+        at += 1
+    return width, height, pixels
+
+
+def _gif_colors(flags: int) -> int:
+    """Bytes of the color table that these flags announce."""
+    return 3 * 2 ** ((flags & 7) + 1) if flags & 0x80 else 0
+
+
+def _bmp(data: bytes) -> _Size:
+    if struct.unpack_from("<I", data, 14)[0] == 12:
+        width, height = struct.unpack_from("<HH", data, 18)
+    else:
+        width, height = map(abs, struct.unpack_from("<ii", data, 18))
+    return width, height, width * height
+
+
+def _webp(data: bytes) -> _Size:
+    if data[8:12] != b"WEBP":
+        raise ValueError("another RIFF file")
+    chunk = data[12:16]
+    if chunk == b"VP8X":
+        width = int.from_bytes(data[24:27], "little") + 1
+        height = int.from_bytes(data[27:30], "little") + 1
+    elif chunk == b"VP8L":
+        bits = struct.unpack_from("<I", data, 21)[0]
+        width, height = (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    else:
+        width, height = (
+            value & 0x3FFF for value in struct.unpack_from("<HH", data, 26)
+        )
+    return width, height, width * height

@@ -1,0 +1,112 @@
+"""A CSV file that lists image files and their classes.
+
+Columns: path, label, split; the last two may be missing. Without a header
+the columns come in that order. A header starts with `path`, `file`,
+`filename` or `image` and may order the columns `label` and `split` at will.
+Paths are relative to the CSV's folder; an empty label means unlabelled; an
+empty split means train.
+"""
+
+import collections
+import csv
+import os
+from collections.abc import Sequence
+
+from tf_simclr.data.sources.class_names import number_classes
+from tf_simclr.data.sources.image_set import ImageSet
+from tf_simclr.data.sources.pixels import FilePixels
+from tf_simclr.data.sources.source import Source, stamp
+from tf_simclr.data.sources.splits import SPLIT_NAMES
+from tf_simclr.errors import UserError
+
+_PATH_TITLES = ("path", "file", "filename", "image")
+_COLUMNS = ("path", "label", "split")
+
+
+def read_image_list(path: str) -> Source:
+    """Reads the list, without opening any image.
+
+    Raises:
+      UserError: the file is unreadable, or names the row that is wrong.
+    """
+    path = os.path.abspath(path)
+    before = stamp(path)
+    rows = _rows(path)
+    columns = _header(rows[0][1], path) if rows else None
+    if columns is not None:
+        rows = rows[1:]
+    if not rows:
+        raise UserError(f"{path} lists no image.")
+    columns = columns or {name: at for at, name in enumerate(_COLUMNS)}
+    names: dict[str, list[str]] = collections.defaultdict(list)
+    classes: dict[str, list[str | None]] = collections.defaultdict(list)
+    seen: set[str] = set()
+    for number, row in rows:
+        name = _cell(row, columns, "path")
+        where = f"Row {number} of {path}"
+        if not name or "\0" in name:
+            raise UserError(f"{where} has no path. Received: {','.join(row)}")
+        name = os.path.normpath(name)
+        if name in seen:
+            raise UserError(f"{where} lists {name} a second time.")
+        seen.add(name)
+        given = _cell(row, columns, "split") or "train"
+        split = SPLIT_NAMES.get(given.casefold())
+        if split is None:
+            raise UserError(
+                f"{where} must have train, validation or test as its split."
+                f" Received: {given}"
+            )
+        names[split].append(name)
+        classes[split].append(_cell(row, columns, "label") or None)
+    class_names, labels = number_classes(classes, path)
+    root = os.path.dirname(path)
+    splits = {}
+    for split in sorted(names, key=list(SPLIT_NAMES.values()).index):
+        ids = tuple(names[split])
+        splits[split] = ImageSet(
+            name=split,
+            pixels=FilePixels(root, ids),
+            labels=labels[split],
+            class_names=class_names,
+            ids=ids,
+        )
+    return Source(splits=splits, stamps={path: before})
+
+
+def _rows(path: str) -> list[tuple[int, list[str]]]:
+    """(line number, cells) of every line that is not empty."""
+    try:
+        # Spreadsheets put a mark in front of their UTF-8.
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file, strict=True)
+            return [(reader.line_num, row) for row in reader if any(row)]
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not valid UTF-8: {error}.") from error
+    except csv.Error as error:
+        raise UserError(
+            f"{path} cannot be read as a CSV file: {error} in line"
+            f" {reader.line_num}."
+        ) from error
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}.") from error
+
+
+def _header(row: Sequence[str], path: str) -> dict[str, int] | None:
+    """{column: position} if the row is a header, else None."""
+    titles = [cell.strip().casefold() for cell in row]
+    if titles[0] not in _PATH_TITLES:
+        return None
+    titles[0] = "path"
+    for title in titles:
+        if title not in _COLUMNS or titles.count(title) > 1:
+            raise UserError(
+                f"The header of {path} may hold path, label and split, once"
+                f" each. Received: {','.join(row)}"
+            )
+    return {title: at for at, title in enumerate(titles)}
+
+
+def _cell(row: Sequence[str], columns: dict[str, int], name: str) -> str:
+    at = columns.get(name, len(row))
+    return row[at].strip() if at < len(row) else ""

@@ -1,0 +1,124 @@
+"""A listed source on disk, so that a million files are listed once.
+
+An index is an `.npz` file in a run's folder. Names are kept as one block of
+bytes, which loads in a fraction of a second.
+"""
+
+import hashlib
+import json
+import os
+import zipfile
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from tf_simclr.data.sources.image_set import ImageSet
+from tf_simclr.data.sources.pixels import FilePixels, RecordPixels
+from tf_simclr.data.sources.source import Source
+from tf_simclr.files import write_npz
+
+# Part of every index: those of another layout are not read.
+_VERSION = 1
+INDEX_PREFIX = "index-"
+_RECORD_ARRAYS = ("shard", "offset", "length")
+
+
+def index_file(folder: str, key: str) -> str:
+    """Where `folder` keeps the index of the source that `key` describes."""
+    digest = hashlib.blake2b(key.encode(), digest_size=4).hexdigest()
+    return os.path.join(folder, f"{INDEX_PREFIX}{digest}.npz")
+
+
+def write_index(path: str, key: str, source: Source) -> None:
+    """Writes a source of image files or record shards.
+
+    Args:
+      path: from `index_file`.
+      key: says what was listed, and how.
+      source: not of arrays, whose pixels an index does not hold.
+    """
+    head: dict[str, Any] = {
+        "version": _VERSION,
+        "key": key,
+        "notices": source.notices,
+        "bad": dict(source.bad),
+        "scanned": source.scanned,
+        "splits": [],
+    }
+    arrays = {
+        "stamped": _pack(source.stamps),
+        "stamps": np.array(list(source.stamps.values()), np.int64),
+    }
+    for number, images in enumerate(source.splits.values()):
+        pixels = images.pixels
+        entry = {"name": images.name, "class_names": images.class_names}
+        if isinstance(pixels, FilePixels):
+            entry |= {"root": pixels.root}
+        else:
+            entry |= {"shards": pixels.shards, "feature": pixels.feature}
+            for name in _RECORD_ARRAYS:
+                arrays[f"{number}-{name}"] = getattr(pixels, name)
+        head["splits"].append(entry)
+        arrays[f"{number}-ids"] = _pack(images.ids)
+        arrays[f"{number}-labels"] = images.labels
+    arrays["head"] = _pack([json.dumps(head)])
+    write_npz(path, arrays)
+
+
+def read_index(path: str, key: str) -> Source | None:
+    """The source that `write_index` wrote, if it still is as it was.
+
+    Returns:
+      None where there is no index, or none of `key`, or it is out of date.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+        head = json.loads(_unpack(arrays["head"])[0])
+        if (head["version"], head["key"]) != (_VERSION, key):
+            return None
+        source = _source(head, arrays)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+    return source if source.is_fresh() else None
+
+
+def _source(head: dict[str, Any], arrays: dict[str, np.ndarray]) -> Source:
+    splits = {}
+    for number, entry in enumerate(head["splits"]):
+        ids = _unpack(arrays[f"{number}-ids"])
+        if "root" in entry:
+            pixels = FilePixels(entry["root"], ids)
+        else:
+            pixels = RecordPixels(
+                tuple(entry["shards"]),
+                *(arrays[f"{number}-{name}"] for name in _RECORD_ARRAYS),
+                entry["feature"],
+            )
+        splits[entry["name"]] = ImageSet(
+            name=entry["name"],
+            pixels=pixels,
+            labels=arrays[f"{number}-labels"],
+            class_names=tuple(entry["class_names"]),
+            ids=ids,
+        )
+    stamps = zip(
+        _unpack(arrays["stamped"]), arrays["stamps"].tolist(), strict=True
+    )
+    return Source(
+        splits=splits,
+        notices=tuple(head["notices"]),
+        stamps={path: tuple(values) for path, values in stamps},
+        bad=head["bad"],
+        scanned=head["scanned"],
+    )
+
+
+def _pack(names: Iterable[str]) -> np.ndarray:
+    """Strings as one block of bytes; none of them may be empty."""
+    return np.frombuffer("\0".join(names).encode(), np.uint8)
+
+
+def _unpack(block: np.ndarray) -> tuple[str, ...]:
+    return tuple(block.tobytes().decode().split("\0")) if len(block) else ()

@@ -1,0 +1,129 @@
+"""Splits by name, parts of splits, and a part cut off for evaluation."""
+
+import re
+from collections.abc import Mapping
+
+import numpy as np
+
+from tf_simclr.data.id_hash import id_hashes
+from tf_simclr.data.sources.image_set import ImageSet
+from tf_simclr.errors import UserError
+
+# The cut is the same for every seed of a run.
+_CUT_SALT = "evaluation part"
+_EVALUATION_NAMES = ("validation", "test")
+# How folders and lists of files may call a split -> its name.
+SPLIT_NAMES = {
+    "train": "train",
+    "training": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "test": "test",
+}
+
+
+def parse_split(text: str) -> tuple[str, str]:
+    """Splits `train[:80%]` into the split's name and the slice."""
+    match = re.fullmatch(r"([^\[\]]+)(?:\[([^\[\]]*)\])?", text)
+    if not match:
+        raise UserError(
+            "A split is written as NAME, NAME[:80%] or NAME[1000:2000]."
+            f" Received: {text}"
+        )
+    return match.group(1), match.group(2) or ""
+
+
+def slice_bounds(text: str, count: int, split: str) -> tuple[int, int]:
+    """First and last + 1 index of a slice such as `:80%` or `1000:`."""
+    if not text:
+        return 0, count
+    match = re.fullmatch(r"(\d+%?)?:(\d+%?)?", text)
+    if not match:
+        raise UserError(
+            "A split is written as NAME, NAME[:80%] or NAME[1000:2000]."
+            f" Received: {split}"
+        )
+
+    def position(bound: str | None, default: int) -> int:
+        if bound is None:
+            return default
+        if bound.endswith("%"):
+            return round(count * int(bound[:-1]) / 100)
+        return int(bound)
+
+    start, stop = position(match[1], 0), position(match[2], count)
+    if not 0 <= start < stop <= count:
+        raise UserError(
+            f"The split {split} is empty or reaches beyond the {count} images"
+            " there are."
+        )
+    return start, stop
+
+
+def pick_split(
+    splits: Mapping[str, ImageSet], wanted: str, dataset: str
+) -> ImageSet:
+    """The split, or part of one, that a flag names.
+
+    'validation', the original's default for --eval_split, stands for 'test'
+    where a dataset has only that.
+
+    Raises:
+      UserError: there is no such split; the message lists those there are.
+    """
+    name, part = parse_split(wanted)
+    if name not in splits and name == "validation" and "test" in splits:
+        name = "test"
+    if name not in splits:
+        raise UserError(
+            f"The dataset {dataset} has no split '{name}'; it has"
+            f" {', '.join(splits)}. Received: {wanted}"
+        )
+    chosen = splits[name]
+    start, stop = slice_bounds(part, len(chosen), wanted)
+    if (start, stop) == (0, len(chosen)):
+        return chosen
+    return chosen.take(np.arange(start, stop))
+
+
+def cut_evaluation(
+    splits: Mapping[str, ImageSet], fraction: float, dataset: str
+) -> dict[str, ImageSet]:
+    """Moves a share of each class of `train` to a new split `validation`.
+
+    An image belongs to the cut by its id alone, whatever the order and the
+    seed. Every class keeps at least one image; images without a label stay.
+
+    Raises:
+      UserError: there is an evaluation part already, or no label.
+    """
+    present = [name for name in _EVALUATION_NAMES if name in splits]
+    if present:
+        raise UserError(
+            f"--eval_fraction={fraction:g} cuts an evaluation part off the"
+            f" training images, but --dataset={dataset} has a split"
+            f" '{present[0]}': leave the flag out."
+        )
+    train = pick_split(splits, "train", dataset)
+    if not train.has_labels:
+        raise UserError(
+            f"--eval_fraction={fraction:g} cuts off labelled images to"
+            f" evaluate on, but --dataset={dataset} has no labels: leave the"
+            " flag out."
+        )
+    hashes = id_hashes(train.ids, _CUT_SALT)
+    evaluated = np.zeros(len(train), bool)
+    for label in range(len(train.class_names)):
+        members = np.flatnonzero(train.labels == label)
+        members = members[np.argsort(hashes[members], kind="stable")]
+        count = max(1, int(len(members) * fraction + 0.5))
+        evaluated[members[: min(count, len(members) - 1)]] = True
+    if not evaluated.any():
+        raise UserError(
+            f"--eval_fraction={fraction:g} leaves nothing to evaluate on:"
+            f" every class of --dataset={dataset} has only one image."
+        )
+    cut = train.take(np.flatnonzero(evaluated)).renamed("validation")
+    kept = train.take(np.flatnonzero(~evaluated))
+    return {**splits, "train": kept, "validation": cut}
