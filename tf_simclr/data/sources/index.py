@@ -73,7 +73,11 @@ def read_index(path: str, key: str) -> Source | None:
       None where there is no index, or none of `key`, or it is out of date.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # Given a path, NumPy leaves a damaged file open.
+        with (
+            open(path, "rb") as file,
+            np.load(file, allow_pickle=False) as archive,
+        ):
             arrays = {name: archive[name] for name in archive.files}
         head = json.loads(_unpack(arrays["head"])[0])
         if (head["version"], head["key"]) != (_VERSION, key):

@@ -1,0 +1,61 @@
+"""CSV files that list images."""
+
+import pytest
+
+from tf_simclr.data.sources.image_list import read_image_list
+from tf_simclr.errors import UserError
+
+
+def write(tmp_path, text: str | bytes) -> str:
+    path = tmp_path / "list.csv"
+    data = text.encode() if isinstance(text, str) else text
+    path.write_bytes(data)
+    return str(path)
+
+
+def test_paths_and_labels_without_a_header(tmp_path):
+    text = 'a.jpg,cat\nsub/./b.png,dog\n/else/c.jpg,cat\n"d,1.jpg",\n\ne.jpg\n'
+    source = read_image_list(write(tmp_path, text))
+    images = source.splits["train"]
+    assert images.ids == (
+        "a.jpg",
+        "sub/b.png",
+        "/else/c.jpg",
+        "d,1.jpg",
+        "e.jpg",
+    )
+    assert images.class_names == ("cat", "dog")
+    assert images.labels.tolist() == [0, 1, 0, -1, -1]
+    assert images.pixels.path(1) == str(tmp_path / "sub/b.png")
+    assert images.pixels.path(2) == "/else/c.jpg"
+
+
+def test_a_header_orders_the_columns(tmp_path):
+    # As a spreadsheet writes it: a mark in front, Windows line ends.
+    text = "\ufeffFilename,Split,Label\r\na.jpg,val,10\r\nb.jpg,,10\r\n"
+    text += "c.jpg,train,9\r\nd.jpg,test,9\r\n"
+    splits = read_image_list(write(tmp_path, text)).splits
+    assert list(splits) == ["train", "validation", "test"]
+    assert splits["train"].ids == ("b.jpg", "c.jpg")
+    assert splits["train"].class_names == ("9", "10")
+    assert splits["validation"].labels.tolist() == [1]
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("", "lists no image"),
+        ("path,label\n", "lists no image"),
+        ("a.jpg,cat\n,dog\n", "Row 2 of .* has no path. Received: ,dog"),
+        ("a.jpg,cat\n./a.jpg,dog\n", "Row 2 of .* lists a.jpg a second time"),
+        ("a.jpg,cat,later\n", "test as its split. Received: later"),
+        ("path,class\na.jpg,cat\n", "may hold path, label and split"),
+        ("path,label,label\na.jpg,a,b\n", "once each"),
+        ("a.jpg,cat,train\nb.jpg,dog,test\n", "class 'dog', which its train"),
+        (b"a\xe4.jpg,cat\n", "is not valid UTF-8"),
+        ('"a.jpg,cat\n', "cannot be read as a CSV file"),
+    ],
+)
+def test_bad_lists_are_named(tmp_path, text, message):
+    with pytest.raises(UserError, match=message):
+        read_image_list(write(tmp_path, text))
