@@ -1,6 +1,7 @@
 """Format and size of an image file, from its first bytes."""
 
 import dataclasses
+import re
 import struct
 
 
@@ -10,7 +11,8 @@ class ImageHeader:
 
     Attributes:
       format: JPEG, PNG, GIF, BMP or WebP.
-      width, height: of the image; of the whole canvas for an animation.
+      width, height: of the image; of the whole canvas for an animation; 0
+        where the header is damaged.
       pixels: how many a decoder holds at once.
     """
 
@@ -21,23 +23,19 @@ class ImageHeader:
 
 
 def read_header(data: bytes) -> ImageHeader | None:
-    """Reads the header of an image file.
-
-    Returns:
-      None for any other file, or where the header is cut off.
-    """
+    """Reads the header of an image file; None for any other file."""
     for name, magic, read in (
-        ("JPEG", b"\xff\xd8\xff", _jpeg),
-        ("PNG", b"\x89PNG\r\n\x1a\n", _png),
-        ("GIF", b"GIF8", _gif),
-        ("BMP", b"BM", _bmp),
-        ("WebP", b"RIFF", _webp),
+        ("JPEG", rb"\xff\xd8\xff", _jpeg),
+        ("PNG", rb"\x89PNG\r\n\x1a\n", _png),
+        ("GIF", rb"GIF8", _gif),
+        ("BMP", rb"BM", _bmp),
+        ("WebP", rb"RIFF.{4}WEBP", _webp),
     ):
-        if data.startswith(magic):
+        if re.match(magic, data, re.DOTALL):
             try:
                 width, height, pixels = read(data)
             except (struct.error, IndexError, ValueError):
-                return None
+                width = height = pixels = 0
             return ImageHeader(name, width, height, pixels)
     return None
 
@@ -112,8 +110,6 @@ def _bmp(data: bytes) -> _Size:
 
 
 def _webp(data: bytes) -> _Size:
-    if data[8:12] != b"WEBP":
-        raise ValueError("another RIFF file")
     chunk = data[12:16]
     if chunk == b"VP8X":
         width = int.from_bytes(data[24:27], "little") + 1

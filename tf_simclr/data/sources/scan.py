@@ -1,10 +1,12 @@
 """Finds images that cannot be read, before training meets them."""
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import functools
 import os
 import stat
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -82,6 +84,9 @@ def what_is_wrong(data: bytes) -> str:
             f"holds {header.pixels:,} pixels ({header.width} x"
             f" {header.height}), more than the {MAX_PIXELS:,} that are read"
         )
+    damaged = f"is damaged or cut off ({header.format})"
+    if not header.pixels:
+        return damaged
     try:
         if header.pixels > _LARGE:
             with _one_large_image:
@@ -89,7 +94,7 @@ def what_is_wrong(data: bytes) -> str:
         else:
             _decoder()(tf.constant(data))
     except tf.errors.OpError:
-        return f"is damaged or cut off ({header.format})"
+        return damaged
     return ""
 
 
@@ -105,7 +110,7 @@ def _decoder() -> Callable[[tf.Tensor], tf.Tensor]:
 
 
 def _scan(images: ImageSet) -> Iterator[dict[int, str]]:
-    """{index: what is wrong, or ''} of one share of the images after another."""
+    """{index: what is wrong, or ''} of one share of images after another."""
     is_files = isinstance(images.pixels, FilePixels)
     check = _check_file if is_files else _check_record
 
@@ -115,9 +120,27 @@ def _scan(images: ImageSet) -> Iterator[dict[int, str]]:
 
     pool = concurrent.futures.ThreadPoolExecutor(os.cpu_count())
     try:
-        yield from pool.map(check_share, range(0, len(images), _SHARE))
+        with _quiet_decoders():
+            yield from pool.map(check_share, range(0, len(images), _SHARE))
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+@contextlib.contextmanager
+def _quiet_decoders() -> Iterator[None]:
+    """Drops what libjpeg prints about damage, without a file's name.
+
+    It goes to the process's standard error, past Python's.
+    """
+    sys.stderr.flush()
+    standard_error = os.dup(2)
+    try:
+        with open(os.devnull, "w") as sink:
+            os.dup2(sink.fileno(), 2)
+        yield
+    finally:
+        os.dup2(standard_error, 2)
+        os.close(standard_error)
 
 
 def _check_record(pixels: RecordPixels, index: int) -> str:

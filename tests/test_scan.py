@@ -1,0 +1,173 @@
+"""Images that cannot be read are found, each once, whatever they hold."""
+
+import dataclasses
+import os
+import re
+import threading
+import time
+
+import numpy as np
+import pictures
+import pytest
+import tensorflow as tf
+
+from tf_simclr.config import DataConfig
+from tf_simclr.data.decode import decode_image, decode_window, read_geometry
+from tf_simclr.data.failure import naming_bad_images
+from tf_simclr.data.sources import listed, scan
+from tf_simclr.data.sources.folder import list_folder
+from tf_simclr.data.sources.image_list import read_image_list
+from tf_simclr.data.sources.open import open_dataset
+from tf_simclr.data.sources.records import list_records, write_shard
+from tf_simclr.data.sources.scan import scan_source, what_is_wrong
+from tf_simclr.errors import DataFailed, UserError
+
+
+@pytest.fixture(scope="module")
+def torture(tmp_path_factory):
+    return pictures.write_torture(tmp_path_factory.mktemp("torture"))
+
+
+def test_the_torture_folder(torture):
+    source = scan_source(list_folder(str(torture)))
+    assert source.scanned
+    assert set(source.splits["train"].ids) == set(pictures.TORTURE)
+    expected = {name: why for name, why in pictures.TORTURE.items() if why}
+    assert source.bad.keys() == expected.keys()
+    for name, why in expected.items():
+        assert source.bad[name].startswith(why), name
+
+
+def test_refusing_names_each_bad_image_once(torture):
+    with pytest.raises(UserError, match="--bad_images=skip") as caught:
+        open_dataset(DataConfig(dataset=str(torture)))
+    message = str(caught.value)
+    for name, why in pictures.TORTURE.items():
+        assert message.count(name) == (1 if why else 0), name
+    assert message.startswith("7 of the 17 images of ")
+
+
+def test_skipping_leaves_the_others(torture):
+    config = DataConfig(
+        dataset=str(torture), bad_images="skip", bad_images_max_share=0.5
+    )
+    splits = open_dataset(config)
+    good = [name for name, why in pictures.TORTURE.items() if not why]
+    assert sorted(splits.train.ids) == good
+    assert "skipped 7 of 17 images" in splits.notices[-1]
+
+
+def test_skipping_too_many_is_refused(torture):
+    config = DataConfig(dataset=str(torture), bad_images="skip")
+    with pytest.raises(UserError, match="--bad_images_max_share=0.1: "):
+        open_dataset(config)
+
+
+def test_thousands_of_damaged_files(capfd):
+    """What passes is decoded by training: as a whole and in part."""
+
+    @tf.function(input_signature=[tf.TensorSpec([], tf.string)])
+    def decodes(encoded):
+        geometry = read_geometry(encoded)
+        size = geometry[:2]
+        window = tf.concat([size // 3, tf.maximum(size // 2, 1)], axis=0)
+        part = decode_window(encoded, geometry, window)
+        whole = tf.shape(decode_image(encoded))
+        return tf.reduce_all(whole[:2] == size) & tf.reduce_all(
+            tf.shape(part)[:2] == window[2:]
+        )
+
+    damaged = pictures.mutated(5000)
+    passed = [data for data in damaged if not what_is_wrong(data)]
+    assert 500 < len(passed) < 2500
+    assert all(decodes(tf.constant(data)) for data in passed)
+    # What libjpeg prints about them.
+    capfd.readouterr()
+
+
+def test_nothing_is_printed_about_damage(tmp_path, capfd):
+    for number, data in enumerate(pictures.mutated(200)):
+        (tmp_path / f"{number}.jpg").write_bytes(data)
+    source = scan_source(list_folder(str(tmp_path)))
+    assert 100 < len(source.bad) < 200
+    assert capfd.readouterr() == ("", "")
+
+
+def test_large_images_are_decoded_one_at_a_time(monkeypatch):
+    """A scan's memory is that of one large image, whatever the threads."""
+    running, most = [], []
+
+    def decode(data):
+        running.append(data)
+        most.append(len(running))
+        time.sleep(0.01)
+        running.pop()
+
+    monkeypatch.setattr(scan, "_decoder", lambda: decode)
+    monkeypatch.setattr(scan, "_LARGE", 100)
+    data = pictures.encode(pictures.tile(0), "PNG")
+    threads = [
+        threading.Thread(target=what_is_wrong, args=(data,)) for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1, 1, 1, 1]
+
+
+def test_listed_files_that_are_no_files(tmp_path, monkeypatch):
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / "large.jpg").write_bytes(b"x" * 2000)
+    monkeypatch.setattr(scan, "_MAX_BYTES", 1000)
+    path = tmp_path / "list.csv"
+    path.write_text("gone.jpg\nfolder\npipe.jpg\nlarge.jpg\n")
+    assert scan_source(read_image_list(str(path))).bad == {
+        "gone.jpg": "does not exist",
+        "folder": "is no file",
+        "pipe.jpg": "is no file",
+        "large.jpg": "is 2,000 bytes large",
+    }
+
+
+def test_images_in_shards(tmp_path):
+    good = pictures.encode(pictures.tile(0), "PNG")
+    shard = tmp_path / "a.tfrecord"
+    write_shard(str(shard), [(good, 0, ""), (good[:99], 0, ""), (good, 0, "")])
+    source = scan_source(list_records(str(tmp_path)))
+    assert source.bad == {"a.tfrecord/1": "is damaged or cut off (PNG)"}
+
+
+def test_a_file_that_was_mended_in_place_is_looked_at_again(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(listed, "_known", {})
+    pictures.write_photos(tmp_path, {"": 3})
+    path = tmp_path / "001.PNG"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:50])
+    config = DataConfig(dataset=str(tmp_path))
+    with pytest.raises(UserError, match=re.escape("001.PNG is damaged")):
+        open_dataset(config)
+    path.write_bytes(whole)
+    assert len(open_dataset(config).train) == 3
+
+
+def test_a_file_that_breaks_later_is_named(tmp_path):
+    pictures.write_photos(tmp_path, {"": 3})
+    images = open_dataset(DataConfig(dataset=str(tmp_path))).train
+    path = tmp_path / "001.PNG"
+    path.unlink()
+    with (
+        pytest.raises(DataFailed, match=f"^{re.escape(str(path))} does not"),
+        naming_bad_images(None, images),
+    ):
+        images.pixels.encoded(tf.constant(1))
+    other = dataclasses.replace(images.take(np.array([0])))
+    # Nothing is wrong with the images: the error is another one.
+    with (
+        pytest.raises(tf.errors.NotFoundError),
+        naming_bad_images(other),
+    ):
+        images.pixels.encoded(tf.constant(1))
