@@ -126,6 +126,9 @@ def test_folders_of_runs_are_left_out(tmp_path):
     assert source.splits["train"].class_names == ("cat", "dog")
     (notice,) = source.notices
     assert "2 folders of earlier runs (runs/all, runs/first)" in notice
+    # A run writes into its own folder without making an index stale.
+    touch(tmp_path, "runs/first/result.json")
+    assert source.is_fresh()
 
 
 @pytest.mark.parametrize(

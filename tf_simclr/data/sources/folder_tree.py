@@ -107,10 +107,11 @@ def walk(root: str) -> FolderTree:
             raise UserError(
                 f"The folder {path} cannot be read: {error.strerror}."
             ) from error
-        tree.stamps[path] = (status.st_mtime_ns, status.st_size)
         if folder and _is_run({entry.name for entry in entries}):
+            # Without a stamp: a run changes its own folder all the time.
             tree.runs.append(folder)
             continue
+        tree.stamps[path] = (status.st_mtime_ns, status.st_size)
         folders = _sort_out(tree, folder, entries)
         for entry in folders:
             place = f"{folder}/{entry.name}" if folder else entry.name
