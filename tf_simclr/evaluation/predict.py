@@ -8,6 +8,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from tf_simclr.data.batches import evaluation_batches
+from tf_simclr.data.failure import naming_bad_images
 from tf_simclr.data.sources.image_set import ImageSet
 
 
@@ -47,11 +48,15 @@ class Predictor:
 
         Returns:
           {name: float32 (N, ...)} and `label` int32 (N,).
+
+        Raises:
+          DataFailed: an image cannot be read.
         """
         found: dict[str, list[np.ndarray]] = collections.defaultdict(list)
         batches = evaluation_batches(images, self._batch_size, self._image_size)
-        for batch in batches.take(self._max_batches or -1):
-            outputs = self._forward(batch["image"])
-            for name, value in {**outputs, "label": batch["label"]}.items():
-                found[name].append(value.numpy())
+        with naming_bad_images(images):
+            for batch in batches.take(self._max_batches or -1):
+                outputs = self._forward(batch["image"])
+                for name, value in {**outputs, "label": batch["label"]}.items():
+                    found[name].append(value.numpy())
         return {name: np.concatenate(parts) for name, parts in found.items()}
