@@ -166,14 +166,9 @@ def test_a_file_that_breaks_later_ends_the_run_in_one_sentence(tmp_path, capfd):
     ]
     assert command(capfd, *flags, "--train_steps=3")[0] == 0
     gone = folder / "005.PNG"
-    data = gone.read_bytes()
-    gone.write_bytes(data[:200])
+    gone.write_bytes(gone.read_bytes()[:200])
     code, _, errors = command(capfd, *flags, "--train_steps=9")
     assert code == 1
     assert errors.startswith(f"run.py: {gone} is damaged or cut off (PNG).")
     assert len(errors.splitlines()) == 1
     assert list(model_dir.glob("checkpoints/ckpt-3.index"))
-    gone.write_bytes(data)
-    code, output, errors = command(capfd, *flags, "--train_steps=9")
-    assert code == 0, errors
-    assert "Continuing from step 3" in output
