@@ -2,13 +2,18 @@
 
 import json
 import pathlib
+import subprocess
+import sys
 
+import numpy as np
 import pictures
 import pytest
 import tiny
 
 import run
+from tf_simclr.config import DataConfig
 from tf_simclr.data.sources import kinds, listed
+from tf_simclr.data.sources.open import open_dataset
 
 
 def command(capfd, *arguments) -> tuple[int, str, str]:
@@ -80,6 +85,20 @@ def test_mistakes_are_one_sentence_and_write_nothing(tmp_path, photos, capfd):
         assert message in errors, flags
         assert len(errors.splitlines()) == 1, errors
         assert not model_dir.exists()
+
+
+def test_the_photographs_of_the_readme(tmp_path):
+    folder = tmp_path / "photos"
+    script = tiny.ROOT / "benchmarks" / "make_photos.py"
+    subprocess.run(
+        [sys.executable, script, folder, "--per_class=8"],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+    train = open_dataset(DataConfig(dataset=str(folder))).train
+    assert np.bincount(train.labels).tolist() == [8] * 6
+    endings = {name.rpartition(".")[2] for name in train.ids}
+    assert endings == {"jpg", "JPG", "jpeg", "png", "webp", "gif", "bmp"}
 
 
 @pytest.mark.slow
