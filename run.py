@@ -14,7 +14,7 @@ from tf_simclr.config import Config
 from tf_simclr.config.compat import WITHOUT_MEANING
 from tf_simclr.config.flat import Option, from_flat, options
 from tf_simclr.config.zoo import zoo_table
-from tf_simclr.errors import DataFailed, UserError
+from tf_simclr.errors import DataFailed, ExportFailed, UserError
 
 USAGE = """\
 SimCLRv2: many images, few labels, one small accurate classifier.
@@ -138,13 +138,15 @@ def run_mode(config: Config) -> int:
         from tf_simclr.stages.embed import embed as function
     elif mode == "export":
         from tf_simclr.stages.export import export as function
+    elif mode == "predict":
+        from tf_simclr.stages.predict import predict as function
     else:
         from tf_simclr.stages.evaluate import evaluate as function
     from tf_simclr.training.stop import Interrupted, TrainingFailed
 
     try:
         function(config)
-    except (TrainingFailed, DataFailed) as error:
+    except (TrainingFailed, DataFailed, ExportFailed) as error:
         print(f"run.py: {error}", file=sys.stderr)
         return 1
     except Interrupted as error:

@@ -1,7 +1,11 @@
-"""The exported SavedModel, in a process that does not have this package."""
+"""Exports: what a SavedModel computes; whole, or not there."""
 
+import dataclasses
+import json
 import os
 import pathlib
+import re
+import signal
 import subprocess
 import sys
 
@@ -10,10 +14,31 @@ import pytest
 import tensorflow as tf
 import tiny
 
+from tf_simclr.config import Config
+from tf_simclr.config.flat import to_flat
+from tf_simclr.data.sources.image_set import ImageSet
+from tf_simclr.data.sources.pixels import ArrayPixels
+from tf_simclr.data.views.policy import evaluation_view
+from tf_simclr.errors import ExportFailed, UserError
+from tf_simclr.evaluation.predict import Predictor
+from tf_simclr.models.encoder import ARCHITECTURES
+from tf_simclr.models.naming import named_variables
 from tf_simclr.models.network import Architecture, build_network
-from tf_simclr.weights.export import export_saved_model
+from tf_simclr.stages.pipeline import _part_config, _parts
+from tf_simclr.weights.assign import assign_weights
+from tf_simclr.weights.export.exportable import Exportable
+from tf_simclr.weights.export.folder import ExportFolder
+from tf_simclr.weights.export.functions import ExportFunctions
+from tf_simclr.weights.export.saved_model import export_saved_model
+from tf_simclr.weights.open import open_weights
 
-ARCHITECTURE = Architecture(
+SIZE = 16
+NAMES = ("ant", "bee", "cat")
+STEP = 7
+# One block per group: every kind of layer, a fraction of the time.
+BLOCKS = (1, 1, 1, 1)
+# Bottlenecks with selective kernels, and a smaller network for the rest.
+SELECTIVE = Architecture(
     depth=50,
     width_multiplier=0.03,
     sk_ratio=0.0625,
@@ -25,90 +50,411 @@ ARCHITECTURE = Architecture(
     num_classes=3,
     classifier_layer=1,
 )
+SMALL = dataclasses.replace(SELECTIVE, depth=18, sk_ratio=0.0)
 
+
+@pytest.fixture(scope="module", autouse=True)
+def shallow():
+    with pytest.MonkeyPatch.context() as patch:
+        for depth, bottleneck in ((18, False), (50, True)):
+            patch.setitem(ARCHITECTURES, depth, (bottleneck, BLOCKS))
+        yield
+
+
+def exportable(architecture=SMALL, step=STEP, **flags) -> Exportable:
+    """A network with weights as they might be after training."""
+    network = build_network(architecture, SIZE)
+    for index, variable in enumerate(network.variables):
+        noise = tf.random.stateless_normal(variable.shape, [index, 0])
+        scale = 1 / np.sqrt(np.prod(variable.shape[:-1]))
+        if variable.shape.rank > 1:
+            variable.assign(noise * scale)
+        else:
+            variable.assign(variable + 0.1 * tf.abs(noise))
+    record = {
+        "stage": "finetune",
+        "architecture": dataclasses.asdict(architecture),
+        "dataset": {
+            "name": "zoo",
+            "train_split": "train",
+            "train_images": 30,
+            "class_names": list(NAMES),
+        },
+        "labels": {"count": 12, "labels_per_class": 4, "label_seed": 0},
+        "config": {
+            **to_flat(Config()),
+            "image_size": SIZE,
+            "weight_decay": 0.5,
+            **flags,
+        },
+        "versions": {"tf_simclr": "0"},
+    }
+    scores = {"global_step": step, "eval/label_top_1_accuracy": 0.875}
+    return Exportable(network, record, step, scores)
+
+
+@pytest.fixture(scope="module")
+def small() -> Exportable:
+    return exportable()
+
+
+def pictures(count: int = 3) -> np.ndarray:
+    """Images (count, 20, 27, 3), which are no noise, of no special size."""
+    rng = np.random.default_rng(1)
+    coarse = rng.random((count, 4, 5, 3), np.float32)
+    smooth = tf.image.resize(coarse, [20, 27], "bicubic", antialias=True)
+    return np.round(np.clip(smooth, 0, 1) * 255).astype(np.uint8)
+
+
+# What a user does who has nothing but the export. `exec` runs what README and
+# the model card tell him to.
 USER = """
-import sys
-import numpy as np
-import tensorflow as tf
+import json, pathlib, sys
+import numpy as np, tensorflow as tf, tf_keras, tensorflow_hub as hub
 
-folder = sys.argv[1]
-module = tf.saved_model.load(folder + "/7")
-images = tf.constant(np.load(folder + "/images.npy"))
-outputs = module(images, training=False)
-np.save(folder + "/logits.npy", outputs["logits_sup"])
-served = module.signatures["serving_default"](images)
-assert np.allclose(served["logits_sup"], outputs["logits_sup"], atol=1e-5)
-before = [v.numpy() for v in module.variables]
+try:
+    import tf_simclr
+except ImportError:
+    pass
+else:
+    raise AssertionError("this process has the package")
+export = sys.argv[1]
+images = tf.constant(np.load("views.npy"))
+photo = open("photo.jpg", "rb").read()
+png = open("photo.png", "rb").read()
+
+module = tf.saved_model.load(export)
+found = {f"call_{k}": v for k, v in module(images, training=False).items()}
+assert np.array_equal(module(images, False)["features"], found["call_features"])
+large = tf.constant(np.load("large.npy"))
+found["preprocess"] = module.preprocess(large)
+as_float = tf.image.convert_image_dtype(large, tf.float32)
+served = module.signatures["serving_default"](images=as_float)
+found |= {f"served_{k}": v for k, v in served.items()}
+files = tf.constant([png, photo])
+named = module.signatures["serving_bytes"](image_bytes=files)
+found |= {f"bytes_{k}": v for k, v in named.items()}
+found["labels"] = open(module.labels.asset_path.numpy()).read().split()
+found["decay"] = tf.add_n([loss() for loss in module.regularization_losses])
+
+# Another batch and another size than it was trained on, and its gradients.
 with tf.GradientTape() as tape:
-    outputs = module(images, training=True)
-    loss = tf.reduce_mean(outputs["final_avg_pool"] ** 2)
-    loss += tf.reduce_mean((outputs["logits_sup"] - 1.0) ** 2)
-variables = module.trainable_variables
-for variable, gradient in zip(variables, tape.gradient(loss, variables)):
-    assert gradient is not None, variable.name
-    variable.assign_sub(0.1 * gradient)
-trained = {v.ref() for v in variables}
-for variable, value in zip(module.variables, before):
-    if variable.ref() not in trained:
-        assert not np.array_equal(variable.numpy(), value), variable.name
+    outputs = module(large[:2, :18, :18] / 255, training=True)
+    loss = tf.reduce_mean(outputs["logits"] ** 2)
+gradients = tape.gradient(loss, module.trainable_variables)
+assert all(gradient is not None for gradient in gradients)
+
+# hub.load predicts on the bytes of a JPEG file.
+loaded = hub.load(export)
+answer = loaded.signatures["serving_bytes"](image_bytes=tf.constant([photo]))
+assert answer["class"][0] == named["class"][1]
+
+# hub.KerasLayer trains it.
+layer = hub.KerasLayer(export, trainable=True, output_key="logits")
+model = tf_keras.Sequential([layer])
+model.compile(tf_keras.optimizers.SGD(0.05), tf_keras.losses.
+              SparseCategoricalCrossentropy(from_logits=True))
+before = [v.numpy() for v in layer.variables]
+model.fit(images, np.arange(len(images)) % 3, batch_size=4, epochs=3, verbose=0)
+assert model.optimizer.iterations == 3 and len(layer.losses) == 1
+for variable, value in zip(layer.variables, before):
+    assert not np.array_equal(variable, value), variable.name
+found["variables"] = len(layer.variables)
+found["trainable"] = len(layer.trainable_variables)
+np.savez("found.npz", **{k: np.asarray(v).astype("S") if getattr(v, "dtype", 0)
+         == tf.string else v for k, v in found.items()})
+
+for text in json.load(open("snippets.json")):
+    exec(text)
 assert "tf_simclr" not in sys.modules
 """
 
 
-@pytest.mark.slow
-def test_it_computes_and_trains_elsewhere(tmp_path):
-    network = build_network(ARCHITECTURE, 16)
-    for variable in network.trainable_variables:
-        shape = variable.shape
-        variable.assign(tf.random.stateless_normal(shape, [1, 2], 0.1, 0.3))
-    images = np.random.default_rng(0).random((4, 16, 16, 3), dtype="float32")
-    np.save(tmp_path / "images.npy", images)
-    export_saved_model(network, 16, str(tmp_path), step=7)
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory):
+    """(source, large images, views, what the user found)."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    source = exportable(SELECTIVE)
+    export = export_saved_model(
+        source, str(folder / "saved_model"), new_process=True
+    )
+    large = pictures()
+    views = np.concatenate([evaluation_view(large, SIZE)] * 2)[:4]
+    np.save(folder / "views.npy", views)
+    np.save(folder / "large.npy", large)
+    jpeg = tf.io.encode_jpeg(large[1], quality=95)
+    (folder / "photo.jpg").write_bytes(jpeg.numpy())
+    png = tf.io.encode_png(large[0])
+    (folder / "photo.png").write_bytes(png.numpy())
+    (folder / "snippets.json").write_text(json.dumps(snippets(export)))
+    environment = {**os.environ, "TF_USE_LEGACY_KERAS": "1"}
+    environment.pop("PYTHONPATH", None)
     result = subprocess.run(
-        [sys.executable, "-c", USER, str(tmp_path)],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": "", "TF_USE_LEGACY_KERAS": "0"},
+        [sys.executable, "-c", USER, export],
+        cwd=folder,
+        env=environment,
         capture_output=True,
         text=True,
         timeout=300,
         check=False,
     )
     assert result.returncode == 0, result.stderr[-3000:]
-    expected = network(tf.constant(images))["logits_sup"].numpy()
-    found = np.load(tmp_path / "logits.npy")
-    assert np.allclose(found, expected, atol=1e-5)
+    assert "Will likely fail" not in result.stderr
+    with np.load(folder / "found.npz") as found:
+        return source, large, views, dict(found)
 
 
-def test_only_the_latest_exports_stay(tmp_path):
-    architecture = Architecture(**{**vars(ARCHITECTURE), "depth": 18})
-    network = build_network(architecture, 8)
-    for step in (1, 2):
-        path = export_saved_model(network, 8, str(tmp_path), step, keep=1)
-    assert pathlib.Path(path).name == "2"
-    assert [child.name for child in tmp_path.iterdir()] == ["2"]
+def snippets(export: str) -> list[str]:
+    """The Python code of README and of the model card, for this export."""
+    readme = (tiny.ROOT / "README.md").read_text()
+    section = re.search(r"### Features and export\n(.*?)\n### ", readme, re.S)
+    card = pathlib.Path(export, "README.md").read_text()
+    found = [
+        code
+        for text in (section[1], card)
+        for code in re.findall(r"```python\n(.*?)```", text, re.S)
+    ]
+    assert len(found) >= 2
+    return [
+        re.sub(r'"(PATH_OF_THIS_FOLDER|runs/exported/[^"]*)"', f"'{export}'", c)
+        for c in found
+    ]
 
 
 @pytest.mark.slow
-def test_the_originals_way_ends_with_its_files(tmp_path):
-    dataset = tiny.write_npz(tmp_path)
-    result = tiny.run(
-        "--mode=train_then_eval",
-        "--train_mode=finetune",
-        "--from_scratch",
-        "--variable_schema=(?!global_step)",
-        "--use_tpu=False",
-        f"--dataset={dataset}",
-        "--eval_split=test",
-        *tiny.FLAGS,
-        f"--model_dir={tmp_path / 'run'}",
+def test_elsewhere_it_computes_what_the_network_does(elsewhere):
+    source, _, views, found = elsewhere
+    expected = source.network(tf.constant(views))
+    for name, value in expected.items():
+        assert np.allclose(found[f"call_{name}"], value, atol=1e-5), name
+    for plain, original in (
+        ("features", "final_avg_pool"),
+        ("projection", "proj_head_output"),
+        ("logits", "logits_sup"),
+    ):
+        assert np.array_equal(found[f"call_{plain}"], found[f"call_{original}"])
+    probabilities = found["call_probabilities"]
+    assert np.allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+    assert np.ptp(probabilities) > 0.01
+    names = {name.removeprefix("call_") for name in found}
+    groups = {f"block_group{i}" for i in range(1, 5)}
+    assert {"proj_head_input", "initial_conv", *groups} <= names
+
+
+@pytest.mark.slow
+def test_elsewhere_files_give_what_the_runs_evaluation_gives(elsewhere):
+    source, large, _, found = elsewhere
+    photo = tf.io.encode_jpeg(large[1], quality=95)
+    decoded = tf.io.decode_jpeg(photo, dct_method="INTEGER_ACCURATE").numpy()
+    images = ImageSet(
+        name="files",
+        pixels=ArrayPixels(np.stack([large[0], decoded])),
+        labels=np.zeros(2, np.int32),
+        class_names=NAMES,
+        ids=("png", "jpeg"),
     )
-    assert result.returncode == 0, result.stderr
-    assert "--variable_schema no longer means anything" in result.stdout
-    names = {child.name for child in (tmp_path / "run").iterdir()}
-    assert {
-        "result.json",
-        "result_7.json",
-        "flags.json",
-        "saved_model",
-    } <= names
-    assert (tmp_path / "run" / "saved_model" / "7").is_dir()
+    predict = Predictor(
+        source.network,
+        ["final_avg_pool", "logits_sup"],
+        image_size=SIZE,
+        batch_size=2,
+    )
+    expected = predict(images)
+    features = expected["final_avg_pool"]
+    assert np.abs(found["bytes_features"] - features).max() < 1e-5
+    likeliest = np.argmax(expected["logits_sup"], axis=1)
+    assert [NAMES[i].encode() for i in likeliest] == list(found["bytes_class"])
+    assert np.allclose(
+        found["bytes_probability"], found["bytes_probabilities"].max(axis=1)
+    )
+    assert sorted(found["bytes_top_classes"][0]) == [b"ant", b"bee", b"cat"]
+    assert np.abs(found["served_features"][0] - features[0]).max() < 1e-5
+    view = evaluation_view(large, SIZE)
+    assert np.abs(found["preprocess"] - view).max() < 1e-6
+    assert list(found["labels"]) == list(NAMES)
+
+
+@pytest.mark.slow
+def test_elsewhere_it_trains(elsewhere):
+    source, _, _, found = elsewhere
+    network = source.network
+    assert found["variables"] == len(network.variables)
+    assert found["trainable"] == len(network.trainable_variables)
+    kernels = [v for v in network.trainable_variables if v.shape.rank > 1]
+    decay = 0.5 * sum(float(tf.nn.l2_loss(v)) for v in kernels)
+    assert np.isclose(found["decay"], decay, rtol=1e-4)
+
+
+@pytest.mark.parametrize("size", [16, 40])
+@pytest.mark.parametrize("shape", [(40, 40), (16, 16), (50, 61)])
+def test_the_view_is_that_of_the_evaluation(size, shape):
+    functions = ExportFunctions(None, size, ())
+    preprocess = tf.function(
+        functions.preprocess,
+        input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8)],
+    )
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (2, *shape, 3), np.uint8)
+    expected = evaluation_view(tf.constant(images), size)
+    assert np.abs(preprocess(images) - expected).max() < 1e-6
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory, small) -> pathlib.Path:
+    folder = tmp_path_factory.mktemp("exported") / "saved_model"
+    return pathlib.Path(export_saved_model(small, str(folder)))
+
+
+def test_its_folder(exported, small):
+    assert exported.name == str(STEP)
+    assert [path.name for path in exported.parent.iterdir()] == [str(STEP)]
+    names = (exported / "assets" / "labels.txt").read_text()
+    assert names == "ant\nbee\ncat\n"
+    card = (exported / "README.md").read_text()
+    for fact in (
+        "ResNet-18",
+        "zoo, split train: 30 images",
+        "labels used: 12 (4 per class, seed 0)",
+        "ant, bee, cat",
+        "| eval/label_top_1_accuracy | 0.8750 |",
+        "--weight_decay=0.5",
+    ):
+        assert fact in card, fact
+    record = json.loads((exported / "config.json").read_text())
+    assert record["architecture"] == small.record["architecture"]
+
+
+def test_it_can_be_read_back_as_weights(exported, small):
+    stored = open_weights(str(exported), "checkpoint")
+    assert (stored.step, stored.class_names) == (STEP, NAMES)
+    assert stored.scores["eval/label_top_1_accuracy"] == 0.875
+    network = build_network(stored.architecture, SIZE)
+    report = assign_weights(network, stored, with_classifier=True)
+    assert not report.skipped and not report.fresh
+    expected = named_variables(small.network)
+    for name, variable in named_variables(network).items():
+        assert np.array_equal(variable, expected[name]), name
+
+
+def contents(folder: pathlib.Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_a_failing_write_leaves_what_was_there(exported, small, monkeypatch):
+    before = contents(exported.parent)
+    save = tf.saved_model.save
+
+    def broken(trackable, path, **kwargs):
+        save(trackable, path, **kwargs)
+        os.remove(os.path.join(path, "saved_model.pb"))
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(tf.saved_model, "save", broken)
+    with pytest.raises(OSError, match="No space left"):
+        export_saved_model(small, str(exported.parent))
+    assert contents(exported.parent) == before
+
+
+def test_an_export_that_computes_something_else_is_not_kept(
+    tmp_path, small, monkeypatch
+):
+    save = tf.saved_model.save
+
+    def wrong(trackable, path, **kwargs):
+        bias = trackable.network.classifier.dense.bias
+        bias.assign_add(tf.ones_like(bias))
+        save(trackable, path, **kwargs)
+        bias.assign_sub(tf.ones_like(bias))
+
+    monkeypatch.setattr(tf.saved_model, "save", wrong)
+    with pytest.raises(ExportFailed, match="logits.* has a difference of 1"):
+        export_saved_model(small, str(tmp_path / "saved_model"))
+    assert contents(tmp_path) == {}
+
+
+KILLED = """
+import os, signal, sys
+import tf_simclr, tensorflow as tf
+import test_export
+save = tf.saved_model.save
+
+def cut_off(trackable, path, **kwargs):
+    save(trackable, path, **kwargs)
+    graph = os.path.join(path, "saved_model.pb")
+    os.truncate(graph, os.path.getsize(graph) // 2)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+tf.saved_model.save = cut_off
+test_export.export_saved_model(test_export.exportable(), sys.argv[1])
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_write_leaves_nothing_to_load(exported, small, tmp_path):
+    folder = tmp_path / "saved_model"
+    paths = [str(tiny.ROOT), str(tiny.ROOT / "tests")]
+    result = subprocess.run(
+        [sys.executable, "-c", KILLED, str(folder)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+        capture_output=True,
+        timeout=300,
+        check=False,
+    )
+    assert result.returncode == -signal.SIGKILL, result.stderr[-2000:]
+    (half,) = folder.iterdir()
+    # TensorFlow Serving looks at numbers only.
+    assert half.name.startswith(".")
+    with pytest.raises(OSError, match="Cannot parse file"):
+        tf.saved_model.load(str(half))
+    export_saved_model(small, str(folder))
+    assert [path.name for path in folder.iterdir()] == [str(STEP)]
+
+
+def test_only_the_wanted_number_of_exports_stays(tmp_path, small):
+    def write(step, keep):
+        folder = ExportFolder(str(tmp_path), small.record, keep)
+        with folder.writing(step, small.scores) as partial:
+            pathlib.Path(partial, "model").write_text("")
+
+    def steps():
+        return sorted(path.name for path in tmp_path.iterdir())
+
+    for step in (1, 2, 3):
+        write(step, keep=2)
+    assert steps() == ["2", "3"]
+    # The one that was asked for stays, whatever its step.
+    write(1, keep=1)
+    assert steps() == ["1"]
+
+
+@pytest.mark.parametrize("other", ["foreign", "seed", "model_dir"])
+def test_a_folder_in_use_is_refused(tmp_path, small, other):
+    used = tmp_path / "5"
+    used.mkdir()
+    if other == "foreign":
+        (used / "saved_model.pb").write_bytes(b"of somebody else")
+    else:
+        config = {**small.record["config"], other: 9}
+        record = {**small.record, "config": config}
+        (used / "config.json").write_text(json.dumps(record))
+    before = contents(tmp_path)
+    with pytest.raises(UserError, match=f"{used} is in use"):
+        export_saved_model(small, str(tmp_path))
+    assert contents(tmp_path) == before
+
+
+def test_a_pipeline_exports_its_teacher_and_its_student():
+    config = dataclasses.replace(Config())
+    config = dataclasses.replace(
+        config, run=dataclasses.replace(config.run, model_dir="x")
+    )
+    exports = {
+        part.name
+        for part in _parts(config)
+        if _part_config(config, part).output.export
+    }
+    assert exports == {"finetune", "distill"}

@@ -21,6 +21,8 @@ SCHEDULE = [
     "--train_epochs=2",
     "--warmup_epochs=0",
     "--checkpoint_steps=2",
+    # An export takes longer than the training.
+    "--noexport",
 ]
 FLAGS = [*NETWORK, *SCHEDULE]
 

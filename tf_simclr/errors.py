@@ -15,3 +15,10 @@ class DataFailed(Exception):
 
     Its message names the image, what is wrong with it and the way out.
     """
+
+
+class ExportFailed(Exception):
+    """What was exported does not compute what its network does; exit code 1.
+
+    Its message names the export and the difference.
+    """

@@ -6,6 +6,7 @@ from tf_simclr.config.data import DataConfig
 from tf_simclr.config.model import ModelConfig
 from tf_simclr.config.objective import ObjectiveConfig
 from tf_simclr.config.optimizer import OptimizerConfig
+from tf_simclr.config.output import OutputConfig
 from tf_simclr.config.pipeline import PipelineConfig
 from tf_simclr.config.run import Config, RunConfig
 from tf_simclr.config.train import TrainConfig
@@ -18,6 +19,7 @@ __all__ = [
     "ModelConfig",
     "ObjectiveConfig",
     "OptimizerConfig",
+    "OutputConfig",
     "PipelineConfig",
     "RunConfig",
     "TrainConfig",

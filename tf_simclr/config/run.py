@@ -9,6 +9,7 @@ from tf_simclr.config.field import check_fields, option
 from tf_simclr.config.model import ModelConfig
 from tf_simclr.config.objective import ObjectiveConfig
 from tf_simclr.config.optimizer import OptimizerConfig
+from tf_simclr.config.output import OutputConfig
 from tf_simclr.config.pipeline import PipelineConfig
 from tf_simclr.config.train import TrainConfig
 from tf_simclr.errors import UserError
@@ -27,7 +28,8 @@ class RunConfig:
         "What to do: one of the stages pretrain, finetune, distill; pipeline,"
         " all of them and the supervised baseline; eval, to evaluate a run or"
         " checkpoint; embed, to write the features of a split; export, to"
-        " write a SavedModel; zoo, to list the published networks. train and"
+        " write a SavedModel; predict, to classify a folder of images; zoo, to"
+        " list the published networks. train and"
         " train_then_eval run the stage that"
         " --train_mode names, without and with a final evaluation.",
         choices=(
@@ -36,6 +38,7 @@ class RunConfig:
             "eval",
             "embed",
             "export",
+            "predict",
             "zoo",
             "train",
             "train_then_eval",
@@ -73,6 +76,7 @@ class Config:
     )
     train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
     pipeline: PipelineConfig = dataclasses.field(default_factory=PipelineConfig)
+    output: OutputConfig = dataclasses.field(default_factory=OutputConfig)
 
     compat: CompatConfig = dataclasses.field(default_factory=CompatConfig)
     given: frozenset[str] = frozenset()
@@ -103,6 +107,7 @@ class Config:
                 "--model_dir is missing: name a directory for checkpoints and"
                 " results, such as --model_dir=runs/first."
             )
+        self.output.check(self.run.mode)
         stage = self.stage
         objective = self.objective
         if stage != "finetune" or objective.from_scratch:

@@ -1,7 +1,7 @@
 """Running a network over a whole split."""
 
 import collections
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -53,10 +53,29 @@ class Predictor:
           DataFailed: an image cannot be read.
         """
         found: dict[str, list[np.ndarray]] = collections.defaultdict(list)
+        for _, outputs in self.stream(images):
+            for name, value in outputs.items():
+                found[name].append(value)
+        return {name: np.concatenate(parts) for name, parts in found.items()}
+
+    def stream(
+        self, images: ImageSet
+    ) -> Iterator[tuple[tf.Tensor, dict[str, np.ndarray]]]:
+        """The same batch by batch, for sets larger than memory.
+
+        Yields:
+          The views (n, image_size, image_size, 3), and what a call returns
+          for them.
+        """
         batches = evaluation_batches(images, self._batch_size, self._image_size)
         with naming_bad_images(images):
             for batch in batches.take(self._max_batches or -1):
-                outputs = self._forward(batch["image"])
-                for name, value in {**outputs, "label": batch["label"]}.items():
-                    found[name].append(value.numpy())
-        return {name: np.concatenate(parts) for name, parts in found.items()}
+                outputs = {**self.run(batch["image"]), "label": batch["label"]}
+                yield (
+                    batch["image"],
+                    {name: value.numpy() for name, value in outputs.items()},
+                )
+
+    def run(self, views: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The named outputs for views (n, image_size, image_size, 3)."""
+        return self._forward(views)

@@ -33,7 +33,9 @@ from tf_simclr.training.loop import train
 from tf_simclr.training.progress import say, say_once
 from tf_simclr.training.run_dir import RunDirectory, config_record
 from tf_simclr.training.step import Task
-from tf_simclr.weights.export import export_saved_model
+from tf_simclr.weights.export.exportable import Exportable
+from tf_simclr.weights.export.folder import ExportFolder
+from tf_simclr.weights.export.saved_model import export_saved_model
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,6 +122,9 @@ class StageContext:
         }
         record = self._record(architecture, derived)
         self.run_dir.check_usable(record)
+        exports = self.run_dir.file("saved_model")
+        if self.config.output.export:
+            ExportFolder(exports, record).check()
         scored = self.config.evaluates_at_end and evaluator is not None
         finished = self.finished_result(scored=scored)
         if finished is not None:
@@ -154,15 +159,15 @@ class StageContext:
             )
             say(f"{self.stage} done at step {step}: {scores}")
         if self.config.run.mode == "train_then_eval":
-            # The original leaves these behind.
+            # The original leaves it behind.
             write_json(self.run_dir.file("flags.json"), to_flat(self.config))
-            export_saved_model(
-                network,
-                self.config.data.image_size,
-                self.run_dir.file("saved_model"),
-                step,
-                self.config.compat.keep_hub_module_max,
+        if self.config.output.export:
+            path = export_saved_model(
+                Exportable(network, record, step, result),
+                exports,
+                keep=self.config.compat.keep_hub_module_max,
             )
+            say(f"Exported to {path}")
         # Last, since it marks the run as finished.
         self.run_dir.write_result(result)
         return result

@@ -5,6 +5,7 @@ import dataclasses
 from tf_simclr.config.flat import from_flat, to_flat
 from tf_simclr.config.run import Config
 from tf_simclr.data.sources.image_set import ImageSet
+from tf_simclr.errors import UserError
 from tf_simclr.models.network import (
     Architecture,
     SimCLRNetwork,
@@ -12,7 +13,9 @@ from tf_simclr.models.network import (
 )
 from tf_simclr.stages.architecture import check_given_flags
 from tf_simclr.training.progress import say
+from tf_simclr.training.run_dir import versions
 from tf_simclr.weights.assign import assign_weights
+from tf_simclr.weights.export.exportable import Exportable
 from tf_simclr.weights.open import open_weights
 from tf_simclr.weights.stored import StoredWeights
 
@@ -45,6 +48,39 @@ class LoadedNetwork:
         if known or size is None or size[0] != size[1]:
             return data.image_size
         return size[0]
+
+    def exportable(self) -> Exportable:
+        """The network with what is known about it.
+
+        Raises:
+          UserError: `--class_names_file` does not fit the classifier.
+        """
+        stored = self.stored
+        names = list(stored.class_names)
+        if self.config.output.class_names_file:
+            names = _read_class_names(
+                self.config.output.class_names_file, stored
+            )
+        if stored.record is None:
+            record = {
+                "stage": stored.stage,
+                "architecture": dataclasses.asdict(stored.architecture),
+                "dataset": {"class_names": names},
+                "labels": {},
+                "config": to_flat(self.config),
+                "weights": {"kind": stored.kind, "path": stored.path},
+                "versions": versions(),
+            }
+        else:
+            record = {
+                **stored.record,
+                "dataset": {**stored.record["dataset"], "class_names": names},
+                "config": {
+                    **stored.record["config"],
+                    "image_size": self.config.data.image_size,
+                },
+            }
+        return Exportable(self.network, record, stored.step, stored.scores)
 
 
 def load_network(config: Config) -> LoadedNetwork:
@@ -80,3 +116,21 @@ def _with_stored_data(config: Config, stored: StoredWeights) -> Config:
     return dataclasses.replace(
         from_flat({**flat, **values}), given=config.given
     )
+
+
+def _read_class_names(path: str, stored: StoredWeights) -> list[str]:
+    try:
+        with open(path, encoding="utf-8") as file:
+            names = file.read().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"--class_names_file={path} cannot be read: {error}"
+        ) from error
+    classes = stored.architecture.num_classes
+    if len(names) != classes:
+        raise UserError(
+            f"--class_names_file={path} holds {len(names)} names, but the"
+            f" weights in {stored.path} know {classes} classes: give one name"
+            " per line."
+        )
+    return names

@@ -45,20 +45,24 @@ class _Part:
 
 def _parts(config: Config) -> list[_Part]:
     parts = [
-        _Part("pretrain", "pretrain", "", "", {}),
+        _Part("pretrain", "pretrain", "", "", {"export": False}),
         _Part(
             "supervised",
             "finetune",
             "supervised_top_1",
             "supervised only",
-            {"from_scratch": True},
+            {"from_scratch": True, "export": False},
         ),
         _Part(
             "linear",
             "finetune",
             "linear_top_1",
             "linear evaluation",
-            {"fine_tune_after_block": 4, "ft_proj_selector": 0},
+            {
+                "fine_tune_after_block": 4,
+                "ft_proj_selector": 0,
+                "export": False,
+            },
             checkpoint="pretrain",
         ),
         _Part(

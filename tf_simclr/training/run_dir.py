@@ -135,9 +135,6 @@ def config_record(
       labels: how the labelled subset was drawn.
       derived: steps, learning rate, parameter counts, ...
     """
-    import tensorflow as tf
-    import tf_keras as keras
-
     return {
         "stage": stage,
         "architecture": dataclasses.asdict(architecture),
@@ -145,12 +142,20 @@ def config_record(
         "labels": labels,
         "config": to_flat(config),
         "derived": derived,
-        "versions": {
-            "tf_simclr": __version__,
-            "tensorflow": tf.__version__,
-            "tf_keras": keras.__version__,
-            "python": platform.python_version(),
-        },
+        "versions": versions(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """The versions that a run's results depend on."""
+    import tensorflow as tf
+    import tf_keras as keras
+
+    return {
+        "tf_simclr": __version__,
+        "tensorflow": tf.__version__,
+        "tf_keras": keras.__version__,
+        "python": platform.python_version(),
     }
 
 

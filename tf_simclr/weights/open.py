@@ -5,7 +5,7 @@ import re
 
 from tf_simclr.errors import UserError
 from tf_simclr.weights.original import open_tf1, open_tf2
-from tf_simclr.weights.own import PREFIX, open_own
+from tf_simclr.weights.own import open_own, own_keys
 from tf_simclr.weights.stored import StoredWeights
 
 _OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
@@ -18,9 +18,9 @@ def open_weights(
 
     Args:
       path: a run directory (its latest checkpoint is taken), a checkpoint's
-        prefix such as `runs/first/checkpoints/ckpt-100`, or, of the original
-        release, a TF2 or TF1 checkpoint (folder or prefix) or the folder of
-        a SavedModel.
+        prefix such as `runs/first/checkpoints/ckpt-100`, the folder of a
+        SavedModel, or, of the original release, a TF2 or TF1 checkpoint
+        (folder or prefix) or the folder of a SavedModel.
       flag: the flag, for error messages.
       classifier_layer: the head layer that the classifier of the original's
         weights reads, which they do not tell.
@@ -49,8 +49,9 @@ def open_weights(
         raise UserError(
             f"{where} cannot be read as a checkpoint: {error}"
         ) from error
-    if any(key.startswith(PREFIX) for key in shapes):
-        return open_own(prefix, reader, shapes, where)
+    keys = own_keys(shapes, graph)
+    if keys:
+        return open_own(prefix, reader, shapes, keys, where)
     if graph is not None:
         return open_tf2(prefix, reader, shapes, graph, where, classifier_layer)
     return open_tf1(prefix, reader, shapes, where, classifier_layer)

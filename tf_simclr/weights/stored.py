@@ -26,6 +26,8 @@ class StoredWeights:
       image_size: side of the images that they were trained on, if known.
       class_names: names of the classifier's classes, if known.
       config: the flags of the run that made them, if known.
+      record: the whole `config.json` of that run, if known.
+      scores: its `result.json`, if it is of the same step.
     """
 
     path: str
@@ -39,3 +41,5 @@ class StoredWeights:
     image_size: int | None = None
     class_names: tuple[str, ...] = ()
     config: dict[str, Any] | None = None
+    record: dict[str, Any] | None = None
+    scores: dict[str, float] = dataclasses.field(default_factory=dict)

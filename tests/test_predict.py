@@ -1,0 +1,182 @@
+"""`--mode=predict`: a CSV line for every file, whatever state it is in."""
+
+import csv
+import json
+import pathlib
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tiny
+
+import run
+
+
+def main(*flags: str) -> int:
+    return run.main(["run.py", *flags])
+
+
+def write_image(path: pathlib.Path, color: int, encode=tf.io.encode_png):
+    """A picture of one primary color, with noise; of no special size."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(color)
+    pixels = rng.integers(0, 100, (11, 14, 3), dtype=np.uint8)
+    pixels[..., color] += 150
+    path.write_bytes(encode(pixels).numpy())
+
+
+@pytest.fixture(scope="module")
+def finetuned(tmp_path_factory) -> pathlib.Path:
+    """A run with its export, which knows three colors as classes."""
+    folder = tmp_path_factory.mktemp("finetuned")
+    code = main(
+        "--mode=finetune",
+        "--from_scratch",
+        f"--dataset={tiny.write_npz(folder)}",
+        *tiny.FLAGS,
+        "--optimizer=adam",
+        "--learning_rate=0.01",
+        "--learning_rate_scaling=none",
+        "--train_steps=60",
+        "--checkpoint_steps=60",
+        "--export",
+        f"--model_dir={folder / 'run'}",
+    )
+    assert code == 0
+    return folder / "run"
+
+
+@pytest.fixture
+def images(tmp_path) -> pathlib.Path:
+    folder = tmp_path / "images"
+    write_image(folder / "green.png", 1)
+    write_image(folder / "more" / "red.JPG", 0, tf.io.encode_jpeg)
+    write_image(folder / "blue.png", 2)
+    jpeg = (folder / "more" / "red.JPG").read_bytes()
+    (folder / "cut off.jpg").write_bytes(jpeg[: len(jpeg) // 2])
+    (folder / "text, really.png").write_text("not an image")
+    (folder / "gone.png").symlink_to("nowhere")
+    (folder / "notes.txt").write_text("left out")
+    return folder
+
+
+def predictions(folder: pathlib.Path) -> list[list[str]]:
+    with open(folder / "predictions.csv", newline="") as file:
+        return list(csv.reader(file))
+
+
+def test_every_file_has_its_line(tmp_path, finetuned, images, capsys):
+    (export,) = (finetuned / "saved_model").iterdir()
+    names = tmp_path / "names.txt"
+    names.write_text("red\ngreen\nblue\n")
+    found = {}
+    # All in one batch, or each bad file between good ones.
+    for checkpoint, batch in ((finetuned, 256), (export, 2)):
+        code = main(
+            "--mode=predict",
+            f"--checkpoint={checkpoint}",
+            f"--images={images}",
+            f"--class_names_file={names}",
+            f"--eval_batch_size={batch}",
+            f"--model_dir={tmp_path / 'out'}",
+        )
+        assert code == 0
+        found[checkpoint] = predictions(tmp_path / "out")
+    output = capsys.readouterr().out
+    assert "3 files could not be read: cut off.jpg is damaged" in output
+    header, *rows = found[finetuned]
+    assert header == ["file", "class", "probability"]
+    classes = {file: name for file, name, _ in rows}
+    assert classes == {
+        "blue.png": "blue",
+        "cut off.jpg": "",
+        "gone.png": "",
+        "green.png": "green",
+        "more/red.JPG": "red",
+        "text, really.png": "",
+    }
+    for _, name, probability in rows:
+        assert probability == "" if not name else float(probability) > 1 / 3
+    # The export says the same.
+    for one, other in zip(rows, found[export][1:], strict=True):
+        assert one[:2] == other[:2]
+        assert not one[2] or np.isclose(float(one[2]), float(other[2]))
+
+
+def test_one_image(tmp_path, finetuned, images):
+    code = main(
+        "--mode=predict",
+        f"--checkpoint={finetuned}",
+        f"--images={images / 'green.png'}",
+        f"--model_dir={tmp_path / 'out'}",
+    )
+    assert code == 0
+    ((file, name, _),) = predictions(tmp_path / "out")[1:]
+    assert (file, name) == ("green.png", "1")
+
+
+def pretrained_of(run_dir: pathlib.Path, folder: pathlib.Path):
+    """The run as if it were a pretraining with its online classifier."""
+    copy = folder / "pretrained"
+    shutil.copytree(run_dir, copy)
+    record = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(
+        json.dumps({**record, "stage": "pretrain"})
+    )
+    return copy
+
+
+@pytest.mark.parametrize(
+    "what, message",
+    [
+        ("nothing", "Predictions need images"),
+        ("missing", "is neither a folder nor an image file"),
+        ("empty", "holds no image (.jpg"),
+        ("no image", "notes.txt is no JPEG, PNG, GIF, BMP or WebP image"),
+        ("pretrained", "have learned no classes"),
+        ("names", "holds 2 names, but the weights"),
+        ("no names", "no_such.txt cannot be read"),
+    ],
+)
+def test_mistakes(tmp_path, finetuned, images, capsys, what, message):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "two.txt").write_text("one\ntwo\n")
+    checkpoint = finetuned
+    if what == "pretrained":
+        checkpoint = pretrained_of(finetuned, tmp_path)
+    flags = {
+        "nothing": [],
+        "missing": [f"--images={tmp_path / 'missing'}"],
+        "empty": [f"--images={tmp_path / 'empty'}"],
+        "no image": [f"--images={images / 'notes.txt'}"],
+        "pretrained": [f"--images={images}"],
+        "names": [
+            f"--images={images}",
+            f"--class_names_file={tmp_path / 'two.txt'}",
+        ],
+        "no names": [
+            f"--images={images}",
+            f"--class_names_file={tmp_path / 'no_such.txt'}",
+        ],
+    }[what]
+    capsys.readouterr()
+    code = main(
+        "--mode=predict",
+        f"--checkpoint={checkpoint}",
+        *flags,
+        f"--model_dir={tmp_path / 'out'}",
+    )
+    assert code == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_export_into_another_run_is_refused(tmp_path, finetuned, capsys):
+    other = pretrained_of(finetuned, tmp_path)
+    before = sorted(other.rglob("*"))
+    flags = [f"--checkpoint={finetuned}", f"--model_dir={other}"]
+    assert main("--mode=export", *flags) == 2
+    assert "is in use: it holds another run" in capsys.readouterr().err
+    assert sorted(other.rglob("*")) == before

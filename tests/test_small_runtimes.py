@@ -1,0 +1,123 @@
+"""TFLite and ONNX: what they compute is what the network computes."""
+
+import importlib.util
+import json
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tiny
+
+import run
+from tf_simclr.data.batches import evaluation_batches
+from tf_simclr.data.sources.digits import load_digits
+from tf_simclr.errors import UserError
+from tf_simclr.weights.export.onnx import check_onnx
+
+sys.path.insert(0, str(tiny.ROOT / "benchmarks"))
+
+import export_formats  # noqa: E402
+
+SIZE = 12
+TRAINING = [
+    "--mode=finetune",
+    "--from_scratch",
+    "--dataset=digits",
+    f"--image_size={SIZE}",
+    "--resnet_depth=18",
+    "--width_multiplier=0.125",
+    "--optimizer=adam",
+    "--learning_rate=0.003",
+    "--learning_rate_scaling=none",
+    "--train_epochs=4",
+    "--train_batch_size=64",
+    "--warmup_epochs=0",
+    "--flip_probability=0",
+    "--crop_min_area=0.6",
+    "--noexport",
+]
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory):
+    """(folder, rows): a small classifier of digits in all formats."""
+    folder = tmp_path_factory.mktemp("digits")
+    assert run.main(["run.py", *TRAINING, f"--model_dir={folder / 'run'}"]) == 0
+    rows = export_formats.compare_formats(
+        str(folder / "run"), str(folder / "exported")
+    )
+    return folder, {row.name: row for row in rows}
+
+
+@pytest.mark.slow
+def test_the_classifier_has_learned(compared):
+    folder, rows = compared
+    result = json.loads((folder / "run" / "result.json").read_text())
+    assert result["eval/label_top_1_accuracy"] > 0.8
+    accuracy = rows["saved_model"].accuracy
+    assert np.isclose(accuracy, result["eval/label_top_1_accuracy"], atol=3e-3)
+
+
+@pytest.mark.slow
+def test_float_formats_agree_with_the_saved_model(compared):
+    _, rows = compared
+    assert rows["tflite"].difference < 1e-4
+    assert rows["onnx"].difference < 1e-4
+    assert rows["tflite_float16"].difference < 0.05
+
+
+@pytest.mark.slow
+def test_int8_keeps_the_accuracy_at_a_fraction_of_the_size(compared):
+    folder, rows = compared
+    int8 = rows["tflite_int8"]
+    assert abs(int8.accuracy - rows["saved_model"].accuracy) <= 0.01
+    assert int8.difference > 0
+    assert int8.bytes < 0.5 * rows["tflite"].bytes
+    exported = folder / "exported"
+    assert {path.name for path in exported.iterdir()} == {
+        "saved_model",
+        "tflite",
+        "tflite_float16",
+        "tflite_int8",
+        "onnx",
+    }
+    for name in ("tflite_int8", "onnx"):
+        (step,) = (exported / name).iterdir()
+        assert len((step / "labels.txt").read_text().split()) == 10
+        assert "model." in (step / "README.md").read_text()
+
+
+@pytest.mark.slow
+def test_the_runtime_of_devices_agrees(compared):
+    from ai_edge_litert.interpreter import Interpreter
+
+    folder, _ = compared
+    images = load_digits(SIZE).splits["test"].take(range(5))
+    views = next(iter(evaluation_batches(images, 5, SIZE)))["image"].numpy()
+    (path,) = (folder / "exported" / "tflite").glob("*/model.tflite")
+    runner = Interpreter(str(path)).get_signature_runner("serving_default")
+    (export,) = (folder / "exported" / "saved_model").iterdir()
+    module = tf.saved_model.load(str(export))
+    expected = module(tf.constant(views), training=False)
+    found = runner(images=views)
+    assert set(found) == {"features", "projection", "logits", "probabilities"}
+    for name, value in found.items():
+        assert np.abs(value - expected[name]).max() < 1e-4, name
+
+
+def test_missing_packages_are_named(monkeypatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util,
+        "find_spec",
+        lambda name: None if name == "tf2onnx" else find(name),
+    )
+    with pytest.raises(UserError, match="pip install tf2onnx$"):
+        check_onnx()
+
+
+def test_quantizing_anything_but_tflite_is_refused(capsys):
+    flags = ["--mode=export", "--quantize=int8", "--model_dir=x"]
+    assert run.main(["run.py", *flags]) == 2
+    assert "add --export_format=tflite" in capsys.readouterr().err

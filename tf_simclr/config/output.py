@@ -1,0 +1,86 @@
+"""What is made of a network: exports, predictions, pictures of features."""
+
+import dataclasses
+
+from tf_simclr.config.field import check_fields, option
+from tf_simclr.errors import UserError
+
+EXPORT_FORMATS = ("saved_model", "tflite", "onnx")
+
+
+@dataclasses.dataclass(frozen=True)
+class OutputConfig:
+    """Exports, predictions and features."""
+
+    export: bool = option(
+        True,
+        "Whether a stage ends with a SavedModel of its network in"
+        " saved_model/STEP. A pipeline exports its teacher and its student.",
+    )
+    export_format: str = option(
+        "saved_model",
+        "What --mode=export writes: a SavedModel that serves and trains, or"
+        " for devices TFLite or ONNX (which needs the packages tf2onnx and"
+        " onnxruntime).",
+        choices=EXPORT_FORMATS,
+    )
+    quantize: str = option(
+        "none",
+        "Numbers of a TFLite model: float16 weights, or int8 arithmetic whose"
+        " ranges are taken from training images. Read by --mode=export"
+        " --export_format=tflite.",
+        choices=("none", "float16", "int8"),
+    )
+    verify_export: bool = option(
+        True,
+        "Whether --mode=export compares the SavedModel with the network in a"
+        " process of its own that does not have tf_simclr. The export at the"
+        " end of a stage, and --noverify_export, do it in the same process,"
+        " which saves seconds.",
+    )
+    class_names_file: str | None = option(
+        None,
+        "Text file with the name of one class per line, for the export and the"
+        " predictions of weights that do not tell theirs (those of the"
+        " original release).",
+    )
+    images: str | None = option(
+        None,
+        "Folder of images (or one image) that --mode=predict classifies.",
+    )
+    map: str = option(
+        "pca",
+        "How --mode=embed draws the features in two dimensions; umap needs the"
+        " package umap-learn.",
+        choices=("pca", "tsne", "umap", "none"),
+    )
+    neighbours_of: str | None = option(
+        None,
+        "Image files, or ids of features.npz, separated by commas, whose"
+        " nearest neighbours --mode=embed shows.",
+    )
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+    def check(self, mode: str) -> None:
+        """Refuses combinations that a mode cannot work with.
+
+        Raises:
+          UserError: names the flag and the way out.
+        """
+        if mode == "predict" and not self.images:
+            raise UserError(
+                "Predictions need images: give --images=FOLDER, a folder of"
+                " image files."
+            )
+        if (
+            mode == "export"
+            and self.quantize != "none"
+            and self.export_format != "tflite"
+        ):
+            raise UserError(
+                f"--quantize={self.quantize} is for TFLite: add"
+                " --export_format=tflite. Received:"
+                f" --export_format={self.export_format}"
+            )

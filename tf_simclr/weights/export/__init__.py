@@ -1,0 +1,1 @@
+"""Writing networks for others: SavedModel, TFLite, ONNX."""

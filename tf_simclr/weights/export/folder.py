@@ -1,0 +1,111 @@
+"""A folder of exports, one sub-folder per step, each whole or not there."""
+
+import contextlib
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from tf_simclr.errors import UserError
+from tf_simclr.files import read_json, write_json
+
+RECORD_FILE = "config.json"
+RESULT_FILE = "result.json"
+# Parts of a record that tell one run from another, and flags that do.
+_IDENTITY = ("stage", "architecture", "labels", "weights")
+_IDENTITY_FLAGS = ("model_dir", "seed")
+_PARTIAL = re.compile(r"\.\d+\.(partial|old)")
+
+
+class ExportFolder:
+    """`model_dir/FORMAT`, which holds the exports of one run.
+
+    Args:
+      path: the folder.
+      record: of the run, as in its `config.json`.
+      keep: how many exports stay: the new one, and those of the highest
+        steps.
+    """
+
+    def __init__(self, path: str, record: Mapping[str, Any], keep: int = 1):
+        self._path = path
+        self._record = record
+        self._keep = keep
+
+    def check(self) -> None:
+        """Refuses a folder that somebody else uses.
+
+        Raises:
+          UserError: names what is there.
+        """
+        if not os.path.exists(self._path):
+            return
+        if not os.path.isdir(self._path):
+            raise UserError(f"{self._path} is in use: it is not a folder.")
+        for name in sorted(os.listdir(self._path)):
+            if _PARTIAL.fullmatch(name):
+                continue
+            path = os.path.join(self._path, name)
+            if not same_run(read_record(path), self._record):
+                raise UserError(
+                    f"{path} is in use: it is no export of this run. Choose"
+                    " another --model_dir, or remove it."
+                )
+
+    @contextlib.contextmanager
+    def writing(self, step: int, scores: Mapping[str, float]) -> Iterator[str]:
+        """A temporary folder, which becomes `path/STEP` if all goes well.
+
+        An export of the same step is replaced, others beyond `keep` are
+        removed, and so is what an interrupted export left behind.
+        """
+        self.check()
+        os.makedirs(self._path, exist_ok=True)
+        for name in os.listdir(self._path):
+            if _PARTIAL.fullmatch(name):
+                shutil.rmtree(os.path.join(self._path, name))
+        path = os.path.join(self._path, str(step))
+        temporary = os.path.join(self._path, f".{step}.partial")
+        try:
+            os.mkdir(temporary)
+            yield temporary
+            write_json(os.path.join(temporary, RECORD_FILE), dict(self._record))
+            if scores:
+                write_json(os.path.join(temporary, RESULT_FILE), dict(scores))
+            old = os.path.join(self._path, f".{step}.old")
+            if os.path.exists(path):
+                os.rename(path, old)
+            os.rename(temporary, path)
+            shutil.rmtree(old, ignore_errors=True)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        others = sorted(int(n) for n in os.listdir(self._path) if n.isdigit())
+        others.remove(step)
+        for other in others[: len(others) + 1 - self._keep]:
+            shutil.rmtree(os.path.join(self._path, str(other)))
+
+
+def read_record(export: str) -> dict[str, Any] | None:
+    """What the `config.json` of an export or a run holds, if it has one."""
+    path = os.path.join(export, RECORD_FILE)
+    return read_json(path) if os.path.isfile(path) else None
+
+
+def same_run(
+    first: Mapping[str, Any] | None, second: Mapping[str, Any]
+) -> bool:
+    """Whether two records come from one run, at whatever step."""
+    return first is not None and _identity(first) == _identity(second)
+
+
+def _identity(record: Mapping[str, Any]) -> list[Any]:
+    config = record.get("config", {})
+    # Classes may be named anew.
+    dataset = {**record.get("dataset", {}), "class_names": None}
+    return [
+        dataset,
+        *(record.get(key) for key in _IDENTITY),
+        *(config.get(flag) for flag in _IDENTITY_FLAGS),
+    ]

@@ -1,0 +1,188 @@
+"""README.md of an export: what the network is, and how to use it."""
+
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from tf_simclr.config.flat import to_flat
+from tf_simclr.config.output import OutputConfig
+from tf_simclr.config.run import Config
+from tf_simclr.weights.export.exportable import Exportable
+
+CARD_FILE = "README.md"
+_STAGES = {
+    "pretrain": "pretrained without labels (NT-Xent)",
+    "finetune": "fine-tuned on labels",
+    "distill": "distilled from a teacher",
+    "": "imported from the original release",
+}
+# Class names shown; the rest is counted.
+_SHOWN = 10
+# Flags that say nothing about the network.
+_NO_RECIPE = ("mode", "model_dir", "train_mode", *OutputConfig().__dict__)
+
+_LOADING = {
+    "saved_model": """\
+```python
+import tensorflow as tf
+
+module = tf.saved_model.load("PATH_OF_THIS_FOLDER")
+# float32 images (N, H, W, 3) in [0, 1], of any size, as they are:
+outputs = module(images, training=False)
+outputs["features"], outputs["projection"]{logits}
+# The view that it was evaluated on, from uint8 or float images of any size:
+images = module.preprocess(images)
+# Encoded JPEG or PNG files:
+serve = module.signatures["serving_bytes"]
+serve(image_bytes=tf.constant([open("photo.jpg", "rb").read()]))
+```
+
+`hub.load` and `hub.KerasLayer(..., trainable=True)` of TensorFlow Hub take it,
+too, and TensorFlow Serving the folder that holds the folder of this step.
+`serving_default` takes float32 images of any size and makes the evaluation view
+itself; `serving_bytes` takes encoded images.
+""",
+    "tflite": """\
+```python
+from ai_edge_litert.interpreter import Interpreter
+
+runner = Interpreter("model.tflite").get_signature_runner("serving_default")
+runner(images=images)["features"]  # float32 ({size}) in [0, 1]
+```
+
+It takes images that already have the size it was trained on, in batches of any
+size.
+""",
+    "onnx": """\
+```python
+import onnxruntime
+
+session = onnxruntime.InferenceSession("model.onnx")
+names = [output.name for output in session.get_outputs()]
+dict(zip(names, session.run(None, {{"images": images}})))
+```
+
+It takes float32 images ({size}) in [0, 1], which already have the size it was
+trained on.
+""",
+}
+
+
+def model_card(source: Exportable, export_format: str) -> str:
+    """The card as Markdown.
+
+    Args:
+      source: the network and what is known about it.
+      export_format: `saved_model`, `tflite` or `onnx`, which decides how it
+        is loaded.
+    """
+    record = source.record
+    architecture = source.network.architecture
+    size = f"N, {source.image_size}, {source.image_size}, 3"
+    loading = _LOADING[export_format].format(
+        logits=', outputs["probabilities"]' if source.classifies else "",
+        size=size,
+    )
+    parts = [
+        f"# SimCLRv2 ResNet-{architecture.depth}: {_STAGES[record['stage']]}",
+        _section("Network", _network(source)),
+        _section("Data", _data(source)),
+        _section("Scores", _scores(source)),
+        _section("Recipe", _recipe(record)),
+        _section("Use", loading),
+        _section("Versions", _versions(record)),
+    ]
+    return "\n".join(part for part in parts if part) + "\n"
+
+
+def _section(title: str, text: str) -> str:
+    return f"\n## {title}\n\n{text.strip()}" if text else ""
+
+
+def _network(source: Exportable) -> str:
+    network = source.network
+    shape = network.architecture
+    lines = [
+        f"- ResNet-{shape.depth}, width {shape.width_multiplier:g}x, selective"
+        f" kernels {shape.sk_ratio:g}, squeeze-and-excitation"
+        f" {shape.se_ratio:g}, {'3x3' if shape.cifar_stem else 'ImageNet'}"
+        " stem",
+        f"- {network.count_params():,} parameters (running statistics"
+        f" included), {network.encoder.feature_dim} features,"
+        f" {shape.kept_head_layers} of {shape.head_layers} projection layers",
+        f"- images of {source.image_size}x{source.image_size} pixels",
+    ]
+    if source.classifies:
+        names = source.class_names
+        more = len(names) - _SHOWN
+        shown = ", ".join(names[:_SHOWN]) + f", and {more} more" * (more > 0)
+        lines.append(
+            f"- classifier of {len(names)} classes ({shown}) on head layer"
+            f" {shape.classifier_layer}"
+        )
+    elif shape.num_classes:
+        lines.append(
+            "- `logits_sup` is the online classifier of pretraining, which"
+            " shows progress and is no result"
+        )
+    weights = source.record.get("weights")
+    if weights:
+        lines.append(f"- weights of the {weights['kind']}: {weights['path']}")
+    return "\n".join(lines)
+
+
+def _data(source: Exportable) -> str:
+    dataset, labels = source.record["dataset"], source.record["labels"]
+    if not dataset.get("name"):
+        return "Not known: the weights do not tell what they were trained on."
+    lines = [
+        f"- {dataset['name']}, split {dataset['train_split']}:"
+        f" {dataset['train_images']} images"
+    ]
+    count = labels.get("count", 0)
+    used = f"- labels used: {count}"
+    if source.record["stage"] == "distill":
+        used = "- labels used: those that the teacher learned from"
+        if source.record["config"].get("distillation_alpha", 1.0) < 1.0:
+            used += f", and {count} true ones"
+    elif source.record["stage"] == "pretrain":
+        used = "- labels used: none for the features"
+    elif labels.get("labels_per_class"):
+        used += f" ({labels['labels_per_class']} per class"
+        used += f", seed {labels['label_seed']})"
+    elif labels.get("label_fraction"):
+        used += f" ({labels['label_fraction']:.0%} of them"
+        used += f", seed {labels['label_seed']})"
+    return "\n".join([*lines, used])
+
+
+def _scores(source: Exportable) -> str:
+    scores = {k: v for k, v in source.scores.items() if k.startswith("eval/")}
+    if not scores:
+        return ""
+    split = source.record["config"].get("eval_split", "")
+    rows = [f"| {name} | {value:.4f} |" for name, value in scores.items()]
+    return "\n".join([f"| on split {split} | |", "|---|---:|", *rows])
+
+
+def _recipe(record: Mapping[str, Any]) -> str:
+    """The flags that differ from their defaults, as a command."""
+    if not record["stage"]:
+        return ""
+    defaults = to_flat(Config())
+    flags = [
+        f"--{name}={shlex.quote(str(value))}"
+        for name, value in record["config"].items()
+        if name not in _NO_RECIPE
+        and value is not None
+        and value != defaults.get(name)
+    ]
+    command = " \\\n    ".join(
+        [f"python run.py --mode={record['stage']}", *flags]
+    )
+    return f"```bash\n{command}\n```"
+
+
+def _versions(record: Mapping[str, Any]) -> str:
+    versions = record["versions"]
+    return "\n".join(f"- {name} {value}" for name, value in versions.items())
