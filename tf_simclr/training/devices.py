@@ -69,6 +69,24 @@ def check_batch_divides(
         )
 
 
+def check_micro_batch(
+    strategy: tf.distribute.Strategy, batch_size: int, micro_batch_size: int
+) -> None:
+    """Refuses parts that a device's share of a batch does not divide into."""
+    share = batch_size // strategy.num_replicas_in_sync
+    if micro_batch_size and share % micro_batch_size:
+        fitting = [
+            size
+            for size in range(1, min(share, micro_batch_size) + 1)
+            if share % size == 0
+        ]
+        raise UserError(
+            f"--micro_batch_size={micro_batch_size} does not divide the"
+            f" {share} images of a batch that a device takes: take"
+            f" {fitting[-1]}."
+        )
+
+
 def describe(strategy: tf.distribute.Strategy) -> str:
     """Such as '1 CPU' or '4 GPU'."""
     kinds = {

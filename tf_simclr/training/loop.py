@@ -162,11 +162,17 @@ def _distributed_iterator(
     def per_replica(
         context: tf.distribute.InputContext,
     ) -> tf.data.Dataset:
-        return task.batches.dataset(
-            task.batch_size // replicas,
-            step * replicas,
-            total_steps * replicas,
-        ).shard(context.num_input_pipelines, context.input_pipeline_id)
+        # Made part by part, so that only the views of a whole batch, and not
+        # what leads to them, take its room.
+        parts = replicas * task.passes
+        dataset = task.batches.dataset(
+            task.batch_size // parts, step * parts, total_steps * parts
+        )
+        if task.passes > 1:
+            dataset = dataset.batch(task.passes).prefetch(1)
+        return dataset.shard(
+            context.num_input_pipelines, context.input_pipeline_id
+        )
 
     return iter(strategy.distribute_datasets_from_function(per_replica))
 
