@@ -24,6 +24,7 @@ from tf_simclr.models.network import (
 from tf_simclr.optimizers.schedule import SchedulePlan, plan_schedule
 from tf_simclr.training.devices import (
     check_batch_divides,
+    check_compiles,
     check_micro_batch,
     describe,
     make_strategy,
@@ -31,6 +32,7 @@ from tf_simclr.training.devices import (
 )
 from tf_simclr.training.loop import train
 from tf_simclr.training.loss_scale import LossScale
+from tf_simclr.training.out_of_memory import memory_explained
 from tf_simclr.training.precision import Precision, choose_precision
 from tf_simclr.training.progress import say
 from tf_simclr.training.run_dir import RunDirectory, config_record
@@ -151,14 +153,16 @@ class StageContext:
         if self.subset is not None:
             write_json(self.run_dir.file("labels.json"), self.subset.to_json())
         self._announce([*notes, *self._memory_notes()], trained, total)
-        step = train(
-            self._fitted(task),
-            self.plan,
-            self.config.train,
-            self.run_dir,
-            self.strategy,
-            evaluator if self.config.train.eval_every_epochs else None,
-        )
+        # Here, where the flags are those of a stage and not of a pipeline.
+        with memory_explained(self.config):
+            step = train(
+                self._fitted(task),
+                self.plan,
+                self.config.train,
+                self.run_dir,
+                self.strategy,
+                evaluator if self.config.train.eval_every_epochs else None,
+            )
         result = {"global_step": float(step)}
         if scored:
             result.update(evaluator())
@@ -313,6 +317,7 @@ def prepare_stage(
     strategy = make_strategy(config.train, config.compat)
     check_batch_divides(strategy, batch)
     check_micro_batch(strategy, batch, config.train.micro_batch_size)
+    check_compiles(strategy, config.train)
     return StageContext(
         config, stage, splits, subset, images, plan, strategy, run_dir
     )

@@ -87,6 +87,18 @@ def check_micro_batch(
         )
 
 
+def check_compiles(
+    strategy: tf.distribute.Strategy, config: TrainConfig
+) -> None:
+    """Refuses to compile what XLA places on one of several logical CPUs."""
+    devices = strategy.extended.worker_devices
+    if config.jit_compile and len(devices) > 1 and "CPU" in devices[0]:
+        raise UserError(
+            f"--jit_compile does not work on the {len(devices)} CPU devices"
+            " of this run: leave it out, or take --strategy=one_device."
+        )
+
+
 def describe(strategy: tf.distribute.Strategy) -> str:
     """Such as '1 CPU' or '4 GPU'."""
     kinds = {
