@@ -13,6 +13,7 @@ from tf_simclr.evaluation.evaluate import Evaluator
 from tf_simclr.optimizers.factory import build_slots
 from tf_simclr.optimizers.schedule import SchedulePlan, WarmupCosine
 from tf_simclr.training.checkpoints import Checkpoints
+from tf_simclr.training.first_step import note_first_step
 from tf_simclr.training.progress import Progress
 from tf_simclr.training.run_dir import RunDirectory
 from tf_simclr.training.step import Task, make_step_function
@@ -79,6 +80,7 @@ def train(
             started = time.monotonic()
             sums, waited = run_steps(iterator, tf.constant(count), sums)
             progress.add_wait(None if config.deterministic else float(waited))
+            note_first_step()
             chunk = _next_chunk(count, chunk, time.monotonic() - started)
             step += count
             epoch = step / steps_per_epoch
@@ -159,6 +161,8 @@ def _distributed_iterator(
 ) -> tf.data.Iterator:
     replicas = strategy.num_replicas_in_sync
 
+    # Views are made without AutoGraph, too (see `make_global_step`).
+    @tf.autograph.experimental.do_not_convert
     def per_replica(
         context: tf.distribute.InputContext,
     ) -> tf.data.Dataset:

@@ -88,8 +88,11 @@ def make_global_step(
     """
 
     def on_replicas(function: Callable, args: tuple) -> Any:
+        # Nothing that a replica runs needs AutoGraph, whose reading of every
+        # layer's source takes longer than tracing does.
+        function = tf.autograph.experimental.do_not_convert(function)
         if compiled:
-            function = tf.function(function, jit_compile=True)
+            function = tf.function(function, jit_compile=True, autograph=False)
         return strategy.run(function, args=args)
 
     replicas = strategy.num_replicas_in_sync
