@@ -79,6 +79,11 @@ class TrainingBatches:
             load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
         ).prefetch(tf.data.AUTOTUNE)
 
+    def views(self, batch: Batch) -> Batch:
+        """The views of a batch of `dataset`, or of a part of one, for use
+        within the step."""
+        return batch
+
 
 def evaluation_batches(
     images: ImageSet, batch_size: int, image_size: int

@@ -156,7 +156,7 @@ class StageContext:
         # Here, where the flags are those of a stage and not of a pipeline.
         with memory_explained(self.config):
             step = train(
-                self._fitted(task),
+                self.fitted(task),
                 self.plan,
                 self.config.train,
                 self.run_dir,
@@ -188,7 +188,7 @@ class StageContext:
         self.run_dir.write_result(result)
         return result
 
-    def _fitted(self, task: Task) -> Task:
+    def fitted(self, task: Task) -> Task:
         """The task as this run's precision and memory want it."""
         with self.strategy.scope():
             loss_scale = LossScale()

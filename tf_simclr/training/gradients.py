@@ -10,10 +10,14 @@ from tf_simclr.training.objective import Metrics, Objective
 Gradients = list[tf.Tensor]
 # () -> the factor on the loss before it is differentiated.
 Scale = Callable[[], tf.Tensor | float]
+Views = Callable[[Batch], Batch]
 
 
 def replica_gradients(
-    objective: Objective, trainable: Sequence[tf.Variable], scale: Scale
+    objective: Objective,
+    trainable: Sequence[tf.Variable],
+    scale: Scale = lambda: 1.0,
+    views: Views = dict,
 ) -> Callable[[Batch], tuple[Gradients, Metrics]]:
     """A function from one replica's batch to gradients and metrics.
 
@@ -21,12 +25,14 @@ def replica_gradients(
       objective: the loss.
       trainable: what it is differentiated by.
       scale: a factor on the loss.
+      views: makes the views of a batch, as far as its input has not.
 
     Raises (when it is traced):
       ValueError: the loss does not reach a variable.
     """
 
     def compute(batch: Batch) -> tuple[Gradients, Metrics]:
+        batch = views(batch)
         with tf.GradientTape() as tape:
             loss, metrics = objective(batch)
             scaled = loss * scale()

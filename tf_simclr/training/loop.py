@@ -70,7 +70,7 @@ def train(
     progress = Progress(task.name, plan.total_steps, task.batch_size, step)
     writer = tf.summary.create_file_writer(run_dir.path)
     run_steps = make_step_function(task, strategy, config)
-    iterator = _distributed_iterator(task, strategy, step, plan.total_steps)
+    iterator = distributed_iterator(task, strategy, step, plan.total_steps)
     write_views(writer, task.batches, step)
     sums, summed_from = _zeros(task), step
     chunk = 1
@@ -153,7 +153,7 @@ class _Events:
         )
 
 
-def _distributed_iterator(
+def distributed_iterator(
     task: Task,
     strategy: tf.distribute.Strategy,
     step: int,

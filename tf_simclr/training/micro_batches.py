@@ -19,7 +19,12 @@ import tensorflow as tf
 
 from tf_simclr.data.batches import Batch
 from tf_simclr.models.batch_norm import keeping_statistics
-from tf_simclr.training.gradients import Gradients, Scale, check_reached
+from tf_simclr.training.gradients import (
+    Gradients,
+    Scale,
+    Views,
+    check_reached,
+)
 from tf_simclr.training.objective import Metrics, Objective, Rows
 
 
@@ -35,6 +40,7 @@ class MicroBatches:
       objective: the loss.
       trainable: what it is differentiated by.
       scale: a factor on the loss.
+      views: makes the views of a part, as far as its input has not.
       passes: K, the number of parts.
       metric_names: what the objective measures.
       on_replicas: (function, args) -> its results on every replica.
@@ -43,6 +49,7 @@ class MicroBatches:
     objective: Objective
     trainable: Sequence[tf.Variable]
     scale: Scale
+    views: Views
     passes: int
     metric_names: Sequence[str]
     on_replicas: Callable[..., Any]
@@ -113,7 +120,7 @@ class MicroBatches:
         gradients: Gradients,
         metrics: Metrics,
     ) -> tuple[Gradients, Metrics]:
-        part = _part(batch, index)
+        part = self._part(batch, index)
         with tf.GradientTape() as tape:
             rows = self.objective.forward(part)
             references = self.objective.references(part)
@@ -132,7 +139,7 @@ class MicroBatches:
             behind = [[0, self.passes - 1], *[[0, 0]] * row.shape.rank]
             return tf.pad(row[tf.newaxis], behind)
 
-        rows = self._embed(_part(batch, 0))
+        rows = self._embed(self._part(batch, 0))
         return batch, *tf.nest.map_structure(first_of_all, rows)
 
     def _embed_next(
@@ -143,7 +150,7 @@ class MicroBatches:
                 so_far, [[index]], row[tf.newaxis]
             )
 
-        embedded = self._embed(_part(batch, index))
+        embedded = self._embed(self._part(batch, index))
         return tf.nest.map_structure(put, (rows, references), embedded)
 
     def _embed(self, part: Batch) -> tuple[Rows, Rows]:
@@ -175,14 +182,20 @@ class MicroBatches:
         by_rows: Rows,
         gradients: Gradients,
     ) -> Gradients:
+        part = self._part(batch, index)
         with tf.GradientTape() as tape:
-            rows = self.objective.forward(_part(batch, index))
+            rows = self.objective.forward(part)
         found = tape.gradient(
             list(rows.values()),
             self.trainable,
             output_gradients=[by_rows[name][index] for name in rows],
         )
         return self._added(gradients, found)
+
+    def _part(self, batch: Batch, index: tf.Tensor | int) -> Batch:
+        """Part `index` of a batch (K, m, ...), with its views."""
+        part = tf.nest.map_structure(lambda value: value[index], batch)
+        return {**part, **self.views(part)}
 
     def _decay(self) -> tuple[tf.Tensor, list[tf.Tensor | None]]:
         """The weight decay and its gradients, None where it has none."""
@@ -216,14 +229,8 @@ class MicroBatches:
         ]
 
 
-def _part(batch: Batch, index: tf.Tensor | int) -> Batch:
-    """Part `index` of a batch (K, m, ...)."""
-    return {name: value[index] for name, value in batch.items()}
-
-
-def _joined(rows: Rows) -> Rows:
+def _joined(rows: Any) -> Any:
     """(K, m, ...) -> (K * m, ...)."""
-    return {
-        name: tf.reshape(value, [-1, *value.shape[2:]])
-        for name, value in rows.items()
-    }
+    return tf.nest.map_structure(
+        lambda value: tf.reshape(value, [-1, *value.shape[2:]]), rows
+    )

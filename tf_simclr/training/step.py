@@ -9,7 +9,7 @@ import tf_keras as keras
 
 from tf_simclr.config.train import TrainConfig
 from tf_simclr.data.batches import Batch, TrainingBatches
-from tf_simclr.training.gradients import Gradients, replica_gradients
+from tf_simclr.training.gradients import Gradients, Views, replica_gradients
 from tf_simclr.training.loss_scale import LossScale
 from tf_simclr.training.micro_batches import MicroBatches
 from tf_simclr.training.objective import Metrics, Objective
@@ -56,6 +56,7 @@ def make_replica_step(
     trainable: Sequence[tf.Variable],
     optimizer: keras.optimizers.Optimizer,
     replicas: int = 1,
+    views: Views = dict,
 ) -> Callable[[Batch], Metrics]:
     """A function that updates `trainable` by one batch of one replica.
 
@@ -63,7 +64,9 @@ def make_replica_step(
       ValueError: the loss does not reach a variable.
     """
     # Gradients are summed over the replicas.
-    compute = replica_gradients(objective, trainable, lambda: 1.0 / replicas)
+    compute = replica_gradients(
+        objective, trainable, lambda: 1.0 / replicas, views
+    )
 
     def replica_step(batch: Batch) -> Metrics:
         gradients, metrics = compute(batch)
@@ -99,7 +102,11 @@ def make_global_step(
     if task.passes == 1 and task.loss_scale is None:
         # In one function, which XLA sees as a whole.
         step = make_replica_step(
-            task.objective, task.trainable, task.optimizer, replicas
+            task.objective,
+            task.trainable,
+            task.optimizer,
+            replicas,
+            task.batches.views,
         )
         return lambda batch: on_replicas(step, (batch,))
 
@@ -111,12 +118,15 @@ def make_global_step(
             task.objective,
             task.trainable,
             scale,
+            task.batches.views,
             task.passes,
             [n for n in task.metric_names if n not in SCALING_METRICS],
             on_replicas,
         )
     else:
-        whole = replica_gradients(task.objective, task.trainable, scale)
+        whole = replica_gradients(
+            task.objective, task.trainable, scale, task.batches.views
+        )
 
         def compute(batch: Batch) -> tuple[Gradients, Metrics]:
             return on_replicas(whole, (batch,))
