@@ -17,8 +17,9 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
-import run
 from one_step import configuration, pretraining
+
+import run
 
 
 def unfuse_batch_norm() -> None:
