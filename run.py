@@ -142,10 +142,12 @@ def run_mode(config: Config) -> int:
         from tf_simclr.stages.predict import predict as function
     else:
         from tf_simclr.stages.evaluate import evaluate as function
+    from tf_simclr.training.out_of_memory import memory_explained
     from tf_simclr.training.stop import Interrupted, TrainingFailed
 
     try:
-        function(config)
+        with memory_explained(config):
+            function(config)
     except (TrainingFailed, DataFailed, ExportFailed) as error:
         print(f"run.py: {error}", file=sys.stderr)
         return 1

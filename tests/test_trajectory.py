@@ -89,8 +89,10 @@ def test_eight_steps_equal_the_original(name):
     else:
         objective = classification_objective(
             network,
-            lambda batch, logits: {
-                "supervised_loss": supervised_loss(batch["label"], logits)
+            lambda batch, rows: {
+                "supervised_loss": supervised_loss(
+                    batch["label"], rows["logits"]
+                )
             },
             decayed,
             config["weight_decay"],

@@ -47,13 +47,29 @@ class TrainConfig:
     )
     precision: str = option(
         "float32",
-        "Arithmetic of the network. mixed_bfloat16 computes layers in"
-        " bfloat16; weights, batch-norm statistics, similarities, losses and"
-        " updates stay in float32.",
-        choices=("float32", "mixed_bfloat16"),
+        "Arithmetic of the network; float32 is the original release's."
+        " mixed_bfloat16 and mixed_float16 compute layers with 16 bits;"
+        " weights, batch-norm statistics, similarities, losses and updates"
+        " stay in float32, and mixed_float16 scales the loss. auto takes what"
+        " the device is fast at.",
+        choices=("auto", "float32", "mixed_bfloat16", "mixed_float16"),
     )
     jit_compile: bool = option(
         False, "Whether to compile the training step with XLA."
+    )
+    recompute: bool = option(
+        False,
+        "Whether to keep only the input of each residual block for the"
+        " gradient and to compute the rest a second time: less memory, one"
+        " more forward pass, the same gradients.",
+    )
+    micro_batch_size: int = option(
+        0,
+        "How many images a device takes at a time; 0 takes its share of the"
+        " batch at once. Gradients are those of the whole batch, also through"
+        " the contrastive loss, which costs pretraining a second forward"
+        " pass. Batch norm normalises a micro-batch at a time.",
+        minimum=0,
     )
     seed: int = option(
         0,

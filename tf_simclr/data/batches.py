@@ -72,7 +72,8 @@ class TrainingBatches:
         return _with_threads(batches.prefetch(_AHEAD))
 
     def views(self, batch: Batch) -> Batch:
-        """The views of a batch of `dataset`, for use within the step.
+        """The views of a batch of `dataset`, or of a part of one, for use
+        within the step.
 
         Returns:
           Views float32 (batch_size, image_size, image_size, 3) in [0, 1], and

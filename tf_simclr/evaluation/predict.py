@@ -36,7 +36,7 @@ class Predictor:
         self._batch_size = batch_size
         self._max_batches = max_batches
 
-        @tf.function(reduce_retracing=True)
+        @tf.function(reduce_retracing=True, autograph=False)
         def forward(batch: tf.Tensor) -> dict[str, tf.Tensor]:
             outputs = network(batch, training=False)
             return {name: outputs[name] for name in names}

@@ -8,6 +8,7 @@ def distillation_loss(
     student_logits: tf.Tensor,
     temperature: float = 1.0,
     squared_temperature: bool = False,
+    shares: tf.Tensor | None = None,
 ) -> tf.Tensor:
     """Cross-entropy of softened distributions (paper, equation 2).
 
@@ -21,6 +22,8 @@ def distillation_loss(
       squared_temperature: multiplies the loss by T^2, which keeps the
         gradient's size as T grows (Hinton et al., 2015); the original
         release's notebook does so, the paper's equation does not.
+      shares: what each image counts, (n,), where these images are a part of a
+        batch; None: 1 / n.
 
     Returns:
       A float32 scalar.
@@ -31,5 +34,8 @@ def distillation_loss(
         labels=tf.nn.softmax(teacher / temperature),
         logits=student / temperature,
     )
-    loss = tf.reduce_mean(losses)
+    if shares is None:
+        loss = tf.reduce_mean(losses)
+    else:
+        loss = tf.reduce_sum(losses * shares)
     return loss * temperature**2 if squared_temperature else loss

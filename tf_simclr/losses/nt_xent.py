@@ -4,6 +4,12 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from tf_simclr.losses.nt_xent_blocks import (
+    Compared,
+    automatic_block_rows,
+    blocked_sums,
+)
+
 # Guards the norm of an all-zero embedding, as tf.math.l2_normalize does.
 NORM_EPSILON = 1e-12
 
@@ -16,13 +22,14 @@ class NTXent(NamedTuple):
       accuracy: share of first-view anchors whose positive has the highest
         logit among the second views, as the original reports it.
       entropy: mean entropy of those softmaxes, in nats.
-      logits: (n, N) scaled similarities of first to second views.
+      logits: (n, N) scaled similarities of first to second views; None where
+        they do not exist at once.
     """
 
     loss: tf.Tensor
     accuracy: tf.Tensor
     entropy: tf.Tensor
-    logits: tf.Tensor
+    logits: tf.Tensor | None
 
 
 def chance_level(global_batch_size: int) -> float:
@@ -38,6 +45,7 @@ def nt_xent(
     *,
     keys: tuple[tf.Tensor, tf.Tensor] | None = None,
     queue: tuple[tf.Tensor, tf.Tensor] | None = None,
+    block_rows: int | None = None,
 ) -> NTXent:
     """NT-Xent over the global batch (SimCLR, arXiv 2002.05709, equation 1).
 
@@ -55,6 +63,8 @@ def nt_xent(
         then the other view's key; no gradient reaches them.
       queue: embeddings of past images as further negatives, (K, d), embedded
         already, and a bool (K,) that tells which rows hold one.
+      block_rows: how many anchors of a view are compared at a time; None: as
+        many as keep the similarities in bounds. The figures are the same.
 
     Returns:
       `NTXent`; everything is computed in float32.
@@ -69,6 +79,23 @@ def nt_xent(
     all1, offset = _gather(compared[0], count)
     all2, _ = _gather(compared[1], count)
     positives = offset + tf.range(count)
+    rows = anchors1.shape[0]
+    if rows is not None:
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        past = 0 if queue is None else queue[0].shape[0]
+        block_rows = block_rows or automatic_block_rows(
+            rows, 2 * rows * replicas + past
+        )
+        if block_rows < rows:
+            return _in_blocks(
+                (anchors1, anchors2),
+                (all1, all2),
+                queue,
+                positives,
+                temperature,
+                block_rows,
+                learn_compared=keys is None,
+            )
     self_mask = tf.one_hot(
         positives, tf.shape(all1)[0], on_value=True, off_value=False
     )
@@ -113,6 +140,38 @@ def nt_xent(
         accuracy=tf.reduce_mean(tf.cast(hits, tf.float32)),
         entropy=tf.reduce_mean(entropy),
         logits=logits_12,
+    )
+
+
+def _in_blocks(
+    anchors: tuple[tf.Tensor, tf.Tensor],
+    compared: tuple[tf.Tensor, tf.Tensor],
+    queue: tuple[tf.Tensor, tf.Tensor] | None,
+    positives: tf.Tensor,
+    temperature: float,
+    block_rows: int,
+    learn_compared: bool,
+) -> NTXent:
+    """`nt_xent` of embeddings, a block of anchors at a time."""
+    rows, dim = anchors[0].shape
+    if queue is None:
+        queue = (tf.zeros([0, dim]), tf.zeros([0], tf.bool))
+    first, second = (
+        blocked_sums(
+            anchors[view],
+            Compared(compared[1 - view], compared[view], *queue),
+            positives,
+            temperature,
+            block_rows,
+            learn_compared,
+        )
+        for view in (0, 1)
+    )
+    return NTXent(
+        loss=(first.loss + second.loss) / (2 * rows),
+        accuracy=first.hits / rows,
+        entropy=first.entropy / rows,
+        logits=None,
     )
 
 

@@ -1,10 +1,30 @@
 """Batch normalisation that is fused where exact and global where asked."""
 
+import contextlib
+import contextvars
+from collections.abc import Iterator
+
 import tensorflow as tf
 import tf_keras as keras
 
 # As in the original release (and the ResNet reference code before it).
 EPSILON = 1e-5
+
+# Replicas are traced in threads of their own, so the switch is one per thread.
+_statistics_move = contextvars.ContextVar("statistics_move", default=True)
+
+
+@contextlib.contextmanager
+def keeping_statistics() -> Iterator[None]:
+    """Inside, batch norm in training leaves its moving statistics alone.
+
+    For a pass over images that have moved them already, or will do so.
+    """
+    token = _statistics_move.set(False)
+    try:
+        yield
+    finally:
+        _statistics_move.reset(token)
 
 
 class BatchNorm(keras.layers.Layer):
@@ -122,6 +142,8 @@ class BatchNorm(keras.layers.Layer):
         return context.all_reduce(tf.distribute.ReduceOp.MEAN, value)
 
     def _update(self, mean: tf.Tensor, variance: tf.Tensor) -> None:
+        if not _statistics_move.get():
+            return
         for moving, value in (
             (self.moving_mean, mean),
             (self.moving_variance, variance),

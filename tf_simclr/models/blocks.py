@@ -1,10 +1,13 @@
 """Residual blocks: the stages of a ResNet are rows of these."""
 
+import functools
+
 import tensorflow as tf
 import tf_keras as keras
 
 from tf_simclr.models.attention import SelectiveKernel, SqueezeExcitation
 from tf_simclr.models.layers import ConvNorm, LayerFactory, pad_for_stride
+from tf_simclr.models.recompute import recomputed
 
 
 class Shortcut(keras.layers.Layer):
@@ -113,6 +116,7 @@ class BlockGroup(keras.layers.Layer):
         **block_options,
     ):
         super().__init__(dtype=make.precision)
+        self.recompute = make.recompute
         self.blocks = [
             ResidualBlock(
                 make,
@@ -126,5 +130,7 @@ class BlockGroup(keras.layers.Layer):
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         for block in self.blocks:
-            inputs = block(inputs, training=training)
+            run = functools.partial(block, training=training)
+            again = training and self.recompute
+            inputs = recomputed(run, inputs) if again else run(inputs)
         return inputs

@@ -6,6 +6,7 @@ import tf_keras as keras
 from tf_simclr.models.batch_norm import BatchNorm
 from tf_simclr.models.blocks import BlockGroup
 from tf_simclr.models.layers import ConvNorm, LayerFactory
+from tf_simclr.models.recompute import recomputed
 
 # Depth -> (bottleneck blocks?, blocks per group).
 ARCHITECTURES = {
@@ -86,6 +87,7 @@ class Encoder(keras.layers.Layer):
     ):
         super().__init__(dtype=make.precision)
         bottleneck, blocks = ARCHITECTURES[depth]
+        self.recompute = make.recompute
         self.stem = Stem(
             make,
             scaled(STEM_FILTERS, width_multiplier),
@@ -139,12 +141,19 @@ class Encoder(keras.layers.Layer):
         Returns:
           Features by the original's names: `initial_conv`,
           `initial_max_pool`, `block_group1` ... `block_group4` (N, h, w, c),
-          and `final_avg_pool` (N, feature_dim) in float32.
+          and `final_avg_pool` (N, feature_dim) in float32. Where the layers
+          are computed again for their gradients, there is no `initial_conv`
+          in training: it would have to be kept.
         """
-        convolved, outputs = self.stem(
-            tf.cast(images, self.compute_dtype), training=training
-        )
-        features = {"initial_conv": convolved, "initial_max_pool": outputs}
+        images = tf.cast(images, self.compute_dtype)
+        if training and self.recompute:
+            outputs = recomputed(
+                lambda images: self.stem(images, training=True)[1], images
+            )
+            features = {"initial_max_pool": outputs}
+        else:
+            convolved, outputs = self.stem(images, training=training)
+            features = {"initial_conv": convolved, "initial_max_pool": outputs}
         for index, group in enumerate(self.groups, start=1):
             outputs = group(outputs, training=training)
             features[f"block_group{index}"] = outputs

@@ -50,11 +50,14 @@ class LayerFactory:
       batch_norm_decay: decay of the moving statistics.
       synchronized: whether batch norm spans all replicas.
       precision: a Keras dtype policy: 'float32', 'mixed_bfloat16', ...
+      recompute: whether blocks are computed again for their gradients instead
+        of kept.
     """
 
     batch_norm_decay: float = 0.9
     synchronized: bool = False
     precision: str = "float32"
+    recompute: bool = False
 
     def conv(
         self, filters: int, kernel_size: int, strides: int = 1

@@ -1,6 +1,7 @@
 """What every stage needs: its images, devices, directory and final score."""
 
 import dataclasses
+import functools
 import os
 
 import tensorflow as tf
@@ -25,14 +26,20 @@ from tf_simclr.optimizers.schedule import SchedulePlan, plan_schedule
 from tf_simclr.stages.images import stage_images, write_image_files
 from tf_simclr.training.devices import (
     check_batch_divides,
+    check_compiles,
+    check_micro_batch,
     describe,
     make_strategy,
     set_up_numerics,
 )
 from tf_simclr.training.loop import train
+from tf_simclr.training.loss_scale import LossScale
+from tf_simclr.training.out_of_memory import memory_explained
+from tf_simclr.training.precision import Precision, choose_precision
 from tf_simclr.training.progress import say, say_once
 from tf_simclr.training.run_dir import RunDirectory, config_record
 from tf_simclr.training.step import Task
+from tf_simclr.training.update import SCALING_METRICS
 from tf_simclr.weights.export.exportable import Exportable
 from tf_simclr.weights.export.folder import ExportFolder
 from tf_simclr.weights.export.saved_model import export_saved_model
@@ -62,6 +69,20 @@ class StageContext:
     strategy: tf.distribute.Strategy
     run_dir: RunDirectory
 
+    @functools.cached_property
+    def precision(self) -> Precision:
+        """The arithmetic that the flag or the devices decide."""
+        return choose_precision(self.config.train.precision, self.strategy)
+
+    @property
+    def passes(self) -> int:
+        """In how many parts a device takes its share of a batch."""
+        micro_batch = self.config.train.micro_batch_size
+        if not micro_batch:
+            return 1
+        replicas = self.strategy.num_replicas_in_sync
+        return self.config.optimizer.train_batch_size // replicas // micro_batch
+
     @property
     def class_names(self) -> tuple[str, ...]:
         """The classes of the dataset; empty without labels."""
@@ -85,12 +106,13 @@ class StageContext:
         self, architecture: Architecture, *, zero_init: bool = False
     ) -> SimCLRNetwork:
         """A network under this run's devices, norm and precision."""
-        model = self.config.model
+        model, train = self.config.model, self.config.train
         make = LayerFactory(
             batch_norm_decay=model.batch_norm_decay,
             synchronized=model.global_bn
             and self.strategy.num_replicas_in_sync > 1,
-            precision=self.config.train.precision,
+            precision=self.precision.policy,
+            recompute=train.recompute,
         )
         with self.strategy.scope():
             return build_network(
@@ -119,6 +141,7 @@ class StageContext:
             "parameters": total,
             "trained_parameters": trained,
             "devices": describe(self.strategy),
+            "precision": self.precision.policy,
         }
         record = self._record(architecture, derived)
         self.run_dir.check_usable(record)
@@ -137,10 +160,11 @@ class StageContext:
         write_image_files(self.config, self.splits)
         if self.subset is not None:
             write_json(self.run_dir.file("labels.json"), self.subset.to_json())
-        self._announce(notes, trained, total)
-        with naming_bad_images(self.images):
+        self._announce([*notes, *self._memory_notes()], trained, total)
+        # Here, where the flags are those of a stage and not of a pipeline.
+        with memory_explained(self.config), naming_bad_images(self.images):
             step = train(
-                task,
+                self.fitted(task),
                 self.plan,
                 self.config.train,
                 self.run_dir,
@@ -171,6 +195,30 @@ class StageContext:
         # Last, since it marks the run as finished.
         self.run_dir.write_result(result)
         return result
+
+    def fitted(self, task: Task) -> Task:
+        """The task as this run's precision and memory want it."""
+        with self.strategy.scope():
+            loss_scale = LossScale()
+        scaled = self.precision.scales_loss
+        return dataclasses.replace(
+            task,
+            passes=self.passes,
+            loss_scale=loss_scale if scaled else None,
+            metric_names=task.metric_names + SCALING_METRICS * scaled,
+            state={**task.state, "loss_scale": loss_scale},
+        )
+
+    def _memory_notes(self) -> list[str]:
+        train, notes = self.config.train, []
+        if self.passes > 1:
+            notes.append(
+                f"batch      {self.passes} parts of {train.micro_batch_size}"
+                " images on each device; batch norm normalises one at a time"
+            )
+        if train.recompute:
+            notes.append("recompute  residual blocks, for their gradients")
+        return notes
 
     def classifier_evaluator(self, network: keras.Model) -> Evaluator | None:
         """Scores the network's classifier on the evaluation split."""
@@ -238,8 +286,7 @@ class StageContext:
                     f" {self.config.optimizer.train_batch_size}, warm-up"
                     f" {self.plan.warmup_steps}",
                     f"  peak lr    {self.plan.equation}",
-                    f"  devices    {describe(self.strategy)},"
-                    f" {self.config.train.precision}",
+                    f"  devices    {describe(self.strategy)}, {self.precision}",
                     *(f"  {note}" for note in notes),
                 ]
             )
@@ -283,6 +330,8 @@ def prepare_stage(
     set_up_numerics(config.train)
     strategy = make_strategy(config.train, config.compat)
     check_batch_divides(strategy, batch)
+    check_micro_batch(strategy, batch, config.train.micro_batch_size)
+    check_compiles(strategy, config.train)
     return StageContext(
         config, stage, splits, subset, images, plan, strategy, run_dir
     )

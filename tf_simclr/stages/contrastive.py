@@ -11,7 +11,7 @@ from tf_simclr.losses.supervised import accuracy, supervised_loss
 from tf_simclr.losses.weight_decay import l2_loss
 from tf_simclr.models.network import SimCLRNetwork
 from tf_simclr.stages.memory import ContrastMemory
-from tf_simclr.training.step import Metrics, Objective
+from tf_simclr.training.objective import Metrics, Objective, Rows
 
 
 def contrastive_objective(
@@ -39,37 +39,64 @@ def contrastive_objective(
         2.0 if config.contrastive_reduction == "sum_of_views" else 1.0
     )
 
-    def compute(batch: Batch) -> tuple[tf.Tensor, Metrics]:
+    def forward(batch: Batch) -> Rows:
         # One pass over both views, so that batch norm sees them together.
-        views = tf.concat([batch["view1"], batch["view2"]], axis=0)
-        outputs = network(views, training=True, stop_classifier_gradient=True)
-        first, second = tf.split(outputs["proj_head_output"], 2)
-        compared = {}
-        if memory:
-            # One network after the other: their batch norms' collectives must
-            # not overtake each other on different devices.
-            with tf.control_dependencies([first, second]):
-                compared = memory.compare(views)
-        contrast = nt_xent(
-            first, second, config.temperature, config.hidden_norm, **compared
+        outputs = network(
+            _views(batch), training=True, stop_classifier_gradient=True
         )
-        decay = l2_loss(decayed, weight_decay)
-        loss = views_weight * contrast.loss + decay
+        rows = _by_view("projection", outputs["proj_head_output"])
+        if online:
+            rows |= _by_view("logits", outputs["logits_sup"])
+        return rows
+
+    def references(batch: Batch) -> Rows:
+        if memory is None:
+            return {}
+        first, second = memory.embed(_views(batch))
+        return {"key1": first, "key2": second}
+
+    def loss(batch: Batch, rows: Rows) -> tuple[tf.Tensor, Metrics]:
+        compared = memory.compare(rows["key1"], rows["key2"]) if memory else {}
+        contrast = nt_xent(
+            rows["projection1"],
+            rows["projection2"],
+            config.temperature,
+            config.hidden_norm,
+            **compared,
+        )
+        total = views_weight * contrast.loss
         metrics = {
             "contrast_loss": contrast.loss,
             "contrast_acc": contrast.accuracy,
             "contrast_entropy": contrast.entropy,
-            "weight_decay": decay,
         }
         if online:
             labels = tf.concat([batch["label"], batch["label"]], axis=0)
-            logits = outputs["logits_sup"]
+            logits = tf.concat([rows["logits1"], rows["logits2"]], axis=0)
             supervised = supervised_loss(labels, logits)
-            loss += supervised
+            total += supervised
             metrics["supervised_loss"] = supervised
             metrics["supervised_acc"] = accuracy(labels, logits)
-        return loss, {"total_loss": loss, **metrics}
+        return total, metrics
 
     names = ("total_loss", "contrast_loss", "contrast_acc", "contrast_entropy")
-    names += ("weight_decay",)
-    return compute, names + ("supervised_loss", "supervised_acc") * online
+    names += ("weight_decay",) + ("supervised_loss", "supervised_acc") * online
+    objective = Objective(
+        forward=forward,
+        loss=loss,
+        decay=lambda: l2_loss(decayed, weight_decay),
+        references=references,
+        compares_images=True,
+    )
+    return objective, names
+
+
+def _views(batch: Batch) -> tf.Tensor:
+    """First views, then second views."""
+    return tf.concat([batch["view1"], batch["view2"]], axis=0)
+
+
+def _by_view(name: str, outputs: tf.Tensor) -> Rows:
+    """What became of `_views`, one row per image again."""
+    first, second = tf.split(outputs, 2)
+    return {f"{name}1": first, f"{name}2": second}

@@ -12,6 +12,7 @@ from tf_simclr.models.network import Architecture
 from tf_simclr.stages.architecture import check_given_flags
 from tf_simclr.stages.context import StageContext, prepare_stage
 from tf_simclr.stages.supervised_task import classification_task
+from tf_simclr.training.objective import Rows
 from tf_simclr.weights.assign import assign_weights
 from tf_simclr.weights.open import open_weights
 from tf_simclr.weights.stored import StoredWeights
@@ -65,20 +66,24 @@ def distill(config: Config) -> dict[str, float]:
             f" --dataset={config.data.dataset} has none: leave it at 1."
         )
 
-    def losses(batch: Batch, logits: tf.Tensor) -> dict[str, tf.Tensor]:
-        taught = teacher(batch["image"], training=False)["logits_sup"]
+    def taught(batch: Batch) -> Rows:
+        logits = teacher(batch["image"], training=False)["logits_sup"]
+        return {"teacher_logits": tf.stop_gradient(logits)}
+
+    def losses(batch: Batch, rows: Rows) -> dict[str, tf.Tensor]:
         terms = {
             "distillation_loss": alpha
             * distillation_loss(
-                taught,
-                logits,
+                rows["teacher_logits"],
+                rows["logits"],
                 objective.distillation_temperature,
                 objective.distillation_temperature_squared,
+                batch["share"],
             )
         }
         if with_labels:
             terms["supervised_loss"] = (1.0 - alpha) * supervised_loss(
-                batch["label"], logits
+                batch["label"], rows["logits"], batch["label_share"]
             )
         return terms
 
@@ -86,7 +91,7 @@ def distill(config: Config) -> dict[str, float]:
     if context.subset is not None:
         images = mask_labels(images, context.subset)
     names = ["distillation_loss"] + ["supervised_loss"] * with_labels
-    task = classification_task(context, network, images, losses, names)
+    task = classification_task(context, network, images, losses, names, taught)
     share = teacher.count_params() / network.count_params()
     notes.append(
         f"loss       distillation at temperature"

@@ -10,6 +10,7 @@ from tf_simclr.models.network import Architecture
 from tf_simclr.stages.architecture import check_given_flags
 from tf_simclr.stages.context import prepare_stage
 from tf_simclr.stages.supervised_task import classification_task
+from tf_simclr.training.objective import Rows
 from tf_simclr.weights.assign import assign_weights
 from tf_simclr.weights.open import open_weights
 from tf_simclr.weights.stored import StoredWeights
@@ -49,8 +50,12 @@ def finetune(config: Config) -> dict[str, float]:
         f" {architecture.head_layers}"
     )
 
-    def losses(batch: Batch, logits: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"supervised_loss": supervised_loss(batch["label"], logits)}
+    def losses(batch: Batch, rows: Rows) -> dict[str, tf.Tensor]:
+        return {
+            "supervised_loss": supervised_loss(
+                batch["label"], rows["logits"], batch["label_share"]
+            )
+        }
 
     task = classification_task(
         context, network, context.images, losses, ["supervised_loss"]

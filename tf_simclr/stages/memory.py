@@ -53,24 +53,30 @@ class ContrastMemory(tf.Module):
         copy_weights(network, average)
         self._pairs = ema_pairs(network, average)
 
-    def compare(self, views: tf.Tensor) -> dict[str, Any]:
-        """What the anchors of a batch are compared with.
+    def embed(self, views: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The average's projections of both views, (n, d) each.
 
         Args:
           views: (2n, h, w, 3), first views, then second views.
+        """
+        outputs = self.average(views, training=True)["proj_head_output"]
+        first, second = tf.split(tf.stop_gradient(outputs), 2)
+        return first, second
+
+    def compare(self, first: tf.Tensor, second: tf.Tensor) -> dict[str, Any]:
+        """What the anchors of a batch are compared with.
+
+        Args:
+          first, second: what `embed` made of all views of the batch.
 
         Returns:
           The arguments `keys` and `queue` of `nt_xent`. The batch's own keys
           enter the queue after it was read.
         """
-        outputs = self.average(views, training=True)["proj_head_output"]
-        keys = tf.stop_gradient(outputs)
         rows, filled = self.queue.read()
+        keys = tf.concat([first, second], axis=0)
         self.queue.put(embed(keys, self._normalize))
-        return {
-            "keys": tuple(tf.split(keys, 2)),
-            "queue": (rows, filled),
-        }
+        return {"keys": (first, second), "queue": (rows, filled)}
 
     def follow(self) -> None:
         """Moves the average towards the network."""

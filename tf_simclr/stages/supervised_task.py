@@ -6,16 +6,19 @@ import tensorflow as tf
 
 from tf_simclr.data.batches import Batch, TrainingBatches
 from tf_simclr.data.sources.image_set import ImageSet
-from tf_simclr.losses.supervised import accuracy
+from tf_simclr.losses.supervised import accuracy, label_shares
 from tf_simclr.losses.weight_decay import l2_loss
 from tf_simclr.models.network import SimCLRNetwork
 from tf_simclr.optimizers.factory import decayed_in_loss, make_optimizer
 from tf_simclr.optimizers.schedule import WarmupCosine
 from tf_simclr.stages.context import StageContext
-from tf_simclr.training.step import Metrics, Objective, Task
+from tf_simclr.training.objective import Metrics, Objective, Rows
+from tf_simclr.training.step import Task
 
-# (batch, logits) -> {loss name: scalar}; the loss is their weighted sum.
-Losses = Callable[[Batch, tf.Tensor], dict[str, tf.Tensor]]
+# (batch, rows) -> {loss name: scalar}; the loss is their weighted sum. Rows
+# hold `logits` and what the stage's `references` return; the batch holds what
+# an image counts: `share` of all images, `label_share` of the labelled ones.
+Losses = Callable[[Batch, Rows], dict[str, tf.Tensor]]
 
 
 def classification_objective(
@@ -23,6 +26,7 @@ def classification_objective(
     losses: Losses,
     decayed: Sequence[tf.Variable],
     weight_decay: float,
+    references: Callable[[Batch], Rows] | None = None,
 ) -> Objective:
     """The sum of `losses` on the network's logits, and weight decay.
 
@@ -31,21 +35,33 @@ def classification_objective(
       losses: the terms of the loss, already weighted.
       decayed: variables whose decay is a term of the loss.
       weight_decay: its weight.
+      references: what the losses read of other networks.
     """
 
-    def compute(batch: Batch) -> tuple[tf.Tensor, Metrics]:
-        logits = network(batch["image"], training=True)["logits_sup"]
-        terms = losses(batch, logits)
-        decay = l2_loss(decayed, weight_decay)
-        loss = tf.add_n([*terms.values(), decay])
-        return loss, {
-            "total_loss": loss,
-            **terms,
-            "weight_decay": decay,
-            "supervised_acc": accuracy(batch["label"], logits),
+    def prepare(batch: Batch) -> Batch:
+        labels = batch["label"]
+        count = tf.cast(tf.size(labels), tf.float32)
+        return {
+            **batch,
+            "share": tf.fill(tf.shape(labels), 1.0 / count),
+            "label_share": label_shares(labels),
         }
 
-    return compute
+    def forward(batch: Batch) -> Rows:
+        return {"logits": network(batch["image"], training=True)["logits_sup"]}
+
+    def loss(batch: Batch, rows: Rows) -> tuple[tf.Tensor, Metrics]:
+        terms = losses(batch, rows)
+        found = accuracy(batch["label"], rows["logits"], batch["label_share"])
+        return tf.add_n([*terms.values()]), {**terms, "supervised_acc": found}
+
+    return Objective(
+        forward=forward,
+        loss=loss,
+        decay=lambda: l2_loss(decayed, weight_decay),
+        prepare=prepare,
+        **({"references": references} if references else {}),
+    )
 
 
 def classification_task(
@@ -54,6 +70,7 @@ def classification_task(
     images: ImageSet,
     losses: Losses,
     loss_names: Sequence[str],
+    references: Callable[[Batch], Rows] | None = None,
 ) -> Task:
     """Trains `network`'s logits on single views of `images`.
 
@@ -63,6 +80,7 @@ def classification_task(
       images: what to train on.
       losses: the terms of the loss, already weighted.
       loss_names: their names.
+      references: what the losses read of other networks.
     """
     config = context.config
     trainable = network.trainable_variables
@@ -83,7 +101,11 @@ def classification_task(
         trainable=trainable,
         optimizer=optimizer,
         objective=classification_objective(
-            network, losses, decayed, config.optimizer.weight_decay
+            network,
+            losses,
+            decayed,
+            config.optimizer.weight_decay,
+            references,
         ),
         metric_names=(
             "total_loss",

@@ -69,6 +69,36 @@ def check_batch_divides(
         )
 
 
+def check_micro_batch(
+    strategy: tf.distribute.Strategy, batch_size: int, micro_batch_size: int
+) -> None:
+    """Refuses parts that a device's share of a batch does not divide into."""
+    share = batch_size // strategy.num_replicas_in_sync
+    if micro_batch_size and share % micro_batch_size:
+        fitting = [
+            size
+            for size in range(1, min(share, micro_batch_size) + 1)
+            if share % size == 0
+        ]
+        raise UserError(
+            f"--micro_batch_size={micro_batch_size} does not divide the"
+            f" {share} images of a batch that a device takes: take"
+            f" {fitting[-1]}."
+        )
+
+
+def check_compiles(
+    strategy: tf.distribute.Strategy, config: TrainConfig
+) -> None:
+    """Refuses to compile what XLA places on one of several logical CPUs."""
+    devices = strategy.extended.worker_devices
+    if config.jit_compile and len(devices) > 1 and "CPU" in devices[0]:
+        raise UserError(
+            f"--jit_compile does not work on the {len(devices)} CPU devices"
+            " of this run: leave it out, or take --strategy=one_device."
+        )
+
+
 def describe(strategy: tf.distribute.Strategy) -> str:
     """Such as '1 CPU' or '4 GPU'."""
     kinds = {

@@ -13,6 +13,7 @@ from tf_simclr.evaluation.evaluate import Evaluator
 from tf_simclr.optimizers.factory import build_slots
 from tf_simclr.optimizers.schedule import SchedulePlan, WarmupCosine
 from tf_simclr.training.checkpoints import Checkpoints
+from tf_simclr.training.first_step import note_first_step
 from tf_simclr.training.progress import Progress
 from tf_simclr.training.run_dir import RunDirectory
 from tf_simclr.training.step import Task, make_step_function
@@ -69,7 +70,7 @@ def train(
     progress = Progress(task.name, plan.total_steps, task.batch_size, step)
     writer = tf.summary.create_file_writer(run_dir.path)
     run_steps = make_step_function(task, strategy, config)
-    iterator = _distributed_iterator(task, strategy, step, plan.total_steps)
+    iterator = distributed_iterator(task, strategy, step, plan.total_steps)
     write_views(writer, task.batches, step)
     sums, summed_from = _zeros(task), step
     chunk = 1
@@ -79,6 +80,7 @@ def train(
             started = time.monotonic()
             sums, waited = run_steps(iterator, tf.constant(count), sums)
             progress.add_wait(None if config.deterministic else float(waited))
+            note_first_step()
             chunk = _next_chunk(count, chunk, time.monotonic() - started)
             step += count
             epoch = step / steps_per_epoch
@@ -151,7 +153,7 @@ class _Events:
         )
 
 
-def _distributed_iterator(
+def distributed_iterator(
     task: Task,
     strategy: tf.distribute.Strategy,
     step: int,
@@ -159,14 +161,22 @@ def _distributed_iterator(
 ) -> tf.data.Iterator:
     replicas = strategy.num_replicas_in_sync
 
+    # Views are made without AutoGraph, too (see `make_global_step`).
+    @tf.autograph.experimental.do_not_convert
     def per_replica(
         context: tf.distribute.InputContext,
     ) -> tf.data.Dataset:
-        return task.batches.dataset(
-            task.batch_size // replicas,
-            step * replicas,
-            total_steps * replicas,
-        ).shard(context.num_input_pipelines, context.input_pipeline_id)
+        # Made part by part, so that only the views of a whole batch, and not
+        # what leads to them, take its room.
+        parts = replicas * task.passes
+        dataset = task.batches.dataset(
+            task.batch_size // parts, step * parts, total_steps * parts
+        )
+        if task.passes > 1:
+            dataset = dataset.batch(task.passes).prefetch(1)
+        return dataset.shard(
+            context.num_input_pipelines, context.input_pipeline_id
+        )
 
     return iter(strategy.distribute_datasets_from_function(per_replica))
 

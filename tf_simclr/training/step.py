@@ -9,9 +9,11 @@ import tf_keras as keras
 
 from tf_simclr.config.train import TrainConfig
 from tf_simclr.data.batches import Batch, TrainingBatches
-
-Metrics = dict[str, tf.Tensor]
-Objective = Callable[[Batch], tuple[tf.Tensor, Metrics]]
+from tf_simclr.training.gradients import Gradients, Views, replica_gradients
+from tf_simclr.training.loss_scale import LossScale
+from tf_simclr.training.micro_batches import MicroBatches
+from tf_simclr.training.objective import Metrics, Objective
+from tf_simclr.training.update import SCALING_METRICS, make_update
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,12 +26,14 @@ class Task:
       trainable: the variables that the loss reaches and that are updated.
       optimizer: updates them.
       objective: batch -> (loss, {metric: scalar}), called on one replica.
-      metric_names: the metrics that `objective` returns.
+      metric_names: the metrics that a step returns.
       summary: metrics -> the facts of a progress line.
       batches: the training data.
       batch_size: images per step, over all replicas.
       after_step: called after each step's update, across the replicas.
       state: what else belongs into a checkpoint, by name.
+      passes: in how many parts a replica takes its share of a batch.
+      loss_scale: scales the loss, as float16 needs; None: not scaled.
     """
 
     name: str
@@ -43,6 +47,8 @@ class Task:
     batch_size: int
     after_step: Callable[[], None] | None = None
     state: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    passes: int = 1
+    loss_scale: LossScale | None = None
 
 
 def make_replica_step(
@@ -50,33 +56,90 @@ def make_replica_step(
     trainable: Sequence[tf.Variable],
     optimizer: keras.optimizers.Optimizer,
     replicas: int = 1,
+    views: Views = dict,
 ) -> Callable[[Batch], Metrics]:
     """A function that updates `trainable` by one batch of one replica.
 
     Raises (when it is traced):
       ValueError: the loss does not reach a variable.
     """
+    # Gradients are summed over the replicas.
+    compute = replica_gradients(
+        objective, trainable, lambda: 1.0 / replicas, views
+    )
 
     def replica_step(batch: Batch) -> Metrics:
-        with tf.GradientTape() as tape:
-            loss, metrics = objective(batch)
-            # Gradients are summed over the replicas.
-            scaled = loss / replicas
-        gradients = tape.gradient(scaled, trainable)
-        missing = [
-            variable.name
-            for variable, gradient in zip(trainable, gradients, strict=True)
-            if gradient is None
-        ]
-        if missing:
-            raise ValueError(
-                "The loss does not reach these variables; leave them out of"
-                f" Task.trainable. Received: {missing}"
-            )
+        gradients, metrics = compute(batch)
         optimizer.apply_gradients(zip(gradients, trainable, strict=True))
         return metrics
 
     return replica_step
+
+
+def make_global_step(
+    task: Task, strategy: tf.distribute.Strategy, compiled: bool = False
+) -> Callable[[Batch], Metrics]:
+    """A function that takes one step on all replicas.
+
+    Args:
+      task: what is trained.
+      strategy: the devices.
+      compiled: whether XLA compiles what runs on a replica.
+
+    Returns:
+      A function of a distributed batch, to be called across the replicas.
+    """
+
+    def on_replicas(function: Callable, args: tuple) -> Any:
+        # Nothing that a replica runs needs AutoGraph, whose reading of every
+        # layer's source takes longer than tracing does.
+        function = tf.autograph.experimental.do_not_convert(function)
+        if compiled:
+            function = tf.function(function, jit_compile=True, autograph=False)
+        return strategy.run(function, args=args)
+
+    replicas = strategy.num_replicas_in_sync
+    if task.passes == 1 and task.loss_scale is None:
+        # In one function, which XLA sees as a whole.
+        step = make_replica_step(
+            task.objective,
+            task.trainable,
+            task.optimizer,
+            replicas,
+            task.batches.views,
+        )
+        return lambda batch: on_replicas(step, (batch,))
+
+    def scale() -> tf.Tensor | float:
+        return (task.loss_scale.factor if task.loss_scale else 1.0) / replicas
+
+    if task.passes > 1:
+        compute = MicroBatches(
+            task.objective,
+            task.trainable,
+            scale,
+            task.batches.views,
+            task.passes,
+            [n for n in task.metric_names if n not in SCALING_METRICS],
+            on_replicas,
+        )
+    else:
+        whole = replica_gradients(
+            task.objective, task.trainable, scale, task.batches.views
+        )
+
+        def compute(batch: Batch) -> tuple[Gradients, Metrics]:
+            return on_replicas(whole, (batch,))
+
+    update = make_update(
+        task.optimizer, task.trainable, task.loss_scale, strategy, on_replicas
+    )
+
+    def step(batch: Batch) -> Metrics:
+        gradients, metrics = compute(batch)
+        return {**metrics, **update(gradients)}
+
+    return step
 
 
 def make_step_function(
@@ -86,14 +149,7 @@ def make_step_function(
 
     It takes `count` steps within one graph and adds their metrics to `sums`.
     """
-    replica_step = make_replica_step(
-        task.objective,
-        task.trainable,
-        task.optimizer,
-        strategy.num_replicas_in_sync,
-    )
-    if config.jit_compile:
-        replica_step = tf.function(replica_step, jit_compile=True)
+    step = make_global_step(task, strategy, config.jit_compile)
 
     @tf.function(reduce_retracing=True)
     def run_steps(
@@ -109,7 +165,7 @@ def make_step_function(
             else:
                 batch, seconds = _timed_next(iterator, strategy, sums)
                 waited += seconds
-            metrics = strategy.run(replica_step, args=(batch,))
+            metrics = step(batch)
             if task.after_step is not None:
                 task.after_step()
             sums = {

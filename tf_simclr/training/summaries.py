@@ -21,6 +21,8 @@ def write_scalars(
             tf.summary.scalar(label, value)
 
 
+# Without AutoGraph, which has nothing to convert and takes longer than tracing.
+@tf.autograph.experimental.do_not_convert
 def write_views(
     writer: tf.summary.SummaryWriter, batches: TrainingBatches, step: int
 ) -> None:

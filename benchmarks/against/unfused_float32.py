@@ -1,0 +1,80 @@
+"""The step of ResNet-18 at 32x32 as it would be written straight down.
+
+    python benchmarks/against/unfused_float32.py
+
+Our own network in float32, but batch norm formed from moments by single
+operations, and views made image by image by the graph of
+`benchmarks/input_pipeline.py`: `per_image_dataset(images, image_size,
+batch_size)`, which yields pairs of float32 views (batch_size, image_size,
+image_size, 3) without end. From end to end; prints `pairs/s: X` per repeat.
+"""
+
+import argparse
+import pathlib
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+
+from one_step import configuration, pretraining
+
+import run
+
+
+def unfuse_batch_norm() -> None:
+    """Makes every batch norm of this process one of single operations."""
+    from tf_simclr.models.batch_norm import BatchNorm
+
+    def unfused(self, inputs, training):
+        return self._plain(inputs, training, local=True)
+
+    BatchNorm._fused = unfused
+
+
+def main() -> None:
+    """Measures and prints."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--flags",
+        default="--resnet_depth=18 --image_size=32 --train_batch_size=256"
+        " --learning_rate=1 --weight_decay=1e-4 --temperature=0.5",
+    )
+    parser.add_argument("--steps", type=int, default=4)
+    parser.add_argument("--repeats", type=int, default=5)
+    arguments = parser.parse_args()
+    run.import_tensorflow()
+    import numpy as np
+    import tensorflow as tf
+    from input_pipeline import per_image_dataset
+
+    from tf_simclr.training.step import make_replica_step
+
+    unfuse_batch_norm()
+    with tempfile.TemporaryDirectory() as folder:
+        config = configuration(f"{arguments.flags} --precision=float32", folder)
+        _, task = pretraining(config)
+        with np.load(f"{folder}/images.npz") as archive:
+            images = archive["x_train"]
+    views = per_image_dataset(images, config.data.image_size, task.batch_size)
+    iterator = iter(views)
+    step = make_replica_step(task.objective, task.trainable, task.optimizer)
+
+    @tf.function
+    def steps(count: tf.Tensor) -> tf.Tensor:
+        losses = tf.constant(0.0)
+        for _ in tf.range(count):
+            first, second = next(iterator)
+            losses += step({"view1": first, "view2": second})["total_loss"]
+        return losses
+
+    float(steps(tf.constant(1)))
+    for _ in range(arguments.repeats):
+        started = time.perf_counter()
+        float(steps(tf.constant(arguments.steps)))
+        seconds = time.perf_counter() - started
+        print(f"pairs/s: {task.batch_size * arguments.steps / seconds:.2f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,185 @@
+"""NT-Xent a block of anchors at a time, for batches of thousands.
+
+The similarities of 2N anchors to all 2N embeddings, and the softmaxes and
+their gradients, take 16 N^2 floats and more if they exist at once. Here a
+block of anchors meets all embeddings, adds to the loss and to its gradient,
+and is forgotten: the arithmetic is the same, none of it is done twice, and
+the room is that of one block.
+"""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+# Logits that exist at once: 64 MiB of float32.
+_LOGITS_AT_ONCE = 2**24
+
+
+class Compared(NamedTuple):
+    """What the anchors of one view are compared with.
+
+    Attributes:
+      other: (N, d) embeddings of the other view; holds the positives.
+      same: (N, d) embeddings of the anchors' own view.
+      past: (K, d) embeddings of past images.
+      filled: bool (K,), which rows of `past` hold one.
+    """
+
+    other: tf.Tensor
+    same: tf.Tensor
+    past: tf.Tensor
+    filled: tf.Tensor
+
+
+class Sums(NamedTuple):
+    """Of all anchors: cross-entropy, found positives and entropy.
+
+    The latter two are those of the softmaxes over `Compared.other` alone.
+    """
+
+    loss: tf.Tensor
+    hits: tf.Tensor
+    entropy: tf.Tensor
+
+
+def automatic_block_rows(rows: int, columns: int) -> int:
+    """How many anchors fit into one block; at most `rows`.
+
+    Args:
+      rows: anchors of one view.
+      columns: embeddings that each is compared with.
+    """
+    return min(rows, max(1, _LOGITS_AT_ONCE // columns))
+
+
+def blocked_sums(
+    anchors: tf.Tensor,
+    compared: Compared,
+    positives: tf.Tensor,
+    temperature: float,
+    block_rows: int,
+    learn_compared: bool,
+) -> Sums:
+    """The sums over one view's anchors.
+
+    Args:
+      anchors: float32 (n, d); n is static.
+      compared: all that they are compared with.
+      positives: int32 (n,), the row in `compared.other` of each anchor's
+        positive, and in `compared.same` of itself.
+      temperature: divides the similarities.
+      block_rows: anchors at a time.
+      learn_compared: whether gradients flow into `compared.other` and
+        `compared.same`, too. `compared.past` never gets any.
+    """
+    count, dim = anchors.shape
+    blocks = -(-count // block_rows)
+    padding = blocks * block_rows - count
+
+    def cut(rows: tf.Tensor) -> tf.Tensor:
+        pads = [[0, padding], *[[0, 0]] * (rows.shape.rank - 1)]
+        return tf.reshape(
+            tf.pad(rows, pads), [blocks, block_rows, *rows.shape[1:]]
+        )
+
+    counted, positives = cut(tf.ones([count])), cut(positives)
+
+    @tf.custom_gradient
+    def compute(anchors: tf.Tensor, other: tf.Tensor, same: tf.Tensor):
+        cut_anchors = cut(anchors)
+        now = compared._replace(other=other, same=same)
+
+        def body(index, sums, by_anchors, by_other, by_same):
+            part = cut_anchors[index]
+            found, slopes = _block(
+                part, now, positives[index], counted[index], temperature
+            )
+            width = tf.shape(other)[0]
+            parts = tf.split(
+                slopes, [width, width, tf.shape(now.past)[0]], axis=1
+            )
+            by_part = tf.add_n(
+                [
+                    tf.matmul(slope, examples)
+                    for slope, examples in zip(parts, now[:3], strict=True)
+                ]
+            )
+            if learn_compared:
+                by_other += tf.matmul(parts[0], part, transpose_a=True)
+                by_same += tf.matmul(parts[1], part, transpose_a=True)
+            sums = [total + new for total, new in zip(sums, found, strict=True)]
+            by_anchors = by_anchors.write(index, by_part)
+            return index + 1, sums, by_anchors, by_other, by_same
+
+        _, sums, by_anchors, by_other, by_same = tf.while_loop(
+            lambda index, *_: index < blocks,
+            body,
+            (
+                tf.constant(0),
+                [tf.zeros([])] * 3,
+                tf.TensorArray(
+                    tf.float32, blocks, element_shape=[block_rows, dim]
+                ),
+                tf.zeros_like(other),
+                tf.zeros_like(same),
+            ),
+            parallel_iterations=1,
+        )
+        by_anchors = by_anchors.concat()[:count]
+
+        def gradient(by_loss: tf.Tensor, *_: tf.Tensor):
+            # Found positives are counted, and the entropy is only shown.
+            return by_loss * by_anchors, by_loss * by_other, by_loss * by_same
+
+        return tuple(sums), gradient
+
+    return Sums(*compute(anchors, compared.other, compared.same))
+
+
+def _block(
+    anchors: tf.Tensor,
+    compared: Compared,
+    positives: tf.Tensor,
+    counted: tf.Tensor,
+    temperature: float,
+) -> tuple[Sums, tf.Tensor]:
+    """One block's sums, and the slope of its loss by anchor x similarity.
+
+    Args:
+      anchors: (b, d).
+      compared: what they are compared with.
+      positives: (b,).
+      counted: float32 (b,), 0 for anchors that only fill the block up.
+      temperature: divides the similarities.
+    """
+
+    def logits(examples: tf.Tensor) -> tf.Tensor:
+        return tf.matmul(anchors, examples, transpose_b=True) / temperature
+
+    lowest = tf.float32.min
+    other = logits(compared.other)
+    is_positive = tf.one_hot(
+        positives, tf.shape(other)[1], on_value=True, off_value=False
+    )
+    all_logits = tf.concat(
+        [
+            other,
+            tf.where(is_positive, lowest, logits(compared.same)),
+            tf.where(compared.filled, logits(compared.past), lowest),
+        ],
+        axis=1,
+    )
+    log_sums = tf.reduce_logsumexp(all_logits, axis=1)
+    positive = tf.gather(other, positives, batch_dims=1)
+    hits = tf.equal(tf.argmax(other, axis=1, output_type=tf.int32), positives)
+    log_shares = tf.nn.log_softmax(other)
+    entropy = -tf.reduce_sum(tf.exp(log_shares) * log_shares, axis=1)
+    sums = Sums(
+        loss=tf.reduce_sum((log_sums - positive) * counted),
+        hits=tf.reduce_sum(tf.cast(hits, tf.float32) * counted),
+        entropy=tf.reduce_sum(entropy * counted),
+    )
+    slopes = tf.exp(all_logits - log_sums[:, tf.newaxis])
+    behind = tf.shape(all_logits)[1] - tf.shape(other)[1]
+    slopes -= tf.pad(tf.cast(is_positive, tf.float32), [[0, 0], [0, behind]])
+    return sums, slopes * (counted / temperature)[:, tf.newaxis]

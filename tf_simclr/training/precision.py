@@ -1,0 +1,95 @@
+"""Which arithmetic a device is good at."""
+
+import dataclasses
+import pathlib
+
+import tensorflow as tf
+
+# Flags of x86 processors that multiply bfloat16 numbers themselves.
+_BFLOAT16_INSTRUCTIONS = ("amx_bf16", "avx512_bf16")
+_CPU_INFO = pathlib.Path("/proc/cpuinfo")
+
+
+@dataclasses.dataclass(frozen=True)
+class Precision:
+    """The arithmetic of a run.
+
+    Attributes:
+      policy: a Keras dtype policy: float32, mixed_bfloat16 or mixed_float16.
+      reason: why it was chosen; '' where a flag names it.
+    """
+
+    policy: str
+    reason: str = ""
+
+    @property
+    def scales_loss(self) -> bool:
+        """Whether gradients leave the range of its numbers without scaling."""
+        return self.policy == "mixed_float16"
+
+    def __str__(self) -> str:
+        return f"{self.policy} ({self.reason})" if self.reason else self.policy
+
+
+def choose_precision(
+    wanted: str, strategy: tf.distribute.Strategy
+) -> Precision:
+    """The precision that `--precision` names, `auto` resolved.
+
+    `auto` takes 16 bits where the devices compute faster with them, and
+    bfloat16, which needs no loss scaling, before float16.
+    """
+    if wanted != "auto":
+        return Precision(wanted)
+    devices = strategy.extended.worker_devices
+    kinds = {tf.DeviceSpec.from_string(d).device_type for d in devices}
+    if kinds == {"TPU"}:
+        return Precision("mixed_bfloat16", "auto: TPUs multiply bfloat16")
+    if kinds == {"GPU"}:
+        return gpu_precision(_compute_capability())
+    text = _CPU_INFO.read_text() if _CPU_INFO.exists() else ""
+    return cpu_precision(text)
+
+
+def cpu_precision(cpu_info: str) -> Precision:
+    """What a processor is good at.
+
+    Args:
+      cpu_info: what Linux tells of it in /proc/cpuinfo.
+    """
+    flags = set(cpu_info.split())
+    for instruction in _BFLOAT16_INSTRUCTIONS:
+        if instruction in flags:
+            return Precision("mixed_bfloat16", f"auto: CPU with {instruction}")
+    return Precision(
+        "float32",
+        f"auto: CPU without {' or '.join(_BFLOAT16_INSTRUCTIONS)}",
+    )
+
+
+def gpu_precision(capability: tuple[int, int] | None) -> Precision:
+    """What GPUs are good at.
+
+    Args:
+      capability: the lowest CUDA compute capability among them, such as
+        (8, 0); None where it is not known.
+    """
+    if capability is None:
+        return Precision("float32", "auto: GPU of unknown capability")
+    reason = f"auto: GPU of compute capability {capability[0]}.{capability[1]}"
+    # Tensor cores: float16 since Volta (7.0), bfloat16 since Ampere (8.0).
+    if capability >= (8, 0):
+        return Precision("mixed_bfloat16", reason)
+    if capability >= (7, 0):
+        return Precision("mixed_float16", reason)
+    return Precision("float32", reason)
+
+
+def _compute_capability() -> tuple[int, int] | None:
+    found = []
+    for device in tf.config.list_physical_devices("GPU"):
+        details = tf.config.experimental.get_device_details(device)
+        if "compute_capability" not in details:
+            return None
+        found.append(tuple(details["compute_capability"]))
+    return min(found, default=None)
