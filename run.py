@@ -6,7 +6,8 @@
 import os
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from absl import flags
 
@@ -140,16 +141,34 @@ def run_mode(config: Config) -> int:
         from tf_simclr.stages.export import export as function
     else:
         from tf_simclr.stages.evaluate import evaluate as function
-    from tf_simclr.training.stop import Interrupted, TrainingFailed
+    return exit_code(function, config)
+
+
+def exit_code(function: Callable[[Config], Any], config: Config) -> int:
+    """Calls a mode; says in one sentence why it ended early, if it did."""
+    from tf_simclr.training.failures import explain
+    from tf_simclr.training.stop import (
+        Interrupted,
+        Terminated,
+        TrainingFailed,
+        signals_terminate,
+    )
 
     try:
-        function(config)
+        with signals_terminate():
+            function(config)
     except TrainingFailed as error:
         print(f"run.py: {error}", file=sys.stderr)
         return 1
-    except Interrupted as error:
+    except (Interrupted, Terminated) as error:
         print(f"run.py: {error}", file=sys.stderr)
         return 128 + error.signal_number
+    except Exception as error:
+        sentence = explain(error)
+        if sentence is None:
+            raise
+        print(f"run.py: {sentence}", file=sys.stderr)
+        return 1
     return 0
 
 

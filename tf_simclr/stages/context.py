@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import zlib
 
 import tensorflow as tf
 import tf_keras as keras
@@ -21,6 +22,7 @@ from tf_simclr.models.network import (
     build_network,
 )
 from tf_simclr.optimizers.schedule import SchedulePlan, plan_schedule
+from tf_simclr.training.checkpoints import record_score
 from tf_simclr.training.devices import (
     check_batch_divides,
     describe,
@@ -29,9 +31,14 @@ from tf_simclr.training.devices import (
 )
 from tf_simclr.training.loop import train
 from tf_simclr.training.progress import say
-from tf_simclr.training.run_dir import RunDirectory, config_record
+from tf_simclr.training.run_dir import (
+    LABELS_FILE,
+    RunDirectory,
+    config_record,
+)
 from tf_simclr.training.step import Task
 from tf_simclr.weights.export import export_saved_model
+from tf_simclr.weights.stored import StoredWeights
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,8 +108,19 @@ class StageContext:
         task: Task,
         notes: list[str],
         evaluator: Evaluator | None = None,
+        sources: dict[str, StoredWeights] | None = None,
     ) -> dict[str, float]:
-        """Writes the run's files, trains, evaluates; returns the result."""
+        """Writes the run's files, trains, evaluates; returns the result.
+
+        Args:
+          task: what to train.
+          notes: lines for the announcement.
+          evaluator: scores the network.
+          sources: flag -> the weights that it named.
+
+        Raises:
+          UserError: `model_dir` holds another run, or is in use.
+        """
         network = task.network
         architecture = network.architecture
         trained = _count(task.trainable)
@@ -116,32 +134,44 @@ class StageContext:
             "trained_parameters": trained,
             "devices": describe(self.strategy),
         }
-        record = self._record(architecture, derived)
-        self.run_dir.check_usable(record)
+        record = self._record(architecture, sources or {}, derived)
+        labels = self.subset.to_json() if self.subset else None
+        self.run_dir.check_usable(record, labels)
         scored = self.config.evaluates_at_end and evaluator is not None
         finished = self.finished_result(scored=scored)
         if finished is not None:
-            say(
-                f"{self.run_dir.path}: {self.stage} has finished at step"
-                f" {self.plan.total_steps}, nothing left to do."
-            )
+            self._say_finished(int(finished["global_step"]))
             return finished
-        self.run_dir.write_config(record)
-        if self.subset is not None:
-            write_json(self.run_dir.file("labels.json"), self.subset.to_json())
-        self._announce(notes, trained, total)
+        with self.run_dir.locked():
+            # Another process may have written since the first look.
+            changes = self.run_dir.check_usable(record, labels)
+            self.run_dir.write_config(record)
+            if labels is not None:
+                write_json(self.run_dir.file(LABELS_FILE), labels)
+            self._announce(notes + changes, trained, total)
+            return self._train_and_score(task, evaluator, scored)
+
+    def _train_and_score(
+        self, task: Task, evaluator: Evaluator | None, scored: bool
+    ) -> dict[str, float]:
+        during = self.config.train.eval_every_epochs
         step = train(
             task,
             self.plan,
             self.config.train,
             self.run_dir,
             self.strategy,
-            evaluator if self.config.train.eval_every_epochs else None,
+            evaluator if during else None,
         )
         result = {"global_step": float(step)}
         if scored:
-            result.update(evaluator())
+            found = evaluator()
+            result.update(found)
             epoch = step * task.batch_size / len(self.images)
+            if during:
+                record_score(self.run_dir, step, found)
+            # A process that was killed here may have left this line.
+            self.run_dir.drop_metrics(step, "eval")
             self.run_dir.append_metrics(step, epoch, "eval", result)
             scores = "  ".join(
                 f"{name.removeprefix('eval/')} {value:.4f}"
@@ -153,7 +183,7 @@ class StageContext:
             # The original leaves these behind.
             write_json(self.run_dir.file("flags.json"), to_flat(self.config))
             export_saved_model(
-                network,
+                task.network,
                 self.config.data.image_size,
                 self.run_dir.file("saved_model"),
                 step,
@@ -170,10 +200,23 @@ class StageContext:
             return None
         return classifier_evaluator(network, images, self.config.data)
 
-    def _record(self, architecture: Architecture, derived: dict) -> dict:
+    def _say_finished(self, step: int) -> None:
+        total = self.plan.total_steps
+        beyond = f", beyond the {total} steps asked for" if step > total else ""
+        say(
+            f"{self.run_dir.path}: {self.stage} has finished at step"
+            f" {step}{beyond}, nothing left to do."
+        )
+
+    def _record(
+        self,
+        architecture: Architecture,
+        sources: dict[str, StoredWeights],
+        derived: dict,
+    ) -> dict:
         data = self.config.data
         labels = {"count": len(self.subset) if self.subset else 0}
-        if self.subset is not None and self.stage != "pretrain":
+        if self.subset is not None:
             labels |= {
                 "labels_per_class": data.labels_per_class,
                 "label_fraction": data.label_fraction,
@@ -188,7 +231,11 @@ class StageContext:
                 "train_split": data.train_split,
                 "image_size": data.image_size,
                 "train_images": len(self.splits.train),
+                "ids": _checksum(self.splits.train),
                 "class_names": list(self.class_names),
+            },
+            sources={
+                flag: stored.fingerprint() for flag, stored in sources.items()
             },
             labels=labels,
             derived=derived,
@@ -271,6 +318,12 @@ def prepare_stage(
     return StageContext(
         config, stage, splits, subset, images, plan, strategy, run_dir
     )
+
+
+def _checksum(images: ImageSet) -> str:
+    """Changes with any id or label; of pixels it knows nothing."""
+    ids = zlib.crc32("\n".join(images.ids).encode())
+    return f"{zlib.crc32(images.labels.tobytes(), ids):08x}"
 
 
 def _count(variables) -> int:

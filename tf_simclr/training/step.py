@@ -9,6 +9,10 @@ import tf_keras as keras
 
 from tf_simclr.config.train import TrainConfig
 from tf_simclr.data.batches import Batch, TrainingBatches
+from tf_simclr.training.running import Running, count_step
+
+# The metric that each step adds to those of the task.
+GRADIENT_NORM = "gradient_norm"
 
 Metrics = dict[str, tf.Tensor]
 Objective = Callable[[Batch], tuple[tf.Tensor, Metrics]]
@@ -73,18 +77,33 @@ def make_replica_step(
                 "The loss does not reach these variables; leave them out of"
                 f" Task.trainable. Received: {missing}"
             )
-        optimizer.apply_gradients(zip(gradients, trainable, strict=True))
-        return metrics
+        gradients = _over_replicas(gradients, replicas)
+        optimizer.apply_gradients(
+            zip(gradients, trainable, strict=True),
+            experimental_aggregate_gradients=False,
+        )
+        return {**metrics, GRADIENT_NORM: tf.linalg.global_norm(gradients)}
 
     return replica_step
+
+
+def _over_replicas(
+    gradients: Sequence[tf.Tensor], replicas: int
+) -> Sequence[tf.Tensor]:
+    """The gradients' sums over all replicas."""
+    if replicas == 1:
+        return gradients
+    context = tf.distribute.get_replica_context()
+    return context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
 
 
 def make_step_function(
     task: Task, strategy: tf.distribute.Strategy, config: TrainConfig
 ) -> Callable:
-    """A function (iterator, count, sums) -> (sums, seconds waited).
+    """A function (iterator, count, running) -> (running, seconds waited).
 
-    It takes `count` steps within one graph and adds their metrics to `sums`.
+    It takes `count` steps within one graph and counts their metrics: the
+    task's and then the gradient's norm.
     """
     replica_step = make_replica_step(
         task.objective,
@@ -95,31 +114,33 @@ def make_step_function(
     if config.jit_compile:
         replica_step = tf.function(replica_step, jit_compile=True)
 
+    names = (*task.metric_names, GRADIENT_NORM)
+
     @tf.function(reduce_retracing=True)
     def run_steps(
         iterator: tf.data.Iterator,
         count: tf.Tensor,
-        sums: dict[str, tf.Tensor],
-    ) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+        running: Running,
+    ) -> tuple[Running, tf.Tensor]:
         waited = tf.constant(0.0, tf.float64)
         for _ in tf.range(count):
             if config.deterministic:
                 # TensorFlow refuses to read the clock then.
                 batch = next(iterator)
             else:
-                batch, seconds = _timed_next(iterator, strategy, sums)
+                batch, seconds = _timed_next(iterator, strategy, running)
                 waited += seconds
             metrics = strategy.run(replica_step, args=(batch,))
             if task.after_step is not None:
                 task.after_step()
-            sums = {
-                name: sums[name]
-                + strategy.reduce(
+            means = [
+                strategy.reduce(
                     tf.distribute.ReduceOp.MEAN, metrics[name], axis=None
                 )
-                for name in task.metric_names
-            }
-        return sums, waited
+                for name in names
+            ]
+            running = count_step(running, tf.stack(means))
+        return running, waited
 
     return run_steps
 
@@ -127,11 +148,11 @@ def make_step_function(
 def _timed_next(
     iterator: tf.data.Iterator,
     strategy: tf.distribute.Strategy,
-    previous: dict[str, tf.Tensor],
+    previous: Running,
 ) -> tuple[Batch, tf.Tensor]:
     """The next batch, and the seconds that the step waited for it."""
     # The wait begins when the previous step has ended.
-    with tf.control_dependencies(list(previous.values())):
+    with tf.control_dependencies([previous.sums]):
         started = tf.timestamp()
     with tf.control_dependencies([started]):
         batch = next(iterator)
