@@ -197,9 +197,7 @@ class _Training:
         if log:
             self._write("train", {**metrics, "learning_rate": rate})
             self._summed_from = self._step
-            self._running = running.start_running(
-                self._step, [0.0] * len(self._names)
-            )
+            self._running = running.without_sums(self._running)
 
     def _write(self, split: str, metrics: dict[str, float]) -> None:
         epoch = self._step / self._steps_per_epoch

@@ -61,6 +61,11 @@ def count_step(running: Running, metrics: tf.Tensor) -> Running:
     )
 
 
+def without_sums(running: Running) -> Running:
+    """The same, once its sums have been logged."""
+    return running._replace(sums=tf.zeros_like(running.sums))
+
+
 def means(
     running: Running, names: Sequence[str], since: int
 ) -> dict[str, float]:
