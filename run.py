@@ -6,7 +6,8 @@
 import os
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from absl import flags
 
@@ -142,18 +143,35 @@ def run_mode(config: Config) -> int:
         from tf_simclr.stages.predict import predict as function
     else:
         from tf_simclr.stages.evaluate import evaluate as function
+    return exit_code(function, config)
+
+
+def exit_code(function: Callable[[Config], Any], config: Config) -> int:
+    """Calls a mode; says in one sentence why it ended early, if it did."""
+    from tf_simclr.training.failures import explain
     from tf_simclr.training.out_of_memory import memory_explained
-    from tf_simclr.training.stop import Interrupted, TrainingFailed
+    from tf_simclr.training.stop import (
+        Interrupted,
+        Terminated,
+        TrainingFailed,
+        signals_terminate,
+    )
 
     try:
-        with memory_explained(config):
+        with signals_terminate(), memory_explained(config):
             function(config)
     except (TrainingFailed, DataFailed, ExportFailed) as error:
         print(f"run.py: {error}", file=sys.stderr)
         return 1
-    except Interrupted as error:
+    except (Interrupted, Terminated) as error:
         print(f"run.py: {error}", file=sys.stderr)
         return 128 + error.signal_number
+    except Exception as error:
+        sentence = explain(error)
+        if sentence is None:
+            raise
+        print(f"run.py: {sentence}", file=sys.stderr)
+        return 1
     return 0
 
 

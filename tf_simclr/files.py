@@ -3,23 +3,56 @@
 import contextlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
+# Begins the names of folders that hold what is not yet whole.
+_UNFINISHED = ".writing-"
+
 
 @contextlib.contextmanager
 def replacing(path: str) -> Iterator[str]:
     """A temporary name beside `path`, renamed to it if all goes well."""
     folder = os.path.dirname(path) or "."
-    with tempfile.TemporaryDirectory(
-        dir=folder, prefix=f".{os.path.basename(path)}-"
-    ) as temporary:
+    with (
+        naming(path),
+        tempfile.TemporaryDirectory(
+            dir=folder, prefix=f"{_UNFINISHED}{os.path.basename(path)}-"
+        ) as temporary,
+    ):
         name = os.path.join(temporary, os.path.basename(path))
         yield name
+        to_disk(name)
         os.replace(name, path)
+
+
+@contextlib.contextmanager
+def naming(path: str) -> Iterator[None]:
+    """Lets an `OSError` of writing to an open file name that file."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = path
+        raise
+
+
+def to_disk(path: str) -> None:
+    """Waits until a file's bytes are on the disk; a folder is left alone."""
+    if os.path.isfile(path):
+        with open(path, "rb") as file:
+            os.fsync(file.fileno())
+
+
+def remove_unfinished(folder: str) -> None:
+    """Removes what a process left that was killed while it wrote a file."""
+    for name in os.listdir(folder):
+        if name.startswith(_UNFINISHED):
+            shutil.rmtree(os.path.join(folder, name), ignore_errors=True)
 
 
 def write_text(path: str, text: str) -> None:

@@ -25,7 +25,17 @@ class TrainConfig:
         minimum=0,
     )
     keep_checkpoint_max: int = option(
-        5, "Maximum number of checkpoints to keep.", minimum=1
+        5,
+        "Maximum number of checkpoints to keep, besides the best of those that"
+        " --eval_every_epochs evaluates.",
+        minimum=1,
+    )
+    recover_from_nan: int = option(
+        0,
+        "How many times, in all, a step whose loss, gradient or weights are"
+        " not finite may be answered by going back to the last checkpoint and"
+        " leaving out that step's batch; 0 ends the run at the first.",
+        minimum=0,
     )
     log_every_steps: int = option(
         0,

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import os
+import zlib
 
 import tensorflow as tf
 import tf_keras as keras
@@ -24,6 +25,7 @@ from tf_simclr.models.network import (
 )
 from tf_simclr.optimizers.schedule import SchedulePlan, plan_schedule
 from tf_simclr.stages.images import stage_images, write_image_files
+from tf_simclr.training.checkpoints import record_score
 from tf_simclr.training.devices import (
     check_batch_divides,
     check_compiles,
@@ -37,12 +39,17 @@ from tf_simclr.training.loss_scale import LossScale
 from tf_simclr.training.out_of_memory import memory_explained
 from tf_simclr.training.precision import Precision, choose_precision
 from tf_simclr.training.progress import say, say_once
-from tf_simclr.training.run_dir import RunDirectory, config_record
+from tf_simclr.training.run_dir import (
+    LABELS_FILE,
+    RunDirectory,
+    config_record,
+)
 from tf_simclr.training.step import Task
 from tf_simclr.training.update import SCALING_METRICS
 from tf_simclr.weights.export.exportable import Exportable
 from tf_simclr.weights.export.folder import ExportFolder
 from tf_simclr.weights.export.saved_model import export_saved_model
+from tf_simclr.weights.stored import StoredWeights
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,8 +134,19 @@ class StageContext:
         task: Task,
         notes: list[str],
         evaluator: Evaluator | None = None,
+        sources: dict[str, StoredWeights] | None = None,
     ) -> dict[str, float]:
-        """Writes the run's files, trains, evaluates; returns the result."""
+        """Writes the run's files, trains, evaluates; returns the result.
+
+        Args:
+          task: what to train.
+          notes: lines for the announcement.
+          evaluator: scores the network.
+          sources: flag -> the weights that it named.
+
+        Raises:
+          UserError: `model_dir` holds another run, or is in use.
+        """
         network = task.network
         architecture = network.architecture
         trained = _count(task.trainable)
@@ -143,24 +161,35 @@ class StageContext:
             "devices": describe(self.strategy),
             "precision": self.precision.policy,
         }
-        record = self._record(architecture, derived)
-        self.run_dir.check_usable(record)
-        exports = self.run_dir.file("saved_model")
+        record = self._record(architecture, sources or {}, derived)
+        labels = self.subset.to_json() if self.subset else None
+        self.run_dir.check_usable(record, labels)
         if self.config.output.export:
-            ExportFolder(exports, record).check()
+            ExportFolder(self.run_dir.file("saved_model"), record).check()
         scored = self.config.evaluates_at_end and evaluator is not None
         finished = self.finished_result(scored=scored)
         if finished is not None:
-            say(
-                f"{self.run_dir.path}: {self.stage} has finished at step"
-                f" {self.plan.total_steps}, nothing left to do."
-            )
+            self._say_finished(int(finished["global_step"]))
             return finished
-        self.run_dir.write_config(record)
-        write_image_files(self.config, self.splits)
-        if self.subset is not None:
-            write_json(self.run_dir.file("labels.json"), self.subset.to_json())
-        self._announce([*notes, *self._memory_notes()], trained, total)
+        with self.run_dir.locked():
+            # Another process may have written since the first look.
+            changes = self.run_dir.check_usable(record, labels)
+            self.run_dir.write_config(record)
+            write_image_files(self.config, self.splits)
+            if labels is not None:
+                write_json(self.run_dir.file(LABELS_FILE), labels)
+            notes = [*notes, *changes, *self._memory_notes()]
+            self._announce(notes, trained, total)
+            return self._train_and_score(task, record, evaluator, scored)
+
+    def _train_and_score(
+        self,
+        task: Task,
+        record: dict,
+        evaluator: Evaluator | None,
+        scored: bool,
+    ) -> dict[str, float]:
+        during = self.config.train.eval_every_epochs
         # Here, where the flags are those of a stage and not of a pipeline.
         with memory_explained(self.config), naming_bad_images(self.images):
             step = train(
@@ -169,12 +198,17 @@ class StageContext:
                 self.config.train,
                 self.run_dir,
                 self.strategy,
-                evaluator if self.config.train.eval_every_epochs else None,
+                evaluator if during else None,
             )
         result = {"global_step": float(step)}
         if scored:
-            result.update(evaluator())
+            found = evaluator()
+            result.update(found)
             epoch = step * task.batch_size / len(self.images)
+            if during:
+                record_score(self.run_dir, step, found)
+            # A process that was killed here may have left this line.
+            self.run_dir.drop_metrics(step, "eval")
             self.run_dir.append_metrics(step, epoch, "eval", result)
             scores = "  ".join(
                 f"{name.removeprefix('eval/')} {value:.4f}"
@@ -187,8 +221,8 @@ class StageContext:
             write_json(self.run_dir.file("flags.json"), to_flat(self.config))
         if self.config.output.export:
             path = export_saved_model(
-                Exportable(network, record, step, result),
-                exports,
+                Exportable(task.network, record, step, result),
+                self.run_dir.file("saved_model"),
                 keep=self.config.compat.keep_hub_module_max,
             )
             say(f"Exported to {path}")
@@ -227,10 +261,23 @@ class StageContext:
             return None
         return classifier_evaluator(network, images, self.config.data)
 
-    def _record(self, architecture: Architecture, derived: dict) -> dict:
+    def _say_finished(self, step: int) -> None:
+        total = self.plan.total_steps
+        beyond = f", beyond the {total} steps asked for" if step > total else ""
+        say(
+            f"{self.run_dir.path}: {self.stage} has finished at step"
+            f" {step}{beyond}, nothing left to do."
+        )
+
+    def _record(
+        self,
+        architecture: Architecture,
+        sources: dict[str, StoredWeights],
+        derived: dict,
+    ) -> dict:
         data = self.config.data
         labels = {"count": len(self.subset) if self.subset else 0}
-        if self.subset is not None and self.stage != "pretrain":
+        if self.subset is not None:
             labels |= {
                 "labels_per_class": data.labels_per_class,
                 "label_fraction": data.label_fraction,
@@ -247,7 +294,11 @@ class StageContext:
                 "train_split": data.train_split,
                 "image_size": data.image_size,
                 "train_images": len(self.splits.train),
+                "ids": _checksum(self.splits.train),
                 "class_names": list(self.class_names),
+            },
+            sources={
+                flag: stored.fingerprint() for flag, stored in sources.items()
             },
             labels=labels,
             derived=derived,
@@ -335,6 +386,12 @@ def prepare_stage(
     return StageContext(
         config, stage, splits, subset, images, plan, strategy, run_dir
     )
+
+
+def _checksum(images: ImageSet) -> str:
+    """Changes with any id or label; of pixels it knows nothing."""
+    ids = zlib.crc32("\n".join(images.ids).encode())
+    return f"{zlib.crc32(images.labels.tobytes(), ids):08x}"
 
 
 def _count(variables) -> int:

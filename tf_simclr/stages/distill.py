@@ -98,7 +98,10 @@ def distill(config: Config) -> dict[str, float]:
         f" {objective.distillation_temperature:g}, weight {alpha:g}; the"
         f" teacher is {share:.1f} times the student's size"
     )
-    return context.run(task, notes, context.classifier_evaluator(network))
+    sources = {"teacher": stored} | ({"checkpoint": start} if start else {})
+    return context.run(
+        task, notes, context.classifier_evaluator(network), sources
+    )
 
 
 def _check_teacher(context: StageContext, stored: StoredWeights) -> int:

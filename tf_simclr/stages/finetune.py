@@ -60,7 +60,12 @@ def finetune(config: Config) -> dict[str, float]:
     task = classification_task(
         context, network, context.images, losses, ["supervised_loss"]
     )
-    return context.run(task, notes, context.classifier_evaluator(network))
+    return context.run(
+        task,
+        notes,
+        context.classifier_evaluator(network),
+        {"checkpoint": stored} if stored else {},
+    )
 
 
 def _architecture(

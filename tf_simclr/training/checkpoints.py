@@ -1,20 +1,48 @@
 """Saving and restoring the state of a run."""
 
+import contextlib
+import dataclasses
+import os
 from collections.abc import Mapping
 from typing import Any
 
 import tensorflow as tf
 
+from tf_simclr import manifests
+from tf_simclr.errors import UserError
+from tf_simclr.files import remove_unfinished, write_json
+from tf_simclr.training.failures import reason
+from tf_simclr.training.progress import say
 from tf_simclr.training.run_dir import RunDirectory
+from tf_simclr.training.stop import TrainingFailed
+
+BEST_FILE = "best.json"
+# What the best checkpoint is the best by; the first that was measured.
+_SCORES = ("eval/knn_top_1_accuracy", "eval/label_top_1_accuracy")
+
+
+@dataclasses.dataclass(frozen=True)
+class Position:
+    """Where in a run a checkpoint stands.
+
+    Attributes:
+      step: steps behind it.
+      summed_from: the step after which `sums` begin.
+      sums: {metric: its sum over the steps not yet logged}.
+    """
+
+    step: int
+    summed_from: int
+    sums: Mapping[str, float]
 
 
 class Checkpoints:
-    """The checkpoints of a run: network, optimizer and step.
+    """The checkpoints of a run: network, optimizer, step and what is summed.
 
     Args:
       run_dir: where they lie.
       network, optimizer: what they hold; both with all variables built.
-      keep: how many of the latest to keep.
+      keep: how many of the latest to keep, besides the best.
       state: what else they hold, by name.
     """
 
@@ -26,30 +54,167 @@ class Checkpoints:
         keep: int,
         state: Mapping[str, Any] | None = None,
     ):
-        self.step = tf.Variable(0, dtype=tf.int64, trainable=False)
+        self._run_dir = run_dir
+        self._folder = run_dir.checkpoints
+        self._network = network
+        self._keep = keep
+        self._step = tf.Variable(0, dtype=tf.int64, trainable=False)
         self._checkpoint = tf.train.Checkpoint(
             network=network,
             optimizer=optimizer,
-            step=self.step,
+            step=self._step,
             **(state or {}),
         )
-        self._manager = tf.train.CheckpointManager(
-            self._checkpoint,
-            directory=run_dir.checkpoints,
-            max_to_keep=keep,
-            checkpoint_name="ckpt",
+
+    def restore(self) -> Position | None:
+        """Restores the newest checkpoint that is whole.
+
+        Says which newer ones it passed over, and why.
+
+        Returns:
+          Where it stands; None without any checkpoint.
+
+        Raises:
+          UserError: there are checkpoints, but none is whole.
+        """
+        choice = manifests.newest_whole(self._folder)
+        kept = ""
+        if choice.step is not None:
+            kept = f" Going back to ckpt-{choice.step}."
+        for why in choice.passed_over:
+            say(f"{self._folder}: {why}.{kept}")
+        if choice.step is None:
+            if self._has_damaged():
+                raise UserError(
+                    f"No checkpoint in {self._folder} can be used (see above):"
+                    " put its files back, or remove the folder to start again."
+                )
+            return None
+        path = manifests.prefix(self._folder, choice.step)
+        if not choice.has_manifest:
+            say(f"{path} has no manifest, as earlier versions wrote it: taken.")
+            manifests.write_manifest(self._folder, choice.step)
+        status = self._checkpoint.read(path)
+        status.assert_existing_objects_matched()
+        manifest = manifests.read_manifest(self._folder, choice.step)
+        write_best(self._run_dir)
+        return Position(manifest.step, manifest.summed_from, manifest.sums)
+
+    def latest(self) -> str:
+        """Tells, for a message, which checkpoint is the last one."""
+        step = None
+        if os.path.isdir(self._folder):
+            step = max(manifests.manifest_steps(self._folder), default=None)
+        if step is None:
+            return "no checkpoint had been saved yet"
+        path = manifests.prefix(self._folder, step)
+        return f"the last checkpoint, {path}, is untouched"
+
+    def finite(self) -> bool:
+        """Whether all weights are finite."""
+        return all(
+            bool(tf.reduce_all(tf.math.is_finite(variable)))
+            for variable in self._network.variables
+            if variable.dtype.is_floating
         )
 
-    def restore_latest(self) -> int:
-        """Restores the latest checkpoint; returns its step, or 0."""
-        latest = self._manager.latest_checkpoint
-        if latest is None:
-            return 0
-        status = self._checkpoint.restore(latest)
-        status.assert_existing_objects_matched()
-        return int(self.step.numpy())
+    def save(
+        self,
+        at: Position,
+        score: Mapping[str, float],
+        *,
+        planned: bool = True,
+    ) -> None:
+        """Saves the state as `ckpt-STEP` and reads it back.
 
-    def save(self, step: int) -> str:
-        """Saves the state as `ckpt-STEP`; returns its prefix."""
-        self.step.assign(step)
-        return self._manager.save(checkpoint_number=step)
+        Args:
+          at: where the run stands.
+          score: the metrics of an evaluation at this step, if there was one.
+          planned: whether an undisturbed run saves here, too.
+
+        Raises:
+          TrainingFailed: it cannot be written; the ones before are kept.
+        """
+        self._step.assign(at.step)
+        try:
+            os.makedirs(self._folder, exist_ok=True)
+            manifests.remove_checkpoint(self._folder, at.step)
+            path = manifests.prefix(self._folder, at.step)
+            _read_back(self._checkpoint.write(path))
+            manifests.write_manifest(
+                self._folder,
+                at.step,
+                summed_from=at.summed_from,
+                sums=at.sums,
+                score=comparable(score),
+                planned=planned,
+            )
+        except (tf.errors.OpError, OSError) as error:
+            with contextlib.suppress(OSError):
+                manifests.remove_checkpoint(self._folder, at.step)
+            raise TrainingFailed(
+                f"The checkpoint of step {at.step} cannot be saved:"
+                f" {reason(error)}; {self.latest()}. Make room, then the same"
+                " command continues from there."
+            ) from error
+        self._tidy(at.step)
+
+    def _tidy(self, step: int) -> None:
+        """Removes what is not to be kept at `step`, later ones included."""
+        write_best(self._run_dir)
+        kept = manifests.steps_to_keep(self._folder, step, self._keep)
+        manifests.remove_all_but(self._folder, kept)
+        remove_unfinished(self._folder)
+        manifests.write_state_file(self._folder, kept)
+
+    def improves(self, score: Mapping[str, float]) -> bool:
+        """Whether an evaluation is better than that of every checkpoint."""
+        new = comparable(score)
+        if not new or not os.path.isdir(self._folder):
+            return bool(new)
+        best = manifests.best_scored(self._folder)
+        return best is None or max(new.values()) > max(best.score.values())
+
+    def _has_damaged(self) -> bool:
+        return os.path.isdir(self._folder) and bool(
+            manifests.manifest_steps(self._folder)
+        )
+
+
+def comparable(metrics: Mapping[str, float]) -> dict[str, float]:
+    """The one metric by which checkpoints are compared; {} without it."""
+    for name in _SCORES:
+        if name in metrics:
+            return {name: metrics[name]}
+    return {}
+
+
+def record_score(
+    run_dir: RunDirectory, step: int, metrics: Mapping[str, float]
+) -> None:
+    """Adds an evaluation to the checkpoint of `step`, and judges anew."""
+    manifests.set_score(run_dir.checkpoints, step, comparable(metrics))
+    write_best(run_dir)
+
+
+def write_best(run_dir: RunDirectory) -> None:
+    """Writes `best.json`, where any checkpoint was evaluated."""
+    best = manifests.best_scored(run_dir.checkpoints)
+    if best is None:
+        return
+    path = manifests.prefix(run_dir.checkpoints, best.step)
+    write_json(
+        run_dir.file(BEST_FILE),
+        {
+            "step": best.step,
+            "checkpoint": os.path.relpath(path, run_dir.path),
+            **best.score,
+        },
+    )
+
+
+def _read_back(path: str) -> None:
+    """Reads all tensors, whose checksums TensorFlow compares then."""
+    reader = tf.train.load_checkpoint(path)
+    for key in reader.get_variable_to_shape_map():
+        reader.get_tensor(key)

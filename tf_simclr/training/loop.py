@@ -3,8 +3,10 @@
 It knows no stage: a `Task` says which batches, which loss and which variables.
 """
 
+import contextlib
 import math
 import time
+from collections.abc import Sequence
 
 import tensorflow as tf
 
@@ -12,13 +14,19 @@ from tf_simclr.config.train import TrainConfig
 from tf_simclr.evaluation.evaluate import Evaluator
 from tf_simclr.optimizers.factory import build_slots
 from tf_simclr.optimizers.schedule import SchedulePlan, WarmupCosine
-from tf_simclr.training.checkpoints import Checkpoints
+from tf_simclr.training import running
+from tf_simclr.training.checkpoints import Checkpoints, Position
+from tf_simclr.training.event_files import cut_events_after
+from tf_simclr.training.events import Events
 from tf_simclr.training.first_step import note_first_step
-from tf_simclr.training.progress import Progress
+from tf_simclr.training.progress import Progress, say
+from tf_simclr.training.recovery import NotFinite, Recoveries, batch_ranges
 from tf_simclr.training.run_dir import RunDirectory
+from tf_simclr.training.stall import StallWatch
 from tf_simclr.training.step import Task, make_step_function
-from tf_simclr.training.stop import Interrupted, StopRequest, TrainingFailed
+from tf_simclr.training.stop import Interrupted, StopRequest
 from tf_simclr.training.summaries import write_scalars, write_views
+from tf_simclr.training.update import GRADIENT_NORM
 
 # Device time between two looks at the clock, counted in seconds.
 _CHUNK_SECONDS = 2.0
@@ -46,119 +54,201 @@ def train(
       The step that was reached.
 
     Raises:
-      TrainingFailed: the loss is not finite.
+      TrainingFailed: the loss is not finite, or no checkpoint can be saved.
       Interrupted: a signal asked to stop; the state is saved.
     """
-    with strategy.scope():
-        build_slots(task.optimizer, task.trainable)
-        checkpoints = Checkpoints(
-            run_dir,
-            task.network,
-            task.optimizer,
-            config.keep_checkpoint_max,
-            task.state,
-        )
-        step = checkpoints.restore_latest()
-    if step >= plan.total_steps:
-        return step
-    if step:
-        print(f"Continuing from step {step}.", flush=True)
-    run_dir.cut_metrics_after(step)
-    schedule = WarmupCosine(plan.peak, plan.warmup_steps, plan.total_steps)
-    steps_per_epoch = len(task.batches.images) / task.batch_size
-    events = _Events(config, plan.total_steps, steps_per_epoch)
-    progress = Progress(task.name, plan.total_steps, task.batch_size, step)
-    writer = tf.summary.create_file_writer(run_dir.path)
-    run_steps = make_step_function(task, strategy, config)
-    iterator = distributed_iterator(task, strategy, step, plan.total_steps)
-    write_views(writer, task.batches, step)
-    sums, summed_from = _zeros(task), step
-    chunk = 1
-    with StopRequest() as stop:
-        while step < plan.total_steps:
-            count = min(chunk, events.next(step) - step)
-            started = time.monotonic()
-            sums, waited = run_steps(iterator, tf.constant(count), sums)
-            progress.add_wait(None if config.deterministic else float(waited))
-            note_first_step()
-            chunk = _next_chunk(count, chunk, time.monotonic() - started)
-            step += count
-            epoch = step / steps_per_epoch
-            stopping = stop.signal_number is not None
-            logs = events.logs(step) or stopping
-            if logs or progress.due():
-                rate = float(schedule(step - 1))
-                metrics = _means(sums, step - summed_from)
-                _check_finite(metrics, step, rate, run_dir)
-                if progress.due():
-                    facts = [*task.summary(metrics), f"lr {rate:.3g}"]
-                    progress.show(step, facts)
-            if logs:
-                metrics["learning_rate"] = rate
-                run_dir.append_metrics(step, epoch, "train", metrics)
-                write_scalars(writer, step, "train", metrics)
-                sums, summed_from = _zeros(task), step
-            if evaluator is not None and events.evaluates(step):
-                found = evaluator()
-                run_dir.append_metrics(step, epoch, "eval", found)
-                write_scalars(writer, step, "eval", found)
-            if events.saves(step) or stopping:
-                writer.flush()
-                checkpoints.save(step)
-            if stopping and step < plan.total_steps:
-                raise Interrupted(stop.signal_number, step)
-    writer.close()
-    return step
+    recoveries = Recoveries(run_dir, config.recover_from_nan)
+    training = _Training(task, plan, config, run_dir, strategy, evaluator)
+    while True:
+        try:
+            return training.run(recoveries.left_out)
+        except NotFinite as error:
+            recoveries.add(error)
 
 
-class _Events:
-    """At which steps something is logged, saved or evaluated."""
+class _Training:
+    """What a process needs to train, and how far it is."""
 
     def __init__(
-        self, config: TrainConfig, total_steps: int, steps_per_epoch: float
+        self,
+        task: Task,
+        plan: SchedulePlan,
+        config: TrainConfig,
+        run_dir: RunDirectory,
+        strategy: tf.distribute.Strategy,
+        evaluator: Evaluator | None,
     ):
-        epoch = max(1, round(steps_per_epoch))
-        self.total = total_steps
-        self.save_every = (
-            config.checkpoint_steps or config.checkpoint_epochs * epoch
+        self._task, self._total = task, plan.total_steps
+        self._config, self._run_dir = config, run_dir
+        self._strategy, self._evaluator = strategy, evaluator
+        with strategy.scope():
+            build_slots(task.optimizer, task.trainable)
+            self._checkpoints = Checkpoints(
+                run_dir,
+                task.network,
+                task.optimizer,
+                config.keep_checkpoint_max,
+                task.state,
+            )
+        self._schedule = WarmupCosine(
+            plan.peak, plan.warmup_steps, plan.total_steps
         )
-        self.log_every = config.log_every_steps or min(
-            50, max(1, total_steps // 100)
+        self._steps_per_epoch = len(task.batches.images) / task.batch_size
+        self._events = Events(config, self._total, self._steps_per_epoch)
+        self._run_steps = make_step_function(task, strategy, config)
+        self._names = (*task.metric_names, GRADIENT_NORM)
+
+    def run(self, left_out: Sequence[int]) -> int:
+        """Trains from the last checkpoint on; returns the step reached.
+
+        Args:
+          left_out: ascending numbers of the batches that no step uses.
+        """
+        found = self._checkpoints.restore()
+        at = found or Position(0, 0, {})
+        self._step, self._summed_from = at.step, at.summed_from
+        self._saved = at.step if found else None
+        self._running = running.start_running(
+            at.step, running.in_order(at.sums, self._names)
         )
-        self.eval_every = config.eval_every_epochs * epoch
+        self._run_dir.cut_metrics_after(at.step)
+        cut_events_after(self._run_dir.path, at.step if found else -1)
+        self._announce()
+        if self._step < self._total:
+            self._train(left_out)
+        return self._step
 
-    def next(self, step: int) -> int:
-        """The first step after `step` at which anything is due."""
-        intervals = [self.save_every, self.log_every]
-        if self.eval_every:
-            intervals.append(self.eval_every)
-        upcoming = [(step // every + 1) * every for every in intervals]
-        return min(self.total, *upcoming)
+    def _announce(self) -> None:
+        if self._step > self._total:
+            say(
+                f"Step {self._step} has been reached, beyond the {self._total}"
+                " steps asked for: nothing left to train."
+            )
+        elif 0 < self._step < self._total:
+            rate = float(self._schedule(self._step))
+            say(
+                f"Continuing from step {self._step} of {self._total}, learning"
+                f" rate {rate:.4g}."
+            )
 
-    def logs(self, step: int) -> bool:
-        # Everything that happens at a step also logs it, so that a resumed
-        # run's sums start where a checkpoint left them.
-        return (
-            step % self.log_every == 0
-            or self.saves(step)
-            or self.evaluates(step)
+    def _train(self, left_out: Sequence[int]) -> None:
+        if self._config.recover_from_nan and self._saved is None:
+            # Something to go back to.
+            self._save({})
+        self._progress = Progress(
+            self._task.name, self._total, self._task.batch_size, self._step
         )
+        self._writer = tf.summary.create_file_writer(self._run_dir.path)
+        self._watch = StallWatch()
+        with (
+            contextlib.closing(self._writer),
+            self._watch,
+            StopRequest() as stop,
+        ):
+            if not self._step:
+                write_views(self._writer, self._task.batches, 0)
+            iterator = distributed_iterator(
+                self._task,
+                self._strategy,
+                batch_ranges(self._step, self._total, left_out),
+            )
+            chunk = 1
+            while self._step < self._total:
+                chunk = self._advance(iterator, chunk)
+                self._after_steps()
+                if stop.signal_number is not None:
+                    if self._saved != self._step:
+                        self._save({}, planned=False)
+                    raise Interrupted(stop.signal_number, self._step)
 
-    def saves(self, step: int) -> bool:
-        return step % self.save_every == 0 or step == self.total
+    def _advance(self, iterator: tf.data.Iterator, chunk: int) -> int:
+        """Takes up to `chunk` steps; returns how many to take next."""
+        count = min(chunk, self._events.next(self._step) - self._step)
+        started = time.monotonic()
+        with self._watch.watched():
+            self._running, waited = self._run_steps(
+                iterator, tf.constant(count), self._running
+            )
+            finite = bool(self._running.finite)
+        if not finite:
+            raise self._not_finite()
+        note_first_step()
+        deterministic = self._config.deterministic
+        self._progress.add_wait(None if deterministic else float(waited))
+        self._step += count
+        return _next_chunk(count, chunk, time.monotonic() - started)
 
-    def evaluates(self, step: int) -> bool:
-        return bool(self.eval_every) and (
-            step % self.eval_every == 0 and step != self.total
+    def _after_steps(self) -> None:
+        """Does what is due at this step."""
+        step, events = self._step, self._events
+        if events.logs(step) or self._progress.due():
+            self._report(log=events.logs(step))
+        found = {}
+        if self._evaluator is not None and events.evaluates(step):
+            found = self._evaluator()
+            self._write("eval", found)
+        if events.saves(step) or self._checkpoints.improves(found):
+            self._save(found)
+
+    def _report(self, *, log: bool) -> None:
+        """Shows the metrics since the last log line, and logs them."""
+        rate = float(self._schedule(self._step - 1))
+        metrics = running.means(self._running, self._names, self._summed_from)
+        if self._progress.due():
+            facts = [*self._task.summary(metrics), f"lr {rate:.3g}"]
+            self._progress.show(self._step, facts)
+        if log:
+            self._write("train", {**metrics, "learning_rate": rate})
+            self._summed_from = self._step
+            self._running = running.without_sums(self._running)
+
+    def _write(self, split: str, metrics: dict[str, float]) -> None:
+        epoch = self._step / self._steps_per_epoch
+        self._run_dir.append_metrics(self._step, epoch, split, metrics)
+        write_scalars(self._writer, self._step, split, metrics)
+
+    def _save(self, score: dict[str, float], *, planned: bool = True) -> None:
+        if not self._checkpoints.finite():
+            raise self._not_finite()
+        if self._step:
+            self._writer.flush()
+        sums = {}
+        if self._summed_from < self._step:
+            sums = running.named(self._running.sums, self._names)
+        at = Position(self._step, self._summed_from, sums)
+        self._checkpoints.save(at, score, planned=planned)
+        self._saved = self._step
+
+    def _not_finite(self) -> NotFinite:
+        """The error for the first step that went wrong."""
+        step = int(self._running.step)
+        rate = float(self._schedule(step - 1))
+        metrics = running.named(self._running.last, self._names)
+        before = running.named(self._running.before, self._names)
+        norms = metrics[GRADIENT_NORM], before[GRADIENT_NORM]
+        broken = [n for n, value in metrics.items() if not math.isfinite(value)]
+        what = ", ".join(broken) if broken else "a weight after the update"
+        message = (
+            f"Not finite at step {step}: {what} (learning rate {rate:.4g},"
+            f" gradient norm {norms[0]:.4g}, one step before {norms[1]:.4g});"
+            f" {self._checkpoints.latest()}. Try a lower --learning_rate, a"
+            " longer --warmup_epochs, or --recover_from_nan."
         )
+        figures = {
+            "learning_rate": rate,
+            "not_finite": broken or ["weights"],
+            "gradient_norm": str(norms[0]),
+            "gradient_norm_before": norms[1],
+        }
+        return NotFinite(message, step, figures)
 
 
 def distributed_iterator(
     task: Task,
     strategy: tf.distribute.Strategy,
-    step: int,
-    total_steps: int,
+    ranges: Sequence[tuple[int, int]],
 ) -> tf.data.Iterator:
+    """The batches whose numbers lie in `ranges`, in order."""
     replicas = strategy.num_replicas_in_sync
 
     # Views are made without AutoGraph, too (see `make_global_step`).
@@ -169,24 +259,21 @@ def distributed_iterator(
         # Made part by part, so that only the views of a whole batch, and not
         # what leads to them, take its room.
         parts = replicas * task.passes
-        dataset = task.batches.dataset(
-            task.batch_size // parts, step * parts, total_steps * parts
+        first, *others = (
+            task.batches.dataset(
+                task.batch_size // parts, start * parts, stop * parts
+            )
+            for start, stop in ranges
         )
+        for other in others:
+            first = first.concatenate(other)
         if task.passes > 1:
-            dataset = dataset.batch(task.passes).prefetch(1)
-        return dataset.shard(
+            first = first.batch(task.passes).prefetch(1)
+        return first.shard(
             context.num_input_pipelines, context.input_pipeline_id
         )
 
     return iter(strategy.distribute_datasets_from_function(per_replica))
-
-
-def _zeros(task: Task) -> dict[str, tf.Tensor]:
-    return {name: tf.constant(0.0) for name in task.metric_names}
-
-
-def _means(sums: dict[str, tf.Tensor], steps: int) -> dict[str, float]:
-    return {name: float(total) / steps for name, total in sums.items()}
 
 
 def _next_chunk(count: int, chunk: int, seconds: float) -> int:
@@ -195,19 +282,3 @@ def _next_chunk(count: int, chunk: int, seconds: float) -> int:
         return chunk
     wanted = count * _CHUNK_SECONDS / max(seconds, 1e-3)
     return max(1, min(2 * chunk, int(wanted)))
-
-
-def _check_finite(
-    metrics: dict[str, float],
-    step: int,
-    learning_rate: float,
-    run_dir: RunDirectory,
-) -> None:
-    broken = [n for n, value in metrics.items() if not math.isfinite(value)]
-    if broken:
-        raise TrainingFailed(
-            f"{', '.join(broken)} is not finite at step {step} (learning rate"
-            f" {learning_rate:.4g}); the last checkpoint in"
-            f" {run_dir.checkpoints} is untouched. Try a lower --learning_rate"
-            " or a longer --warmup_epochs."
-        )

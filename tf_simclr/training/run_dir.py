@@ -1,18 +1,30 @@
 """The files of a run: what it was asked, what it found."""
 
+import contextlib
 import dataclasses
 import json
 import os
 import platform
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from tf_simclr import __version__
 from tf_simclr.config.flat import to_flat
 from tf_simclr.config.run import Config
 from tf_simclr.errors import UserError
-from tf_simclr.files import read_json, write_json
+from tf_simclr.files import (
+    naming,
+    read_json,
+    remove_unfinished,
+    write_json,
+    write_text,
+)
+from tf_simclr.training.lock import locked
+from tf_simclr.training.same_run import continued
 
 CONFIG_FILE = "config.json"
+LABELS_FILE = "labels.json"
+METRICS_FILE = "metrics.jsonl"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,11 +48,17 @@ class RunDirectory:
             return None
         return read_json(self.file(CONFIG_FILE))
 
-    def check_usable(self, record: dict[str, Any]) -> None:
+    def check_usable(
+        self, record: dict[str, Any], labels: dict[str, Any] | None
+    ) -> list[str]:
         """Refuses a directory that cannot be written or holds another run.
 
         Args:
           record: what `config.json` of this run would hold.
+          labels: what its `labels.json` would hold, if it has labels.
+
+        Returns:
+          What has changed since the run that is continued here was started.
 
         Raises:
           UserError: names the directory and what stands in the way.
@@ -48,19 +66,26 @@ class RunDirectory:
         check_writable(self.path)
         stored = self.read_config()
         if stored is None:
-            return
-        for key in ("stage", "architecture", "dataset", "labels"):
-            old, new = stored.get(key), record.get(key)
-            if old != new:
-                raise UserError(
-                    f"--model_dir={self.path} holds another run: its"
-                    f" {_difference(key, old, new)}. Choose a new directory,"
-                    " or remove that one."
-                )
+            return []
+        stored_labels = None
+        if os.path.exists(self.file(LABELS_FILE)):
+            stored_labels = read_json(self.file(LABELS_FILE))
+        return continued(self.path, stored, record, stored_labels, labels)
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Makes the directory and holds its lock.
+
+        Raises:
+          UserError: another process holds it.
+        """
+        os.makedirs(self.path, exist_ok=True)
+        with locked(self.path):
+            remove_unfinished(self.path)
+            yield
 
     def write_config(self, record: dict[str, Any]) -> None:
-        """Writes `config.json`, making the directory."""
-        os.makedirs(self.path, exist_ok=True)
+        """Writes `config.json`."""
         write_json(self.file(CONFIG_FILE), record)
 
     def write_result(self, result: dict[str, float]) -> None:
@@ -74,30 +99,31 @@ class RunDirectory:
     ) -> None:
         """Adds one line to `metrics.jsonl`."""
         line = {"step": step, "epoch": round(epoch, 4), "split": split}
-        with open(self.file("metrics.jsonl"), "a", encoding="utf-8") as file:
+        path = self.file(METRICS_FILE)
+        with naming(path), open(path, "a", encoding="utf-8") as file:
             file.write(json.dumps({**line, **metrics}) + "\n")
 
     def cut_metrics_after(self, step: int) -> None:
         """Drops lines of steps that a resumed run will go through again."""
-        path = self.file("metrics.jsonl")
+        self._keep_metrics(lambda line: line["step"] <= step)
+
+    def drop_metrics(self, step: int, split: str) -> None:
+        """Drops the lines of one step and split."""
+        self._keep_metrics(
+            lambda line: (line["step"], line["split"]) != (step, split)
+        )
+
+    def _keep_metrics(self, wanted: Callable[[dict], bool]) -> None:
+        path = self.file(METRICS_FILE)
         if not os.path.exists(path):
             return
         with open(path, encoding="utf-8") as file:
             lines = file.readlines()
-        kept = [line for line in lines if _step_of(line) <= step]
-        if len(kept) != len(lines):
-            temporary = path + ".tmp"
-            with open(temporary, "w", encoding="utf-8") as file:
-                file.writelines(kept)
-            os.replace(temporary, path)
-
-
-def _step_of(line: str) -> float:
-    try:
-        return json.loads(line)["step"]
-    except (json.JSONDecodeError, KeyError):
-        # A line that was cut off in the middle of writing.
-        return float("inf")
+        # The last line may have been cut off in the middle of writing.
+        whole = [line for line in lines if line.endswith("\n")]
+        kept = [line for line in whole if wanted(json.loads(line))]
+        if kept != lines:
+            write_text(path, "".join(kept))
 
 
 def check_writable(path: str) -> None:
@@ -111,8 +137,8 @@ def check_writable(path: str) -> None:
         )
     if not os.access(existing, os.W_OK | os.X_OK):
         raise UserError(
-            f"--model_dir={path} cannot be written: no permission to write in"
-            f" {existing}."
+            f"--model_dir={path} cannot be written: {existing} gives no"
+            " permission, or its disk is mounted read-only."
         )
 
 
@@ -122,6 +148,7 @@ def config_record(
     *,
     architecture: Any,
     dataset: dict[str, Any],
+    sources: dict[str, str],
     labels: dict[str, Any],
     derived: dict[str, Any],
 ) -> dict[str, Any]:
@@ -132,6 +159,8 @@ def config_record(
       stage: pretrain, finetune or distill.
       architecture: the network's `Architecture`.
       dataset: name, split sizes and class names.
+      sources: flag -> fingerprint of the weights that the run starts or
+        learns from.
       labels: how the labelled subset was drawn.
       derived: steps, learning rate, parameter counts, ...
     """
@@ -139,6 +168,7 @@ def config_record(
         "stage": stage,
         "architecture": dataclasses.asdict(architecture),
         "dataset": dataset,
+        "sources": sources,
         "labels": labels,
         "config": to_flat(config),
         "derived": derived,
@@ -157,14 +187,3 @@ def versions() -> dict[str, str]:
         "tf_keras": keras.__version__,
         "python": platform.python_version(),
     }
-
-
-def _difference(key: str, old: Any, new: Any) -> str:
-    if isinstance(old, dict) and isinstance(new, dict):
-        parts = [
-            f"{name} is {old.get(name)}, not {new.get(name)}"
-            for name in {**old, **new}
-            if old.get(name) != new.get(name)
-        ]
-        return f"{key} differs ({'; '.join(parts)})"
-    return f"{key} is '{old}', not '{new}'"

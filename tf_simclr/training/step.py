@@ -13,7 +13,13 @@ from tf_simclr.training.gradients import Gradients, Views, replica_gradients
 from tf_simclr.training.loss_scale import LossScale
 from tf_simclr.training.micro_batches import MicroBatches
 from tf_simclr.training.objective import Metrics, Objective
-from tf_simclr.training.update import SCALING_METRICS, make_update
+from tf_simclr.training.running import Running, count_step
+from tf_simclr.training.update import (
+    GRADIENT_NORM,
+    SCALING_METRICS,
+    make_update,
+    over_replicas,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,8 +76,12 @@ def make_replica_step(
 
     def replica_step(batch: Batch) -> Metrics:
         gradients, metrics = compute(batch)
-        optimizer.apply_gradients(zip(gradients, trainable, strict=True))
-        return metrics
+        gradients = over_replicas(gradients)
+        optimizer.apply_gradients(
+            zip(gradients, trainable, strict=True),
+            experimental_aggregate_gradients=False,
+        )
+        return {**metrics, GRADIENT_NORM: tf.linalg.global_norm(gradients)}
 
     return replica_step
 
@@ -145,37 +155,40 @@ def make_global_step(
 def make_step_function(
     task: Task, strategy: tf.distribute.Strategy, config: TrainConfig
 ) -> Callable:
-    """A function (iterator, count, sums) -> (sums, seconds waited).
+    """A function (iterator, count, running) -> (running, seconds waited).
 
-    It takes `count` steps within one graph and adds their metrics to `sums`.
+    It takes `count` steps within one graph and counts their metrics: the
+    task's and then the gradient's norm.
     """
     step = make_global_step(task, strategy, config.jit_compile)
+
+    names = (*task.metric_names, GRADIENT_NORM)
 
     @tf.function(reduce_retracing=True)
     def run_steps(
         iterator: tf.data.Iterator,
         count: tf.Tensor,
-        sums: dict[str, tf.Tensor],
-    ) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+        running: Running,
+    ) -> tuple[Running, tf.Tensor]:
         waited = tf.constant(0.0, tf.float64)
         for _ in tf.range(count):
             if config.deterministic:
                 # TensorFlow refuses to read the clock then.
                 batch = next(iterator)
             else:
-                batch, seconds = _timed_next(iterator, strategy, sums)
+                batch, seconds = _timed_next(iterator, strategy, running)
                 waited += seconds
             metrics = step(batch)
             if task.after_step is not None:
                 task.after_step()
-            sums = {
-                name: sums[name]
-                + strategy.reduce(
+            means = [
+                strategy.reduce(
                     tf.distribute.ReduceOp.MEAN, metrics[name], axis=None
                 )
-                for name in task.metric_names
-            }
-        return sums, waited
+                for name in names
+            ]
+            running = count_step(running, tf.stack(means))
+        return running, waited
 
     return run_steps
 
@@ -183,11 +196,11 @@ def make_step_function(
 def _timed_next(
     iterator: tf.data.Iterator,
     strategy: tf.distribute.Strategy,
-    previous: dict[str, tf.Tensor],
+    previous: Running,
 ) -> tuple[Batch, tf.Tensor]:
     """The next batch, and the seconds that the step waited for it."""
     # The wait begins when the previous step has ended.
-    with tf.control_dependencies(list(previous.values())):
+    with tf.control_dependencies([previous.sums]):
         started = tf.timestamp()
     with tf.control_dependencies([started]):
         batch = next(iterator)

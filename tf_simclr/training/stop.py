@@ -1,6 +1,11 @@
-"""Ways in which training ends before its last step."""
+"""Ways in which a run ends before its last step."""
 
+import contextlib
+import os
 import signal
+import sys
+import threading
+from collections.abc import Iterator
 from types import FrameType
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -25,8 +30,44 @@ class Interrupted(Exception):
         self.signal_number = signal_number
 
 
+class Terminated(BaseException):
+    """A signal while nothing was training: there is nothing to save.
+
+    Attributes:
+      signal_number: the signal.
+    """
+
+    def __init__(self, signal_number: int):
+        super().__init__(
+            f"Stopped by {signal.Signals(signal_number).name}; the same command"
+            " continues from what has been saved."
+        )
+        self.signal_number = signal_number
+
+
+@contextlib.contextmanager
+def signals_terminate() -> Iterator[None]:
+    """Turns SIGTERM and SIGINT into `Terminated` where nothing else does."""
+
+    def terminate(number: int, _: FrameType | None) -> None:
+        for other in _SIGNALS:
+            signal.signal(other, signal.SIG_DFL)
+        raise Terminated(number)
+
+    previous = {n: signal.signal(n, terminate) for n in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
 class StopRequest:
     """Notes SIGTERM and SIGINT while it is open; a second one acts at once.
+
+    Python's own handlers wait until TensorFlow returns, which takes as long
+    as a step, a compilation or stalled input does. The second signal is
+    therefore awaited by a thread, which ends the process with 128 + N.
 
     Outside the main thread, where Python takes no signals, it notes nothing.
     """
@@ -34,22 +75,47 @@ class StopRequest:
     def __init__(self) -> None:
         self.signal_number: int | None = None
         self._previous: dict[int, object] = {}
+        self._pipe: tuple[int, int] | None = None
+        self._previous_fd = -1
 
     def __enter__(self) -> "StopRequest":
-        try:
-            for number in _SIGNALS:
-                self._previous[number] = signal.signal(number, self._note)
-        except ValueError:
-            self._previous.clear()
+        if threading.current_thread() is not threading.main_thread():
+            return self
+        self._pipe = os.pipe()
+        os.set_blocking(self._pipe[1], False)
+        self._previous_fd = signal.set_wakeup_fd(self._pipe[1])
+        for number in _SIGNALS:
+            self._previous[number] = signal.signal(number, self._note)
+        threading.Thread(
+            target=_end_at_second, args=(self._pipe[0],), daemon=True
+        ).start()
         return self
 
     def __exit__(self, *_) -> None:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
+        if self._pipe is not None:
+            signal.set_wakeup_fd(self._previous_fd)
+            # The thread reads the end of the pipe and closes its side.
+            os.close(self._pipe[1])
+            self._pipe = None
 
     def _note(self, number: int, _: FrameType | None) -> None:
         if self.signal_number is None:
             self.signal_number = number
-            return
-        signal.signal(number, signal.SIG_DFL)
-        signal.raise_signal(number)
+
+
+def _end_at_second(descriptor: int) -> None:
+    seen = 0
+    while number := os.read(descriptor, 1):
+        seen += number[0] in _SIGNALS
+        if seen == 2:
+            name = signal.Signals(number[0]).name
+            print(
+                f"run.py: Stopped at once by a second signal ({name}); the"
+                " same command continues from the last checkpoint.",
+                file=sys.stderr,
+                flush=True,
+            )
+            os._exit(128 + number[0])
+    os.close(descriptor)

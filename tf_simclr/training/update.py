@@ -13,6 +13,16 @@ from tf_simclr.training.objective import Metrics
 # What an update measures where losses are scaled: the factor, and the share
 # of steps that were skipped because their gradients were not finite.
 SCALING_METRICS = ("loss_scale", "skipped_updates")
+# The metric that each step adds to those of the task.
+GRADIENT_NORM = "gradient_norm"
+
+
+def over_replicas(gradients: Gradients) -> Gradients:
+    """The gradients' sums over all replicas."""
+    context = tf.distribute.get_replica_context()
+    if context.num_replicas_in_sync == 1:
+        return gradients
+    return context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
 
 
 def make_update(
@@ -33,21 +43,24 @@ def make_update(
 
     Returns:
       A function to be called across the replicas; it returns
-      `SCALING_METRICS`, where losses are scaled.
+      `GRADIENT_NORM` and, where losses are scaled, `SCALING_METRICS`. The
+      norm of gradients that are skipped is 0.
     """
 
-    def total(gradients: Gradients) -> tuple[Gradients, tf.Tensor]:
-        """The global batch's gradients, and whether they are finite."""
-        context = tf.distribute.get_replica_context()
-        if context.num_replicas_in_sync > 1:
-            gradients = context.all_reduce(
-                tf.distribute.ReduceOp.SUM, gradients
-            )
+    def total(
+        gradients: Gradients,
+    ) -> tuple[Gradients, tf.Tensor, tf.Tensor]:
+        """The global batch's gradients, whether they are finite, their
+        norm."""
+        gradients = over_replicas(gradients)
         if loss_scale is None:
-            return gradients, tf.constant(True)
+            norm = tf.linalg.global_norm(gradients)
+            return gradients, tf.constant(True), norm
         gradients = [gradient / loss_scale.factor for gradient in gradients]
-        finite = [tf.reduce_all(tf.math.is_finite(g)) for g in gradients]
-        return gradients, tf.reduce_all(finite)
+        each = [tf.reduce_all(tf.math.is_finite(g)) for g in gradients]
+        finite = tf.reduce_all(each)
+        norm = tf.where(finite, tf.linalg.global_norm(gradients), 0.0)
+        return gradients, finite, norm
 
     def apply(gradients: Gradients) -> None:
         optimizer.apply_gradients(
@@ -56,10 +69,10 @@ def make_update(
         )
 
     def update(gradients: Gradients) -> Metrics:
-        gradients, finite = on_replicas(total, (gradients,))
+        gradients, finite, norm = on_replicas(total, (gradients,))
         if loss_scale is None:
             on_replicas(apply, (gradients,))
-            return {}
+            return {GRADIENT_NORM: norm}
 
         def take() -> tf.Tensor:
             on_replicas(apply, (gradients,))
@@ -75,6 +88,10 @@ def make_update(
         finite = strategy.experimental_local_results(finite)[0]
         # Out here, since a replica cannot branch around an update.
         skipped = tf.cond(loss_scale.update(finite), take, skip)
-        return {"loss_scale": used, "skipped_updates": skipped}
+        return {
+            GRADIENT_NORM: norm,
+            "loss_scale": used,
+            "skipped_updates": skipped,
+        }
 
     return update

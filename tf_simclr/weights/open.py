@@ -3,7 +3,10 @@
 import os
 import re
 
+from tf_simclr import manifests
 from tf_simclr.errors import UserError
+from tf_simclr.training.progress import say
+from tf_simclr.training.run_dir import CONFIG_FILE
 from tf_simclr.weights.original import open_tf1, open_tf2
 from tf_simclr.weights.own import open_own, own_keys
 from tf_simclr.weights.stored import StoredWeights
@@ -67,24 +70,56 @@ def _find_prefix(path: str, where: str) -> str:
             os.path.join(path, "variables"),
             path,
         )
-        found = [
-            tf.train.latest_checkpoint(folder) or _last_index(folder)
-            for folder in folders
-            if os.path.isdir(folder)
-        ]
-        found = [candidate for candidate in found if candidate]
-        if not found:
-            raise UserError(
-                f"{where} holds no checkpoint: name the model_dir of a run"
-                " that has saved one."
-            )
-        prefix = found[0]
+        for folder in filter(os.path.isdir, folders):
+            if _of_own_run(folder):
+                found = _newest_whole(folder, where)
+            else:
+                found = tf.train.latest_checkpoint(folder) or _last_index(
+                    folder
+                )
+            if found:
+                return found
+        raise UserError(
+            f"{where} holds no checkpoint: name the model_dir of a run that"
+            " has saved one."
+        )
     if not os.path.exists(prefix + ".index"):
         raise UserError(
             f"{where} is neither a run directory, nor the prefix of a"
             " checkpoint (such as RUN/checkpoints/ckpt-100), nor a SavedModel."
         )
+    _check_whole(prefix, where)
     return prefix
+
+
+def _of_own_run(folder: str) -> bool:
+    return os.path.exists(os.path.join(folder, os.pardir, CONFIG_FILE))
+
+
+def _newest_whole(folder: str, where: str) -> str | None:
+    """The newest whole checkpoint of a run of this project."""
+    choice = manifests.newest_whole(folder)
+    for why in choice.passed_over:
+        say(f"{folder}: {why}. Passed over.")
+    if choice.step is not None:
+        return manifests.prefix(folder, choice.step)
+    if choice.passed_over:
+        raise UserError(
+            f"{where} holds no checkpoint that can be used:"
+            f" {choice.passed_over[0]}."
+        )
+    return None
+
+
+def _check_whole(prefix: str, where: str) -> None:
+    """Refuses a damaged checkpoint of a folder that has manifests."""
+    folder, name = os.path.split(os.path.abspath(prefix))
+    step = re.fullmatch(r"ckpt-(\d+)", name)
+    if not step or not manifests.manifest_steps(folder):
+        return
+    why = manifests.problem(folder, int(step[1]))
+    if why:
+        raise UserError(f"{where} cannot be used: {why}.")
 
 
 def _last_index(folder: str) -> str | None:

@@ -1,6 +1,7 @@
 """Weights on disk: what they belong to, and how to read them."""
 
 import dataclasses
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -43,3 +44,11 @@ class StoredWeights:
     config: dict[str, Any] | None = None
     record: dict[str, Any] | None = None
     scores: dict[str, float] = dataclasses.field(default_factory=dict)
+
+    def fingerprint(self) -> str:
+        """Changes with any of the stored numbers, whatever the path.
+
+        A checkpoint's index holds the checksum of each of its tensors.
+        """
+        with open(self.path + ".index", "rb") as file:
+            return f"step {self.step}, {zlib.crc32(file.read()):08x}"

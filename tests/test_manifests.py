@@ -1,0 +1,146 @@
+"""Which checkpoints count, told from files alone."""
+
+import json
+
+import pytest
+import tensorflow as tf
+
+from tf_simclr import manifests
+from tf_simclr.errors import UserError
+from tf_simclr.weights.open import open_weights
+
+
+def write(folder, step, **manifest):
+    """A checkpoint in the eyes of a manifest."""
+    for suffix in ("index", "data-00000-of-00001"):
+        (folder / f"ckpt-{step}.{suffix}").write_bytes(b"tensors" * step)
+    manifests.write_manifest(str(folder), step, **manifest)
+
+
+def steps(folder):
+    return {
+        int(path.name.split("-")[1].split(".")[0].split("_")[0])
+        for path in folder.glob("ckpt-*")
+    }
+
+
+def test_what_is_written_is_read(tmp_path):
+    write(tmp_path, 3, summed_from=2, sums={"loss": 0.1}, score={"top": 0.5})
+    manifest = manifests.read_manifest(str(tmp_path), 3)
+    assert (manifest.step, manifest.summed_from) == (3, 2)
+    assert manifest.sums == {"loss": 0.1} and manifest.score == {"top": 0.5}
+    assert manifest.files["ckpt-3.index"]["bytes"] == 21
+    assert manifests.problem(str(tmp_path), 3) == ""
+
+
+def test_sums_survive_to_the_bit(tmp_path):
+    total = float(tf.constant(0.1) + tf.constant(1e-6))
+    write(tmp_path, 1, sums={"loss": total})
+    assert manifests.read_manifest(str(tmp_path), 1).sums["loss"] == total
+
+
+@pytest.mark.parametrize(
+    "name, content, reason",
+    [
+        ("ckpt-2.index", b"tensor", "its bytes is 6, not 14"),
+        ("ckpt-2.index", b"tensorstensorz", "its crc32 is"),
+        ("ckpt-2.index", None, "ckpt-2.index is missing"),
+        ("ckpt-2.manifest.json", None, "is incomplete: it has no"),
+        ("ckpt-2.manifest.json", b"{", "cannot be read"),
+        ("ckpt-2.manifest.json", b"{}", "it is no manifest"),
+    ],
+)
+def test_problems_are_named(tmp_path, name, content, reason):
+    write(tmp_path, 1)
+    write(tmp_path, 2)
+    if content is None:
+        (tmp_path / name).unlink()
+    else:
+        (tmp_path / name).write_bytes(content)
+    choice = manifests.newest_whole(str(tmp_path))
+    assert choice.step == 1
+    [why] = choice.passed_over
+    assert reason in why and "ckpt-2" in why
+
+
+def test_a_folder_of_an_earlier_version(tmp_path):
+    write(tmp_path, 1)
+    write(tmp_path, 2)
+    for path in tmp_path.glob("*.json"):
+        path.unlink()
+    # Nothing says that either has been written to its end.
+    assert manifests.newest_whole(str(tmp_path)).step is None
+    manifests.write_state_file(str(tmp_path), [1])
+    choice = manifests.newest_whole(str(tmp_path))
+    assert choice.step == 1 and not choice.has_manifest
+
+
+def test_the_newest_and_the_best_are_kept(tmp_path):
+    folder = str(tmp_path)
+    for step, score in ((1, 0.2), (2, 0.9), (3, 0.9), (4, 0.1), (5, 0.3)):
+        write(tmp_path, step, score={"top": score}, planned=step != 4)
+    write(tmp_path, 6)
+    assert manifests.best_scored(folder).step == 2
+    kept = manifests.steps_to_keep(folder, 6, 2)
+    # Only an interruption had saved step 4.
+    assert kept == [2, 5, 6]
+    assert manifests.steps_to_keep(folder, 4, 1) == [2, 3, 4]
+    (tmp_path / "ckpt-7_temp").mkdir()
+    manifests.remove_all_but(folder, kept)
+    assert steps(tmp_path) == {2, 5, 6}
+
+
+def test_tensorflow_finds_the_latest(tmp_path):
+    write(tmp_path, 1)
+    write(tmp_path, 2)
+    manifests.write_state_file(str(tmp_path), [1, 2])
+    latest = tf.train.latest_checkpoint(str(tmp_path))
+    assert latest == manifests.prefix(str(tmp_path), 2)
+
+
+@pytest.fixture
+def run_dir(tmp_path):
+    """A run whose newest checkpoint is incomplete, the next one damaged."""
+    folder = tmp_path / "checkpoints"
+    folder.mkdir()
+    for step in (1, 2, 3):
+        tf.train.Checkpoint(step=tf.Variable(step)).write(
+            str(folder / f"ckpt-{step}")
+        )
+        manifests.write_manifest(str(folder), step)
+    (folder / "ckpt-3.manifest.json").unlink()
+    with (folder / "ckpt-2.index").open("ab") as file:
+        file.write(b"0")
+    (tmp_path / "config.json").write_text("{}")
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["ckpt-2", "ckpt-3"])
+def test_weights_that_are_named_must_be_whole(run_dir, name):
+    path = str(run_dir / "checkpoints" / name)
+    with pytest.raises(UserError, match=f"{name}.* cannot be used: {name}"):
+        open_weights(path, "checkpoint")
+
+
+def test_a_run_stands_for_its_newest_whole_weights(run_dir, capsys):
+    # What is left has no network; the error names what was opened.
+    with pytest.raises((UserError, KeyError, AttributeError)):
+        open_weights(str(run_dir), "checkpoint")
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(": ")[1].split()[0] for line in lines] == [
+        "ckpt-3",
+        "ckpt-2.index",
+    ]
+    (run_dir / "checkpoints" / "ckpt-1.manifest.json").write_text("{")
+    with pytest.raises(UserError, match="no checkpoint that can be used"):
+        open_weights(str(run_dir), "checkpoint")
+
+
+def test_a_run_without_any_checkpoint(tmp_path):
+    # Killed before its first checkpoint was whole.
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "config.json").write_text(json.dumps({}))
+    write(tmp_path / "checkpoints", 1)
+    (tmp_path / "checkpoints" / "ckpt-1.manifest.json").unlink()
+    with pytest.raises(UserError, match="ckpt-1 is incomplete"):
+        open_weights(str(tmp_path), "checkpoint")

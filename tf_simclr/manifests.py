@@ -1,0 +1,258 @@
+"""Which checkpoints of a run are whole: a manifest beside each one tells.
+
+A checkpoint is `ckpt-STEP.index` and `ckpt-STEP.data-*`, as TensorFlow writes
+them, and `ckpt-STEP.manifest.json`, which is written last: a checkpoint
+without it is none.
+"""
+
+import contextlib
+import dataclasses
+import os
+import re
+import shutil
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from tf_simclr.files import read_json, to_disk, write_json, write_text
+
+_SUFFIX = ".manifest.json"
+# TensorFlow's own list of checkpoints.
+_STATE_FILE = "checkpoint"
+_BLOCK = 1 << 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Manifest:
+    """What `ckpt-STEP.manifest.json` holds.
+
+    Attributes:
+      step: steps behind the checkpoint.
+      files: {file name: {"bytes": size, "crc32": checksum}}.
+      summed_from: the step after which `sums` begin.
+      sums: {metric: its sum over the steps not yet logged}.
+      score: {metric: value} by which checkpoints are compared; empty where
+        the step was not evaluated.
+      planned: False for what only an interruption saved, which is not kept
+        beyond the next one.
+    """
+
+    step: int
+    files: dict[str, dict[str, Any]]
+    summed_from: int
+    sums: dict[str, float]
+    score: dict[str, float]
+    planned: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """The checkpoint to go on from.
+
+    Attributes:
+      step: its step; None if there is none.
+      passed_over: for each newer one that cannot be used, its file and why.
+      has_manifest: False for one of an earlier version of this project.
+    """
+
+    step: int | None
+    passed_over: tuple[str, ...]
+    has_manifest: bool = True
+
+
+def prefix(folder: str, step: int) -> str:
+    """What the paths of a checkpoint's files begin with."""
+    return os.path.join(folder, f"ckpt-{step}")
+
+
+def write_manifest(
+    folder: str,
+    step: int,
+    *,
+    summed_from: int | None = None,
+    sums: Mapping[str, float] | None = None,
+    score: Mapping[str, float] | None = None,
+    planned: bool = True,
+) -> None:
+    """Declares the files of a checkpoint, which have been written, whole."""
+    files = {}
+    for name in _files(folder, step):
+        path = os.path.join(folder, name)
+        to_disk(path)
+        files[name] = _fingerprint(path)
+    manifest = Manifest(
+        step=step,
+        files=files,
+        summed_from=step if summed_from is None else summed_from,
+        sums=dict(sums or {}),
+        score=dict(score or {}),
+        planned=planned,
+    )
+    write_json(prefix(folder, step) + _SUFFIX, dataclasses.asdict(manifest))
+
+
+def set_score(folder: str, step: int, score: Mapping[str, float]) -> None:
+    """Adds the score to the manifest of a checkpoint that has one."""
+    manifest = read_manifest(folder, step)
+    scored = dataclasses.replace(manifest, score=dict(score))
+    write_json(prefix(folder, step) + _SUFFIX, dataclasses.asdict(scored))
+
+
+def read_manifest(folder: str, step: int) -> Manifest:
+    """Reads a manifest.
+
+    Raises:
+      OSError, ValueError: there is none, or it cannot be read.
+    """
+    try:
+        return Manifest(**read_json(prefix(folder, step) + _SUFFIX))
+    except TypeError as error:
+        raise ValueError(f"it is no manifest: {error}") from error
+
+
+def manifest_steps(folder: str) -> list[int]:
+    """Ascending steps of the checkpoints that have a manifest."""
+    return _steps(folder, re.escape(_SUFFIX))
+
+
+def problem(folder: str, step: int) -> str:
+    """Why a checkpoint cannot be used; '' if it is whole.
+
+    All its bytes are read.
+    """
+    name = os.path.basename(prefix(folder, step))
+    if not os.path.exists(prefix(folder, step) + _SUFFIX):
+        return f"{name} is incomplete: it has no {name}{_SUFFIX}"
+    try:
+        files = read_manifest(folder, step).files
+    except (OSError, ValueError) as error:
+        return f"{name}{_SUFFIX} cannot be read: {error}"
+    for file, expected in files.items():
+        path = os.path.join(folder, file)
+        if not os.path.exists(path):
+            return f"{file} is missing"
+        try:
+            found = _fingerprint(path)
+        except OSError as error:
+            return f"{file} cannot be read: {error.strerror}"
+        for key, value in expected.items():
+            if found[key] != value:
+                return (
+                    f"{file} is damaged: its {key} is {found[key]}, not {value}"
+                )
+    return ""
+
+
+def newest_whole(folder: str) -> Choice:
+    """The newest checkpoint that is whole.
+
+    In a folder without any manifest it is the one that TensorFlow's own state
+    file names: earlier versions of this project wrote no manifests.
+    """
+    if not os.path.isdir(folder):
+        return Choice(None, ())
+    if not manifest_steps(folder):
+        named = _step_in_state_file(folder)
+        if named is not None:
+            return Choice(named, (), has_manifest=False)
+    passed_over = []
+    for step in reversed(_steps(folder, r"\.\S+")):
+        reason = problem(folder, step)
+        if not reason:
+            return Choice(step, tuple(passed_over))
+        passed_over.append(reason)
+    return Choice(None, tuple(passed_over))
+
+
+def best_scored(folder: str) -> Manifest | None:
+    """The manifest with the highest score, the earliest of equals."""
+    scored = [manifest for manifest in _readable(folder) if manifest.score]
+    return max(scored, key=_score, default=None)
+
+
+def steps_to_keep(folder: str, step: int, count: int) -> list[int]:
+    """Which checkpoints stay once that of `step` has been saved.
+
+    Returns:
+      Ascending steps: `step`, the newest `count` of those that were planned,
+      and the best one.
+    """
+    best = best_scored(folder)
+    planned = [m.step for m in _readable(folder) if m.planned]
+    newest = [other for other in planned if other <= step][-count:]
+    return sorted({step, *newest, *([best.step] if best else [])})
+
+
+def write_state_file(folder: str, steps: Sequence[int]) -> None:
+    """Writes the file that `tf.train.latest_checkpoint` reads.
+
+    Args:
+      folder: of the checkpoints.
+      steps: ascending, those that there are.
+    """
+    names = [f"ckpt-{step}" for step in steps]
+    lines = [f'model_checkpoint_path: "{names[-1]}"']
+    lines += [f'all_model_checkpoint_paths: "{name}"' for name in names]
+    write_text(os.path.join(folder, _STATE_FILE), "\n".join(lines) + "\n")
+
+
+def remove_checkpoint(folder: str, step: int) -> None:
+    """Removes all files of a checkpoint, its manifest first."""
+    names = [f"ckpt-{step}{_SUFFIX}", *_files(folder, step)]
+    for name in names:
+        path = os.path.join(folder, name)
+        if os.path.exists(path):
+            os.remove(path)
+    shutil.rmtree(prefix(folder, step) + "_temp", ignore_errors=True)
+
+
+def remove_all_but(folder: str, steps: Sequence[int]) -> None:
+    """Removes other checkpoints, and what is left of unfinished ones."""
+    for step in _steps(folder, r"[._]\S+"):
+        if step not in steps:
+            remove_checkpoint(folder, step)
+
+
+def _readable(folder: str) -> Iterator[Manifest]:
+    for step in manifest_steps(folder):
+        with contextlib.suppress(OSError, ValueError):
+            yield read_manifest(folder, step)
+
+
+def _score(manifest: Manifest) -> float:
+    return next(iter(manifest.score.values()))
+
+
+def _steps(folder: str, suffix: str) -> list[int]:
+    found = (
+        re.fullmatch(rf"ckpt-(\d+){suffix}", name)
+        for name in os.listdir(folder)
+    )
+    return sorted({int(match[1]) for match in found if match})
+
+
+def _files(folder: str, step: int) -> list[str]:
+    pattern = re.compile(rf"ckpt-{step}\.(index|data-\S+)")
+    return sorted(filter(pattern.fullmatch, os.listdir(folder)))
+
+
+def _fingerprint(path: str) -> dict[str, Any]:
+    size, checksum = 0, 0
+    with open(path, "rb") as file:
+        while block := file.read(_BLOCK):
+            size += len(block)
+            checksum = zlib.crc32(block, checksum)
+    return {"bytes": size, "crc32": f"{checksum:08x}"}
+
+
+def _step_in_state_file(folder: str) -> int | None:
+    path = os.path.join(folder, _STATE_FILE)
+    if not os.path.exists(path):
+        return None
+    with open(path, encoding="utf-8") as file:
+        named = re.search(
+            r'^model_checkpoint_path: "\S*ckpt-(\d+)"', file.read(), re.M
+        )
+    if named and os.path.exists(prefix(folder, int(named[1])) + ".index"):
+        return int(named[1])
+    return None

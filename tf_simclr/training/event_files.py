@@ -1,0 +1,52 @@
+"""TensorBoard's files of a run that continues: nothing in them twice."""
+
+import os
+import struct
+from collections.abc import Iterator
+
+import tensorflow as tf
+
+from tf_simclr.files import replacing
+
+# A record is its length and that number's checksum, the bytes and theirs.
+_HEAD, _TAIL = 12, 4
+
+
+def cut_events_after(folder: str, step: int) -> None:
+    """Drops events of steps that will be gone through again, and what a
+    killed process left half-written.
+
+    Args:
+      folder: holds the event files, or folders with them.
+      step: the last one to keep; -1 drops all.
+    """
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            if name.startswith("events.out.tfevents."):
+                _cut(os.path.join(parent, name), step)
+
+
+def _cut(path: str, step: int) -> None:
+    kept, has_events = [], False
+    for record in _records(path):
+        event = tf.compat.v1.Event.FromString(record[_HEAD:-_TAIL])
+        if event.HasField("summary"):
+            if event.step > step:
+                continue
+            has_events = True
+        kept.append(record)
+    if not has_events:
+        os.remove(path)
+    elif sum(map(len, kept)) != os.path.getsize(path):
+        with replacing(path) as name, open(name, "wb") as file:
+            file.writelines(kept)
+
+
+def _records(path: str) -> Iterator[bytes]:
+    with open(path, "rb") as file:
+        while len(head := file.read(_HEAD)) == _HEAD:
+            size = struct.unpack("<Q", head[:8])[0] + _TAIL
+            rest = file.read(size)
+            if len(rest) < size:
+                return
+            yield head + rest

@@ -1,0 +1,87 @@
+"""Figures that are carried from step to step within the graph."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import tensorflow as tf
+
+
+class Running(NamedTuple):
+    """Metrics on their way to the next log line.
+
+    The first step with a value that is not finite is the last one counted:
+    it can be named exactly though nobody looks before many more steps.
+
+    Attributes:
+      step: int64 scalar, the step counted last.
+      sums: float32 (n,), the metrics' sums since the last log line.
+      last: float32 (n,), the metrics of the step counted last.
+      before: float32 (n,), those of the step before it.
+      finite: bool scalar, whether all of `last` is finite.
+    """
+
+    step: tf.Tensor
+    sums: tf.Tensor
+    last: tf.Tensor
+    before: tf.Tensor
+    finite: tf.Tensor
+
+
+def start_running(step: int, sums: Sequence[float]) -> Running:
+    """Begins after `step` steps with the given sums."""
+    zeros = tf.zeros([len(sums)])
+    return Running(
+        step=tf.constant(step, tf.int64),
+        sums=tf.constant(sums, tf.float32),
+        last=zeros,
+        before=zeros,
+        finite=tf.constant(True),
+    )
+
+
+def count_step(running: Running, metrics: tf.Tensor) -> Running:
+    """Counts one more step, unless one has gone wrong before.
+
+    Args:
+      running: the state before the step.
+      metrics: float32 (n,), the step's.
+    """
+    counted = Running(
+        step=running.step + 1,
+        sums=running.sums + metrics,
+        last=metrics,
+        before=running.last,
+        finite=tf.reduce_all(tf.math.is_finite(metrics)),
+    )
+    return Running(
+        *(
+            tf.where(running.finite, new, old)
+            for new, old in zip(counted, running, strict=True)
+        )
+    )
+
+
+def without_sums(running: Running) -> Running:
+    """The same, once its sums have been logged."""
+    return running._replace(sums=tf.zeros_like(running.sums))
+
+
+def means(
+    running: Running, names: Sequence[str], since: int
+) -> dict[str, float]:
+    """The metrics' means over the steps after `since`."""
+    steps = int(running.step) - since
+    return {
+        name: total / steps
+        for name, total in named(running.sums, names).items()
+    }
+
+
+def named(values: tf.Tensor, names: Sequence[str]) -> dict[str, float]:
+    """{name: value} of a vector."""
+    return dict(zip(names, map(float, values.numpy()), strict=True))
+
+
+def in_order(values: Mapping[str, float], names: Sequence[str]) -> list[float]:
+    """The values of `names`, 0 where there is none."""
+    return [values.get(name, 0.0) for name in names]

@@ -1,0 +1,81 @@
+"""A step that never ends, such as one that waits for a dead input worker.
+
+TensorFlow retries what it cannot reach for an hour or for ever, and says so
+only in its own log.
+"""
+
+import contextlib
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+
+# Seconds without an answer until a notice, and until the process ends; both
+# are longer where steps are.
+NOTICE = 60.0
+END = 600.0
+_SLOWER = 10.0
+_LOOK_EVERY = 0.5
+
+
+class StallWatch:
+    """Watches calls that take steps, from a thread of its own.
+
+    The first call is not watched: compilation may take any time.
+    """
+
+    def __init__(self) -> None:
+        self._slowest: float | None = None
+        self._since: float | None = None
+        self._closed = threading.Event()
+
+    def __enter__(self) -> "StallWatch":
+        threading.Thread(target=self._watch, daemon=True).start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._closed.set()
+
+    @contextlib.contextmanager
+    def watched(self) -> Iterator[None]:
+        """Around a call."""
+        started = time.monotonic()
+        if self._slowest is not None:
+            self._since = started
+        try:
+            yield
+        finally:
+            self._since = None
+            seconds = time.monotonic() - started
+            # The first call says little about the others.
+            first = self._slowest is None
+            self._slowest = 0.0 if first else max(self._slowest, seconds)
+
+    def _watch(self) -> None:
+        told = None
+        while not self._closed.wait(_LOOK_EVERY):
+            since = self._since
+            if since is None:
+                continue
+            waited = time.monotonic() - since
+            usual = _SLOWER * (self._slowest or 0.0)
+            if waited >= max(END, usual):
+                _print(
+                    f"No step has ended for {waited:.0f} seconds: the images'"
+                    " disk, an input worker or another process of this job is"
+                    " gone. The last checkpoint is untouched; the same command"
+                    " continues from it."
+                )
+                os._exit(1)
+            if waited >= max(NOTICE, usual) and told != since:
+                told = since
+                _print(
+                    f"No step has ended for {waited:.0f} seconds: waiting for"
+                    " the images' disk, an input worker or another process of"
+                    f" this job; giving up after {max(END, usual):.0f} seconds."
+                )
+
+
+def _print(text: str) -> None:
+    print(f"run.py: {text}", file=sys.stderr, flush=True)
