@@ -124,6 +124,16 @@ def pipeline(config: Config) -> dict[str, Any]:
                 " evaluate on, which the pipeline's table needs: name a split"
                 " with --eval_split."
             )
+    with root.locked():
+        return _run_parts(config, root, parts, configs)
+
+
+def _run_parts(
+    config: Config,
+    root: RunDirectory,
+    parts: list[_Part],
+    configs: dict[str, Config],
+) -> dict[str, Any]:
     scores = {}
     for part in parts:
         run: Callable[[Config], dict[str, float]] = _STAGES[part.stage]
