@@ -47,6 +47,8 @@ def files(folder):
     [
         ("--train_steps=1", "at step 2, beyond the 1 steps asked for, nothing"),
         ("", "has finished at step 2, nothing left to do"),
+        # Only its probes saw labels: what it learned serves any.
+        ("--label_seed=1 --labels_per_class=2", "nothing left to do"),
     ],
 )
 def test_a_reached_length_is_told(run, capsys, text, told):
@@ -61,7 +63,10 @@ def test_a_reached_length_is_told(run, capsys, text, told):
     "text, told",
     [
         ("--train_batch_size=4", "train_batch_size is 8, not 4"),
-        ("--labels_per_class=2", "labelled subset differs (24 images"),
+        (
+            "--train_steps=3 --labels_per_class=2",
+            "labelled subset differs (24 images",
+        ),
         ("--memory_size=9", "memory_size is 0, not 9"),
         ("--train_split=train[:20]", "train_split is train, not train[:20]"),
     ],

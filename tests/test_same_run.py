@@ -45,6 +45,7 @@ def test_the_same_command_goes_on_silently():
             {"checkpoint": "step 9, 0"},
             "checkpoint is step 7, 89abcdef, not step 9, 0",
         ),
+        ("sources", {"teacher": "step 1, 0"}, "teacher is None, not step 1"),
         ("config", {"seed": 1}, "seed is 0, not 1"),
         ("config", {"train_batch_size": 8}, "train_batch_size is 512, not 8"),
         ("config", {"optimizer": "adam"}, "optimizer is lars, not adam"),
@@ -55,6 +56,12 @@ def test_another_run_is_refused_with_both_values(part, change, told):
         compare(changed(part, **change))
     assert "--model_dir=runs/first holds another run" in str(error.value)
     assert told in str(error.value)
+
+
+def test_a_start_cannot_be_left_out():
+    # As with --from_scratch instead of --checkpoint.
+    with pytest.raises(UserError, match="checkpoint is step 7.*, not None"):
+        compare({**RECORD, "sources": {}})
 
 
 def test_other_labels_are_refused_whatever_drew_them():

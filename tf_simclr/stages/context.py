@@ -163,11 +163,13 @@ class StageContext:
         }
         record = self._record(architecture, sources or {}, derived)
         labels = self.subset.to_json() if self.subset else None
-        self.run_dir.check_usable(record, labels)
         if self.config.output.export:
             ExportFolder(self.run_dir.file("saved_model"), record).check()
         scored = self.config.evaluates_at_end and evaluator is not None
         finished = self.finished_result(scored=scored)
+        # A finished pretraining serves any labels: only its probes saw some.
+        serves = finished is not None and self.stage == "pretrain"
+        self.run_dir.check_usable(record, None if serves else labels)
         if finished is not None:
             self._say_finished(int(finished["global_step"]))
             return finished

@@ -129,6 +129,16 @@ def pipeline(config: Config) -> dict[str, Any]:
                 " evaluate on, which the pipeline's table needs: name a split"
                 " with --eval_split, or cut one off with --eval_fraction=0.2."
             )
+    with root.locked():
+        return _run_parts(config, root, parts, configs)
+
+
+def _run_parts(
+    config: Config,
+    root: RunDirectory,
+    parts: list[_Part],
+    configs: dict[str, Config],
+) -> dict[str, Any]:
     # Once for all parts.
     write_image_files(config, stage_images(config))
     scores = {}

@@ -112,7 +112,8 @@ class _Training:
             at.step, running.in_order(at.sums, self._names)
         )
         self._run_dir.cut_metrics_after(at.step)
-        cut_events_after(self._run_dir.path, at.step if found else -1)
+        # What belongs to step 0 is written anew.
+        cut_events_after(self._run_dir.path, at.step or -1)
         self._announce()
         if self._step < self._total:
             self._train(left_out)

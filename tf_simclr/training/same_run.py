@@ -94,10 +94,11 @@ def _parts(stored: Mapping[str, Any], record: Mapping[str, Any]):
             if old != new:
                 yield f"{part} is '{old}', not '{new}'"
             continue
+        names = {**old, **new} if part == "sources" else old
         differing = [
-            f"{name} is {_short(value)}, not {_short(new[name])}"
-            for name, value in old.items()
-            if name in new and value != new[name]
+            f"{name} is {_short(old.get(name))}, not {_short(new.get(name))}"
+            for name in names
+            if old.get(name) != new.get(name)
         ]
         if differing:
             yield f"{part} differs ({'; '.join(differing)})"
