@@ -21,6 +21,7 @@ from tf_simclr.models.network import (
     build_network,
 )
 from tf_simclr.optimizers.schedule import SchedulePlan, plan_schedule
+from tf_simclr.stages.scored import leave_scores
 from tf_simclr.training.devices import (
     check_batch_divides,
     describe,
@@ -143,6 +144,14 @@ class StageContext:
             result.update(evaluator())
             epoch = step * task.batch_size / len(self.images)
             self.run_dir.append_metrics(step, epoch, "eval", result)
+            leave_scores(
+                self.run_dir,
+                self.stage,
+                result,
+                evaluator,
+                self.splits.evaluation,
+                self.config.data.image_size,
+            )
             scores = "  ".join(
                 f"{name.removeprefix('eval/')} {value:.4f}"
                 for name, value in result.items()
@@ -265,6 +274,12 @@ def prepare_stage(
         config.train.train_epochs,
         config.train.train_steps,
     )
+    profiled = config.train.profiled_steps
+    if profiled and profiled[0] >= plan.total_steps:
+        raise UserError(
+            f"--profile_steps={config.train.profile_steps} lies beyond the"
+            f" {plan.total_steps} steps of this stage: name earlier steps."
+        )
     set_up_numerics(config.train)
     strategy = make_strategy(config.train, config.compat)
     check_batch_divides(strategy, batch)

@@ -53,7 +53,7 @@ def finetune(config: Config) -> dict[str, float]:
         return {"supervised_loss": supervised_loss(batch["label"], logits)}
 
     task = classification_task(
-        context, network, context.images, losses, ["supervised_loss"]
+        context, network, context.images, losses, {"supervised_loss": 1.0}
     )
     return context.run(task, notes, context.classifier_evaluator(network))
 

@@ -13,11 +13,12 @@ from tf_simclr.evaluation.evaluate import Evaluator
 from tf_simclr.optimizers.factory import build_slots
 from tf_simclr.optimizers.schedule import SchedulePlan, WarmupCosine
 from tf_simclr.training.checkpoints import Checkpoints
+from tf_simclr.training.profiler import StepProfiler
 from tf_simclr.training.progress import Progress
 from tf_simclr.training.run_dir import RunDirectory
 from tf_simclr.training.step import Task, make_step_function
 from tf_simclr.training.stop import Interrupted, StopRequest, TrainingFailed
-from tf_simclr.training.summaries import write_scalars, write_views
+from tf_simclr.training.summaries.writer import Summaries
 
 # Device time between two looks at the clock, counted in seconds.
 _CHUNK_SECONDS = 2.0
@@ -67,19 +68,24 @@ def train(
     steps_per_epoch = len(task.batches.images) / task.batch_size
     events = _Events(config, plan.total_steps, steps_per_epoch)
     progress = Progress(task.name, plan.total_steps, task.batch_size, step)
-    writer = tf.summary.create_file_writer(run_dir.path)
+    summaries = Summaries(task, plan, run_dir, step)
     run_steps = make_step_function(task, strategy, config)
     iterator = _distributed_iterator(task, strategy, step, plan.total_steps)
-    write_views(writer, task.batches, step)
     sums, summed_from = _zeros(task), step
     chunk = 1
-    with StopRequest() as stop:
+    profiler = StepProfiler(config, run_dir.path)
+    with StopRequest() as stop, profiler:
         while step < plan.total_steps:
-            count = min(chunk, events.next(step) - step)
+            count = min(chunk, events.next(step) - step, profiler.room(step))
+            profiler.at(step)
+            summaries.before(count)
             started = time.monotonic()
             sums, waited = run_steps(iterator, tf.constant(count), sums)
-            progress.add_wait(None if config.deterministic else float(waited))
-            chunk = _next_chunk(count, chunk, time.monotonic() - started)
+            waited = None if config.deterministic else float(waited)
+            seconds = time.monotonic() - started
+            progress.add_wait(waited)
+            summaries.stepped(count, seconds, waited)
+            chunk = _next_chunk(count, chunk, seconds)
             step += count
             epoch = step / steps_per_epoch
             stopping = stop.signal_number is not None
@@ -94,18 +100,18 @@ def train(
             if logs:
                 metrics["learning_rate"] = rate
                 run_dir.append_metrics(step, epoch, "train", metrics)
-                write_scalars(writer, step, "train", metrics)
+                summaries.train(step, metrics)
                 sums, summed_from = _zeros(task), step
             if evaluator is not None and events.evaluates(step):
                 found = evaluator()
                 run_dir.append_metrics(step, epoch, "eval", found)
-                write_scalars(writer, step, "eval", found)
+                summaries.evaluation(step, found)
             if events.saves(step) or stopping:
-                writer.flush()
+                summaries.flush()
                 checkpoints.save(step)
             if stopping and step < plan.total_steps:
                 raise Interrupted(stop.signal_number, step)
-    writer.close()
+    summaries.close()
     return step
 
 

@@ -9,6 +9,7 @@ import tf_keras as keras
 
 from tf_simclr.config.train import TrainConfig
 from tf_simclr.data.batches import Batch, TrainingBatches
+from tf_simclr.training.step_probe import StepProbe
 
 Metrics = dict[str, tf.Tensor]
 Objective = Callable[[Batch], tuple[tf.Tensor, Metrics]]
@@ -30,6 +31,8 @@ class Task:
       batch_size: images per step, over all replicas.
       after_step: called after each step's update, across the replicas.
       state: what else belongs into a checkpoint, by name.
+      chance: what a network that knows nothing scores, by metric.
+      probe: looks at the gradients now and then.
     """
 
     name: str
@@ -43,6 +46,8 @@ class Task:
     batch_size: int
     after_step: Callable[[], None] | None = None
     state: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    chance: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    probe: StepProbe | None = None
 
 
 def make_replica_step(
@@ -50,6 +55,7 @@ def make_replica_step(
     trainable: Sequence[tf.Variable],
     optimizer: keras.optimizers.Optimizer,
     replicas: int = 1,
+    probe: StepProbe | None = None,
 ) -> Callable[[Batch], Metrics]:
     """A function that updates `trainable` by one batch of one replica.
 
@@ -73,6 +79,8 @@ def make_replica_step(
                 "The loss does not reach these variables; leave them out of"
                 f" Task.trainable. Received: {missing}"
             )
+        if probe is not None:
+            probe.look_at(gradients, replicas)
         optimizer.apply_gradients(zip(gradients, trainable, strict=True))
         return metrics
 
@@ -91,6 +99,7 @@ def make_step_function(
         task.trainable,
         task.optimizer,
         strategy.num_replicas_in_sync,
+        task.probe,
     )
     if config.jit_compile:
         replica_step = tf.function(replica_step, jit_compile=True)
