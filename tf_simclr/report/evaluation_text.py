@@ -58,8 +58,8 @@ def interval_text(score: Interval) -> str:
 def interval_note(count: int) -> str:
     """What the intervals mean."""
     return (
-        f"Intervals are {LEVEL:.0%} percentile intervals of {RESAMPLES:,}"
-        f" bootstrap draws of the {count:,} evaluation images: how far the"
+        f"Intervals are {100 * LEVEL:.0f} % percentile intervals of"
+        f" {RESAMPLES:,} bootstrap draws of the {count:,} evaluation images: how far the"
         " score depends on these images, not on the training."
     )
 

@@ -116,6 +116,7 @@ class StageContext:
             "parameters": total,
             "trained_parameters": trained,
             "devices": describe(self.strategy),
+            "chance": dict(task.chance),
         }
         record = self._record(architecture, derived)
         self.run_dir.check_usable(record)

@@ -24,7 +24,11 @@ def write_final_evaluation(
       pictures: {title: PNG}.
       text: markdown that sums the run up; '' for none.
     """
-    charts = {chart_of(name): value for name, value in scores.items()}
+    charts = {
+        chart_of(name): value
+        for name, value in scores.items()
+        if name != "global_step"
+    }
     for run in sorted({EVALUATION} | {chart.run for chart in charts}):
         writer = tf.summary.create_file_writer(os.path.join(model_dir, run))
         with writer.as_default(step):
