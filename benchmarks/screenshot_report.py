@@ -17,9 +17,9 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 import browser  # noqa: E402
 
-WIDTH, HEIGHT = 1100, 1400
-# Enough for a page of few tints; smooth letters need most of them.
-COLORS = 96
+WIDTH, HEIGHT = 1100, 1660
+# A palette is enough for a page of few tints.
+COLORS = 256
 
 
 def main() -> None:

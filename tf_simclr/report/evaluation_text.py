@@ -59,8 +59,8 @@ def interval_note(count: int) -> str:
     """What the intervals mean."""
     return (
         f"Intervals are {100 * LEVEL:.0f} % percentile intervals of"
-        f" {RESAMPLES:,} bootstrap draws of the {count:,} evaluation images: how far the"
-        " score depends on these images, not on the training."
+        f" {RESAMPLES:,} bootstrap draws of the {count:,} evaluation images:"
+        " how far the score depends on these images, not on the training."
     )
 
 

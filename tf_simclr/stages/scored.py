@@ -36,7 +36,15 @@ def leave_scores(
         run_dir.path, heading, scores, examination, images, image_size
     )
     record = run_dir.read_config()
-    card = run_card(record, scores) if record is not None else ""
+    card, chance = "", {}
+    if record is not None:
+        card = run_card(record, scores)
+        chance = record["derived"].get("chance", {})
     write_final_evaluation(
-        run_dir.path, int(scores["global_step"]), scores, pictures, card
+        run_dir.path,
+        int(scores["global_step"]),
+        scores,
+        chance,
+        pictures,
+        card,
     )

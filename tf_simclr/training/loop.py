@@ -74,7 +74,7 @@ def train(
     sums, summed_from = _zeros(task), step
     chunk = 1
     profiler = StepProfiler(config, run_dir.path)
-    with StopRequest() as stop, profiler:
+    with StopRequest() as stop, profiler, summaries:
         while step < plan.total_steps:
             count = min(chunk, events.next(step) - step, profiler.room(step))
             profiler.at(step)
@@ -111,7 +111,6 @@ def train(
                 checkpoints.save(step)
             if stopping and step < plan.total_steps:
                 raise Interrupted(stop.signal_number, step)
-    summaries.close()
     return step
 
 

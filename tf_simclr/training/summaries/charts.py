@@ -33,6 +33,7 @@ _CHARTS = {
     "contrast_acc": Chart("", "accuracy/contrastive"),
     "supervised_acc": Chart("", "accuracy/top_1"),
     "contrast_entropy": Chart("", "similarity/entropy"),
+    "gradient_norm": Chart("", "gradient_norm/all"),
     "learning_rate": Chart("", "learning_rate"),
     "eval/label_top_1_accuracy": Chart(EVALUATION, "accuracy/top_1"),
     "eval/label_top_5_accuracy": Chart(EVALUATION, "accuracy/top_5"),

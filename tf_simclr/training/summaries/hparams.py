@@ -7,7 +7,8 @@ import tensorflow as tf
 
 from tf_simclr.training.summaries.charts import chart_of
 
-# Besides stage and architecture; every run writes the same columns.
+# Besides the stage; every run writes the same columns.
+_ARCHITECTURE = ("depth", "width_multiplier", "sk_ratio", "projection_dim")
 _OPTIONS = (
     "dataset",
     "image_size",
@@ -41,8 +42,11 @@ _SCORES = {
 
 def hyperparameters(record: Mapping[str, Any]) -> dict[str, Any]:
     """The columns of a run, from what its `config.json` holds."""
-    chosen = {name: record["config"].get(name) for name in _OPTIONS}
-    columns = {"stage": record["stage"], **record["architecture"], **chosen}
+    columns = {
+        "stage": record["stage"],
+        **{name: record["architecture"][name] for name in _ARCHITECTURE},
+        **{name: record["config"].get(name) for name in _OPTIONS},
+    }
     return {
         name: "" if value is None else value for name, value in columns.items()
     }

@@ -5,18 +5,9 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
-from tf_simclr.evaluation.embeddings import (
-    COLLAPSED_RANK,
-    COLLAPSED_STD,
-    Spread,
-    similarities,
-    spread,
-)
 from tf_simclr.optimizers.schedule import SchedulePlan
-from tf_simclr.training.progress import say
 from tf_simclr.training.run_dir import RunDirectory
 from tf_simclr.training.step import Task
 from tf_simclr.training.summaries.charts import (
@@ -25,6 +16,7 @@ from tf_simclr.training.summaries.charts import (
     chance_levels,
     chart_of,
 )
+from tf_simclr.training.summaries.embedding_watch import EmbeddingWatch
 from tf_simclr.training.summaries.hparams import (
     write_hyperparameters,
     write_session_end,
@@ -37,8 +29,6 @@ from tf_simclr.training.summaries.resources import memory_in_use
 # 10 MB however long the run.
 MOST_POINTS = 1000
 MOST_HISTOGRAMS = 100
-# A network that has only started may well look collapsed.
-_ALARM_FROM = 0.05
 
 
 class Summaries:
@@ -64,7 +54,8 @@ class Summaries:
         self._batch_size = task.batch_size
         self._written = self._drawn = first_step
         self._chance = chance_levels(task.chance)
-        self._alarmed = False
+        self._marked: dict[str, int] = {}
+        self._embeddings = EmbeddingWatch(plan)
         self._first = True
         self._clear()
         self._writers = {"": tf.summary.create_file_writer(run_dir.path)}
@@ -103,8 +94,9 @@ class Summaries:
             step, self._drawn, MOST_HISTOGRAMS, total
         ):
             self._drawn = step
-            for views in self._probe.read().values():
-                self._embeddings(step, *views.numpy())
+            with self._writer().as_default():
+                for views in self._probe.read().values():
+                    self._embeddings.write(step, *views.numpy())
 
     def evaluation(self, step: int, scores: Mapping[str, float]) -> None:
         """Writes the scores of the evaluation split."""
@@ -116,10 +108,14 @@ class Summaries:
         for writer in self._writers.values():
             writer.flush()
 
-    def close(self) -> None:
-        """Marks the run as ended."""
-        with self._writer().as_default():
-            write_session_end()
+    def __enter__(self) -> "Summaries":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_) -> None:
+        """Closes the files; without an error, the run is marked as ended."""
+        if kind is None:
+            with self._writer().as_default():
+                write_session_end()
         for writer in self._writers.values():
             writer.close()
 
@@ -132,26 +128,6 @@ class Summaries:
                 tf.summary.text("config", _as_text(record), step)
             if not step:
                 write_views(task.batches, step)
-
-    def _embeddings(
-        self, step: int, first: np.ndarray, second: np.ndarray
-    ) -> None:
-        cosines = similarities(first, second)
-        measured = spread(first)
-        with self._writer().as_default(step):
-            for name, values in cosines._asdict().items():
-                tf.summary.histogram(f"similarity/{name}", values)
-                tf.summary.scalar(f"similarity/mean_{name}", values.mean())
-            tf.summary.scalar("embedding/std", measured.std)
-            tf.summary.scalar(
-                "embedding/effective_rank", measured.effective_rank
-            )
-        start = max(
-            self._plan.warmup_steps, _ALARM_FROM * self._plan.total_steps
-        )
-        if measured.collapsed and step > start and not self._alarmed:
-            self._alarmed = True
-            say(collapse_message(step, measured))
 
     def _speed(self) -> dict[str, float]:
         if not self._seconds:
@@ -172,29 +148,19 @@ class Summaries:
         for chart, value in charts.items():
             with self._writer(chart.run).as_default(step):
                 tf.summary.scalar(chart.tag, value)
-            # Once, from end to end, with the chart's first curve.
-            level = self._chance.pop(chart.tag, None)
-            if level is not None:
-                with self._writer(CHANCE).as_default():
-                    for end in (0, self._plan.total_steps):
-                        tf.summary.scalar(chart.tag, level, end)
+            # As many points as the curve: a chart is scaled to what most
+            # points need.
+            level = self._chance.get(chart.tag)
+            if level is not None and self._marked.get(chart.tag) != step:
+                self._marked[chart.tag] = step
+                with self._writer(CHANCE).as_default(step):
+                    tf.summary.scalar(chart.tag, level)
 
     def _writer(self, run: str = "") -> tf.summary.SummaryWriter:
         if run not in self._writers:
             folder = os.path.join(self._path, run)
             self._writers[run] = tf.summary.create_file_writer(folder)
         return self._writers[run]
-
-
-def collapse_message(step: int, measured: Spread) -> str:
-    """The line that tells of a collapse."""
-    return (
-        f"Collapse at step {step}: the embeddings have a standard deviation of"
-        f" {measured.std:.3f} (1: spread evenly; alarm below {COLLAPSED_STD:g})"
-        f" and an effective rank of {measured.effective_rank:.1f} out of"
-        f" {measured.possible_rank} (alarm below {COLLAPSED_RANK:g}). Lower"
-        " --learning_rate, or lengthen --warmup_epochs."
-    )
 
 
 def _due(step: int, last: int, most: int, total: int) -> bool:
