@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf_simclr.losses.nt_xent import chance_level, nt_xent
+from tf_simclr.losses.chance import contrastive_chance
+from tf_simclr.losses.nt_xent import nt_xent
 
 FIGURES = golden.load("objective.npz")
 
@@ -92,9 +93,27 @@ def test_replicas_compare_with_each_others_images(two_replicas):
         assert golden.relative_error(joined, whole.numpy()) < 1e-5
 
 
-def test_chance_level_is_the_loss_of_identical_embeddings():
+def test_chance_levels_are_those_of_identical_embeddings():
     same = tf.ones([16, 8])
-    assert np.isclose(float(nt_xent(same, same).loss), chance_level(16))
+    found = nt_xent(same, same)
+    chance = contrastive_chance(16)
+    assert np.isclose(float(found.loss), chance["contrast_loss"])
+    assert np.isclose(float(found.entropy), chance["contrast_entropy"])
+    queue = (tf.ones([5, 8]) / 8**0.5, tf.fill([5], True))
+    with_memory = nt_xent(same, same, keys=(same, same), queue=queue).loss
+    chance = contrastive_chance(16, memory=5)
+    assert np.isclose(float(with_memory), chance["contrast_loss"])
+
+
+def test_contrastive_accuracy_of_unrelated_views_is_at_chance():
+    rng = np.random.default_rng(0)
+    accuracies = [
+        nt_xent(*tf.constant(rng.normal(size=(2, 16, 8)))).accuracy
+        for _ in range(200)
+    ]
+    # 3,200 anchors: the standard error is 0.0043.
+    chance = contrastive_chance(16)["contrast_acc"]
+    assert abs(np.mean(accuracies) - chance) < 0.015
 
 
 @pytest.mark.parametrize("dtype", [tf.float32, tf.bfloat16, tf.float16])

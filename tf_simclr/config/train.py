@@ -1,8 +1,10 @@
 """How long a stage runs, what it saves and where it computes."""
 
 import dataclasses
+import re
 
 from tf_simclr.config.field import check_fields, option
+from tf_simclr.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +51,11 @@ class TrainConfig:
         " and k-NN while pretraining); 0 evaluates at the end only.",
         minimum=0,
     )
+    profile_steps: str = option(
+        "",
+        "Steps to record with TensorFlow's profiler, written as FIRST,LAST such"
+        " as 10,15; the profile goes to plugins/profile in --model_dir.",
+    )
     strategy: str = option(
         "auto",
         "Devices: auto takes all GPUs of this machine, or the CPU; tpu takes"
@@ -93,3 +100,15 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         check_fields(self)
+        if self.profile_steps and self.profiled_steps is None:
+            raise UserError(
+                "--profile_steps is written as FIRST,LAST with FIRST before"
+                f" LAST, such as 10,15. Received: {self.profile_steps}"
+            )
+
+    @property
+    def profiled_steps(self) -> tuple[int, int] | None:
+        """After how many steps the profiler starts and stops; None: never."""
+        match = re.fullmatch(r"(\d+),(\d+)", self.profile_steps)
+        bounds = (int(match[1]), int(match[2])) if match else (0, 0)
+        return bounds if bounds[0] < bounds[1] else None

@@ -13,16 +13,44 @@ from tf_simclr.evaluation.nearest_neighbours import (
     knn_accuracy,
 )
 from tf_simclr.evaluation.predict import Predictor
+from tf_simclr.evaluation.predictions import Predictions, names_of
 
-Evaluator = Callable[[], dict[str, float]]
+Scores = dict[str, float]
+
+
+class Evaluator:
+    """Scores a network when it is called.
+
+    Args:
+      measure: returns the scores, by the original's names, and the
+        classifier's predictions, where there is a classifier.
+
+    Attributes:
+      predictions: those of the last call.
+    """
+
+    def __init__(
+        self, measure: Callable[[], tuple[Scores, Predictions | None]]
+    ):
+        self._measure = measure
+        self.predictions: Predictions | None = None
+
+    def __call__(self) -> Scores:
+        scores, self.predictions = self._measure()
+        return scores
 
 
 def classifier_evaluator(
     network: keras.Model, images: ImageSet, config: DataConfig
 ) -> Evaluator:
-    """Top-1 and top-5 accuracy, by the original's names."""
+    """Top-1 and top-5 accuracy."""
     predict = _predictor(network, ["logits_sup"], config)
-    return lambda: _accuracies(predict(images))
+
+    def measure() -> tuple[Scores, Predictions]:
+        found = predict(images)
+        return _accuracies(found), _predictions(images, found)
+
+    return Evaluator(measure)
 
 
 def pretraining_evaluator(
@@ -46,7 +74,7 @@ def pretraining_evaluator(
     labelled = np.flatnonzero(references.labels >= 0)[:MAX_REFERENCES]
     neighbours = references.take(labelled)
 
-    def evaluate() -> dict[str, float]:
+    def measure() -> tuple[Scores, Predictions | None]:
         found, known = predict(images), predict(neighbours)
         scores = {
             "eval/knn_top_1_accuracy": knn_accuracy(
@@ -56,9 +84,11 @@ def pretraining_evaluator(
                 known["label"],
             )
         }
-        return scores | (_accuracies(found) if online else {})
+        if not online:
+            return scores, None
+        return scores | _accuracies(found), _predictions(images, found)
 
-    return evaluate
+    return Evaluator(measure)
 
 
 def _predictor(
@@ -73,7 +103,18 @@ def _predictor(
     )
 
 
-def _accuracies(found: dict[str, np.ndarray]) -> dict[str, float]:
+def _predictions(images: ImageSet, found: dict[str, np.ndarray]) -> Predictions:
+    logits = found["logits_sup"]
+    # --eval_steps may have stopped before the last image.
+    return Predictions(
+        found["label"],
+        logits,
+        names_of(images.class_names, logits.shape[1]),
+        images.ids[: len(logits)],
+    )
+
+
+def _accuracies(found: dict[str, np.ndarray]) -> Scores:
     labels, logits = found["label"], found["logits_sup"]
     return {
         "eval/label_top_1_accuracy": top_k_accuracy(labels, logits, 1),

@@ -36,7 +36,10 @@ class Predictor:
         self._batch_size = batch_size
         self._max_batches = max_batches
 
-        @tf.function(reduce_retracing=True, autograph=False)
+        # One trace for whole batches and for the last, smaller one.
+        views = tf.TensorSpec([None, image_size, image_size, 3])
+
+        @tf.function(input_signature=[views], autograph=False)
         def forward(batch: tf.Tensor) -> dict[str, tf.Tensor]:
             outputs = network(batch, training=False)
             return {name: outputs[name] for name in names}

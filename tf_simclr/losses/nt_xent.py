@@ -32,11 +32,6 @@ class NTXent(NamedTuple):
     logits: tf.Tensor | None
 
 
-def chance_level(global_batch_size: int) -> float:
-    """ln(2N - 1): the loss per anchor of a network that cannot tell."""
-    return float(tf.math.log(2.0 * global_batch_size - 1.0))
-
-
 def nt_xent(
     view1: tf.Tensor,
     view2: tf.Tensor,

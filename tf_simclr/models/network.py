@@ -116,6 +116,13 @@ class SimCLRNetwork(keras.Model):
             else None
         )
 
+    @property
+    def embedding_dim(self) -> int:
+        """Width of `proj_head_output`, where the whole head is kept."""
+        if self.architecture.head_layers:
+            return self.architecture.projection_dim
+        return self.encoder.feature_dim
+
     def call(
         self,
         images: tf.Tensor,

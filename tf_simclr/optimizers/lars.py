@@ -130,10 +130,19 @@ class LARS(keras.optimizers.Optimizer):
         ]
         self._built = True
 
+    def adapts(self, variable: tf.Variable) -> bool:
+        """Whether `variable` is decayed and has a trust ratio."""
+        plain = self._var_key(variable) in self._plain
+        return len(variable.shape) > 1 and not plain
+
+    def ratio_of(self, gradient: tf.Tensor, variable: tf.Variable) -> tf.Tensor:
+        """The trust ratio of a variable that `adapts`."""
+        step = gradient + self.decay * variable
+        return trust_ratio(variable, step, self.coefficient)
+
     def update_step(self, gradient: tf.Tensor, variable: tf.Variable) -> None:
-        key = self._var_key(variable)
-        buffer = self.momentums[self._index_dict[key]]
-        adapt = len(variable.shape) > 1 and key not in self._plain
+        buffer = self.momentums[self._index_dict[self._var_key(variable)]]
+        adapt = self.adapts(variable)
         update = lars_update(
             gradient,
             variable,

@@ -25,6 +25,7 @@ from tf_simclr.models.network import (
 )
 from tf_simclr.optimizers.schedule import SchedulePlan, plan_schedule
 from tf_simclr.stages.images import stage_images, write_image_files
+from tf_simclr.stages.scored import leave_scores
 from tf_simclr.training.checkpoints import record_score
 from tf_simclr.training.devices import (
     check_batch_divides,
@@ -160,6 +161,7 @@ class StageContext:
             "trained_parameters": trained,
             "devices": describe(self.strategy),
             "precision": self.precision.policy,
+            "chance": dict(task.chance),
         }
         record = self._record(architecture, sources or {}, derived)
         labels = self.subset.to_json() if self.subset else None
@@ -212,6 +214,14 @@ class StageContext:
             # A process that was killed here may have left this line.
             self.run_dir.drop_metrics(step, "eval")
             self.run_dir.append_metrics(step, epoch, "eval", result)
+            leave_scores(
+                self.run_dir,
+                self.stage,
+                result,
+                evaluator,
+                self.splits.evaluation,
+                self.config.data.image_size,
+            )
             scores = "  ".join(
                 f"{name.removeprefix('eval/')} {value:.4f}"
                 for name, value in result.items()
@@ -380,6 +390,12 @@ def prepare_stage(
         config.train.train_epochs,
         config.train.train_steps,
     )
+    profiled = config.train.profiled_steps
+    if profiled and profiled[0] >= plan.total_steps:
+        raise UserError(
+            f"--profile_steps={config.train.profile_steps} lies beyond the"
+            f" {plan.total_steps} steps of this stage: name earlier steps."
+        )
     set_up_numerics(config.train)
     strategy = make_strategy(config.train, config.compat)
     check_batch_divides(strategy, batch)

@@ -12,6 +12,11 @@ from tf_simclr.losses.weight_decay import l2_loss
 from tf_simclr.models.network import SimCLRNetwork
 from tf_simclr.stages.memory import ContrastMemory
 from tf_simclr.training.objective import Metrics, Objective, Rows
+from tf_simclr.training.step_probe import StepProbe
+
+# What a probe keeps, and of how many images: enough for its statistics.
+PROJECTIONS = "projections"
+SHOWN = 256
 
 
 def contrastive_objective(
@@ -20,6 +25,7 @@ def contrastive_objective(
     decayed: Sequence[tf.Variable],
     weight_decay: float,
     memory: ContrastMemory | None = None,
+    probe: StepProbe | None = None,
 ) -> tuple[Objective, tuple[str, ...]]:
     """NT-Xent, weight decay and the online classifier's cross-entropy.
 
@@ -29,6 +35,7 @@ def contrastive_objective(
       decayed: variables whose decay is a term of the loss.
       weight_decay: its weight.
       memory: where the contrast examples come from; None: from the batch.
+      probe: keeps `PROJECTIONS`, both views' embeddings of the first images.
 
     Returns:
       The objective, and the names of its metrics. `contrast_loss` is the mean
@@ -56,6 +63,9 @@ def contrastive_objective(
         return {"key1": first, "key2": second}
 
     def loss(batch: Batch, rows: Rows) -> tuple[tf.Tensor, Metrics]:
+        if probe is not None:
+            shown = [rows["projection1"][:SHOWN], rows["projection2"][:SHOWN]]
+            probe.keep(PROJECTIONS, tf.stack(shown))
         compared = memory.compare(rows["key1"], rows["key2"]) if memory else {}
         contrast = nt_xent(
             rows["projection1"],

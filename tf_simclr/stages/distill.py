@@ -90,8 +90,14 @@ def distill(config: Config) -> dict[str, float]:
     images = context.splits.train
     if context.subset is not None:
         images = mask_labels(images, context.subset)
-    names = ["distillation_loss"] + ["supervised_loss"] * with_labels
-    task = classification_task(context, network, images, losses, names, taught)
+    weights = {"distillation_loss": alpha}
+    if objective.distillation_temperature_squared:
+        weights["distillation_loss"] *= objective.distillation_temperature**2
+    if with_labels:
+        weights["supervised_loss"] = 1.0 - alpha
+    task = classification_task(
+        context, network, images, losses, weights, taught
+    )
     share = teacher.count_params() / network.count_params()
     notes.append(
         f"loss       distillation at temperature"

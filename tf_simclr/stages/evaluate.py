@@ -11,6 +11,7 @@ from tf_simclr.evaluation.evaluate import (
 )
 from tf_simclr.stages.images import stage_images, write_image_files
 from tf_simclr.stages.loaded import load_network
+from tf_simclr.stages.scored import leave_scores
 from tf_simclr.training.progress import say
 from tf_simclr.training.run_dir import RunDirectory, check_writable
 
@@ -19,7 +20,8 @@ def evaluate(config: Config) -> dict[str, float]:
     """Evaluates `--checkpoint`, or the run in `model_dir` itself.
 
     The data flags of the run are used again; those that are given override
-    them. `result.json` goes to `model_dir`.
+    them. `result.json`, `evaluation.md` and what belongs to them go to
+    `model_dir`.
 
     Returns:
       The metrics.
@@ -51,7 +53,11 @@ def evaluate(config: Config) -> dict[str, float]:
     result = {"global_step": float(stored.step), **evaluator()}
     os.makedirs(model_dir, exist_ok=True)
     write_image_files(loaded.config, splits)
-    RunDirectory(model_dir).write_result(result)
+    run_dir = RunDirectory(model_dir)
+    leave_scores(
+        run_dir, stored.path, result, evaluator, images, data.image_size
+    )
+    run_dir.write_result(result)
     for name, value in result.items():
         say(f"{name} {value:g}")
     return result

@@ -58,7 +58,7 @@ def finetune(config: Config) -> dict[str, float]:
         }
 
     task = classification_task(
-        context, network, context.images, losses, ["supervised_loss"]
+        context, network, context.images, losses, {"supervised_loss": 1.0}
     )
     return context.run(
         task,

@@ -40,13 +40,7 @@ class ContrastMemory(tf.Module):
     ):
         super().__init__()
         self.average = average
-        architecture = average.architecture
-        dim = (
-            architecture.projection_dim
-            if architecture.head_layers
-            else average.encoder.feature_dim
-        )
-        self.queue = EmbeddingQueue(size, dim)
+        self.queue = EmbeddingQueue(size, average.embedding_dim)
         self._momentum = momentum
         self._normalize = normalize
         self._strategy = strategy

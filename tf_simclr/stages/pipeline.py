@@ -8,11 +8,15 @@ from typing import Any
 from tf_simclr.config.flat import from_flat, parse_overrides
 from tf_simclr.config.run import Config
 from tf_simclr.errors import UserError
-from tf_simclr.files import read_json, write_json, write_text
+from tf_simclr.files import read_json, write_json
+from tf_simclr.report.evaluation_files import EVALUATION_FILE
+from tf_simclr.report.pipeline_text import result_table
 from tf_simclr.stages.context import prepare_stage
 from tf_simclr.stages.distill import distill
+from tf_simclr.stages.evaluate import evaluate
 from tf_simclr.stages.finetune import finetune
 from tf_simclr.stages.images import stage_images, write_image_files
+from tf_simclr.stages.pipeline_report import write_report
 from tf_simclr.stages.pretrain import pretrain
 from tf_simclr.training.progress import say
 from tf_simclr.training.run_dir import RunDirectory, check_writable
@@ -147,11 +151,12 @@ def _run_parts(
         found = run(configs[part.name])
         if part.result:
             scores[part.result] = found["eval/label_top_1_accuracy"]
+            _examine_again(configs[part.name])
     result = _result(root, parts, scores, configs["finetune"])
     write_json(root.file("result.json"), result)
-    table = _table(root, parts, scores)
-    write_text(root.file("report.md"), _report(config, result, table))
-    say(f"\n{table}")
+    titles = {part.name: part.title for part in parts}
+    data = write_report(root, titles, configs, result)
+    say(f"\n{result_table(data.scored)}\n\nReport: {root.file('report.html')}")
     return result
 
 
@@ -166,6 +171,12 @@ def _part_config(config: Config, part: _Part) -> Config:
         if source:
             values[key] = os.path.join(config.run.model_dir, source)
     return from_flat(values, config)
+
+
+def _examine_again(config: Config) -> None:
+    """Evaluates a finished part that has left no `evaluation.json`."""
+    if not os.path.exists(os.path.join(config.run.model_dir, EVALUATION_FILE)):
+        evaluate(from_flat({"mode": "eval", "checkpoint": None}, config))
 
 
 def _refuse_other_run(root: RunDirectory) -> None:
@@ -196,30 +207,3 @@ def _result(
 def _parameters(root: RunDirectory, part: str) -> int:
     record = read_json(os.path.join(root.path, part, "config.json"))
     return record["derived"]["parameters"]
-
-
-def _table(
-    root: RunDirectory, parts: list[_Part], scores: dict[str, float]
-) -> str:
-    lines = [
-        f"| {'method':<22} | test accuracy | {'parameters':>12} |",
-        f"|{'-' * 24}|--------------:|{'-' * 13}:|",
-    ]
-    for part in parts:
-        if part.result:
-            lines.append(
-                f"| {part.title:<22} | {scores[part.result]:>13.4f} |"
-                f" {_parameters(root, part.name):>12,} |"
-            )
-    return "\n".join(lines)
-
-
-def _report(config: Config, result: dict[str, Any], table: str) -> str:
-    return (
-        f"# {config.data.dataset}: {result['labels']} labels\n\n"
-        f"{table}\n\n"
-        f"Labels per class {result['labels_per_class'] or 'all'}, label seed"
-        f" {result['label_seed']}. The student has"
-        f" {result['student_parameters']:,} parameters, its teacher"
-        f" {result['teacher_parameters']:,}.\n"
-    )

@@ -4,14 +4,19 @@ from tf_simclr.config.run import Config
 from tf_simclr.data.batches import TrainingBatches
 from tf_simclr.data.labels import mask_labels
 from tf_simclr.evaluation.evaluate import Evaluator, pretraining_evaluator
-from tf_simclr.losses.nt_xent import chance_level
+from tf_simclr.losses.chance import classification_chance, contrastive_chance
 from tf_simclr.models.network import Architecture
 from tf_simclr.optimizers.factory import decayed_in_loss, make_optimizer
 from tf_simclr.optimizers.schedule import WarmupCosine
 from tf_simclr.stages.context import prepare_stage
-from tf_simclr.stages.contrastive import contrastive_objective
+from tf_simclr.stages.contrastive import (
+    PROJECTIONS,
+    SHOWN,
+    contrastive_objective,
+)
 from tf_simclr.stages.memory import make_memory
 from tf_simclr.training.step import Task
+from tf_simclr.training.step_probe import StepProbe
 
 
 def pretrain(config: Config) -> dict[str, float]:
@@ -37,6 +42,7 @@ def pretrain(config: Config) -> dict[str, float]:
     classifier = network.classifier.trainable_variables if online else []
     trainable = network.trainable_variables
     plan = context.plan
+    batch_size = config.optimizer.train_batch_size
     with context.strategy.scope():
         optimizer = make_optimizer(
             config.optimizer,
@@ -44,6 +50,9 @@ def pretrain(config: Config) -> dict[str, float]:
             trainable,
             classifier,
         )
+        per_device = batch_size // context.strategy.num_replicas_in_sync
+        shape = [2, min(per_device, SHOWN), network.embedding_dim]
+        probe = StepProbe(network, trainable, optimizer, {PROJECTIONS: shape})
     memory = make_memory(context, network) if objective.memory_size else None
     compute, names = contrastive_objective(
         network,
@@ -51,11 +60,13 @@ def pretrain(config: Config) -> dict[str, float]:
         decayed_in_loss(config.optimizer, network, classifier),
         config.optimizer.weight_decay,
         memory,
+        probe,
     )
-    batch_size = config.optimizer.train_batch_size
-    chance = chance_level(batch_size)
+    levels = contrastive_chance(batch_size, objective.memory_size)
+    chance = levels["contrast_loss"]
     images = context.splits.train
     if context.subset is not None:
+        levels |= classification_chance(len(context.class_names))
         images = mask_labels(images, context.subset)
     task = Task(
         name="pretrain",
@@ -78,6 +89,8 @@ def pretrain(config: Config) -> dict[str, float]:
         batch_size=batch_size,
         after_step=memory.follow if memory else None,
         state={"memory": memory} if memory else {},
+        chance=levels,
+        probe=probe,
     )
 
     evaluation = context.splits.evaluation
@@ -92,9 +105,10 @@ def pretrain(config: Config) -> dict[str, float]:
     probed = "none: no labels to score with"
     if probes:
         probed = f"{' and '.join(probes)} on the labelled images"
+    others = "2N-1+memory" if memory else "2N-1"
     notes = [
         f"loss       NT-Xent, temperature {objective.temperature:g}, chance"
-        f" level ln(2N-1) = {chance:.3f}",
+        f" level ln({others}) = {chance:.3f}",
         f"probes     {probed}",
     ]
     if memory:

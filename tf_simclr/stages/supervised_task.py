@@ -1,11 +1,13 @@
 """The task of training a classifier, by labels or by a teacher."""
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 
 import tensorflow as tf
 
 from tf_simclr.data.batches import Batch, TrainingBatches
 from tf_simclr.data.sources.image_set import ImageSet
+from tf_simclr.losses.chance import classification_chance
 from tf_simclr.losses.supervised import accuracy, label_shares
 from tf_simclr.losses.weight_decay import l2_loss
 from tf_simclr.models.network import SimCLRNetwork
@@ -14,6 +16,7 @@ from tf_simclr.optimizers.schedule import WarmupCosine
 from tf_simclr.stages.context import StageContext
 from tf_simclr.training.objective import Metrics, Objective, Rows
 from tf_simclr.training.step import Task
+from tf_simclr.training.step_probe import StepProbe
 
 # (batch, rows) -> {loss name: scalar}; the loss is their weighted sum. Rows
 # hold `logits` and what the stage's `references` return; the batch holds what
@@ -69,7 +72,7 @@ def classification_task(
     network: SimCLRNetwork,
     images: ImageSet,
     losses: Losses,
-    loss_names: Sequence[str],
+    weights: Mapping[str, float],
     references: Callable[[Batch], Rows] | None = None,
 ) -> Task:
     """Trains `network`'s logits on single views of `images`.
@@ -79,7 +82,7 @@ def classification_task(
       network: has a classifier; its trainable variables are trained.
       images: what to train on.
       losses: the terms of the loss, already weighted.
-      loss_names: their names.
+      weights: {their name: their weight}.
       references: what the losses read of other networks.
     """
     config = context.config
@@ -93,6 +96,10 @@ def classification_task(
             trainable,
             classifier,
         )
+        probe = StepProbe(network, trainable, optimizer)
+    num_classes = network.architecture.num_classes
+    # Equal answers have this cross-entropy with labels and teachers alike.
+    uniform = math.log(num_classes)
     decayed = decayed_in_loss(config.optimizer, network, classifier)
 
     return Task(
@@ -109,7 +116,7 @@ def classification_task(
         ),
         metric_names=(
             "total_loss",
-            *loss_names,
+            *weights,
             "weight_decay",
             "supervised_acc",
         ),
@@ -122,4 +129,9 @@ def classification_task(
             contrastive=False,
         ),
         batch_size=config.optimizer.train_batch_size,
+        chance={
+            **classification_chance(num_classes),
+            **{name: weight * uniform for name, weight in weights.items()},
+        },
+        probe=probe,
     )

@@ -3,7 +3,6 @@
 It knows no stage: a `Task` says which batches, which loss and which variables.
 """
 
-import contextlib
 import math
 import time
 from collections.abc import Sequence
@@ -19,13 +18,14 @@ from tf_simclr.training.checkpoints import Checkpoints, Position
 from tf_simclr.training.event_files import cut_events_after
 from tf_simclr.training.events import Events
 from tf_simclr.training.first_step import note_first_step
+from tf_simclr.training.profiler import StepProfiler
 from tf_simclr.training.progress import Progress, say
 from tf_simclr.training.recovery import NotFinite, Recoveries, batch_ranges
 from tf_simclr.training.run_dir import RunDirectory
 from tf_simclr.training.stall import StallWatch
 from tf_simclr.training.step import Task, make_step_function
 from tf_simclr.training.stop import Interrupted, StopRequest
-from tf_simclr.training.summaries import write_scalars, write_views
+from tf_simclr.training.summaries.writer import Summaries
 from tf_simclr.training.update import GRADIENT_NORM
 
 # Device time between two looks at the clock, counted in seconds.
@@ -78,7 +78,8 @@ class _Training:
         strategy: tf.distribute.Strategy,
         evaluator: Evaluator | None,
     ):
-        self._task, self._total = task, plan.total_steps
+        self._task, self._plan = task, plan
+        self._total = plan.total_steps
         self._config, self._run_dir = config, run_dir
         self._strategy, self._evaluator = strategy, evaluator
         with strategy.scope():
@@ -139,15 +140,17 @@ class _Training:
         self._progress = Progress(
             self._task.name, self._total, self._task.batch_size, self._step
         )
-        self._writer = tf.summary.create_file_writer(self._run_dir.path)
+        self._summaries = Summaries(
+            self._task, self._plan, self._run_dir, self._step
+        )
+        self._profiler = StepProfiler(self._config, self._run_dir.path)
         self._watch = StallWatch()
         with (
-            contextlib.closing(self._writer),
+            self._summaries,
+            self._profiler,
             self._watch,
             StopRequest() as stop,
         ):
-            if not self._step:
-                write_views(self._writer, self._task.batches, 0)
             iterator = distributed_iterator(
                 self._task,
                 self._strategy,
@@ -164,7 +167,11 @@ class _Training:
 
     def _advance(self, iterator: tf.data.Iterator, chunk: int) -> int:
         """Takes up to `chunk` steps; returns how many to take next."""
-        count = min(chunk, self._events.next(self._step) - self._step)
+        step = self._step
+        room = self._profiler.room(step)
+        count = min(chunk, self._events.next(step) - step, room)
+        self._profiler.at(step)
+        self._summaries.before(count)
         started = time.monotonic()
         with self._watch.watched():
             self._running, waited = self._run_steps(
@@ -174,10 +181,12 @@ class _Training:
         if not finite:
             raise self._not_finite()
         note_first_step()
-        deterministic = self._config.deterministic
-        self._progress.add_wait(None if deterministic else float(waited))
+        seconds = time.monotonic() - started
+        waited = None if self._config.deterministic else float(waited)
+        self._progress.add_wait(waited)
+        self._summaries.stepped(count, seconds, waited)
         self._step += count
-        return _next_chunk(count, chunk, time.monotonic() - started)
+        return _next_chunk(count, chunk, seconds)
 
     def _after_steps(self) -> None:
         """Does what is due at this step."""
@@ -206,13 +215,16 @@ class _Training:
     def _write(self, split: str, metrics: dict[str, float]) -> None:
         epoch = self._step / self._steps_per_epoch
         self._run_dir.append_metrics(self._step, epoch, split, metrics)
-        write_scalars(self._writer, self._step, split, metrics)
+        if split == "train":
+            self._summaries.train(self._step, metrics)
+        else:
+            self._summaries.evaluation(self._step, metrics)
 
     def _save(self, score: dict[str, float], *, planned: bool = True) -> None:
         if not self._checkpoints.finite():
             raise self._not_finite()
         if self._step:
-            self._writer.flush()
+            self._summaries.flush()
         sums = {}
         if self._summed_from < self._step:
             sums = running.named(self._running.sums, self._names)

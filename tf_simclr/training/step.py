@@ -14,6 +14,7 @@ from tf_simclr.training.loss_scale import LossScale
 from tf_simclr.training.micro_batches import MicroBatches
 from tf_simclr.training.objective import Metrics, Objective
 from tf_simclr.training.running import Running, count_step
+from tf_simclr.training.step_probe import StepProbe
 from tf_simclr.training.update import (
     GRADIENT_NORM,
     SCALING_METRICS,
@@ -40,6 +41,8 @@ class Task:
       state: what else belongs into a checkpoint, by name.
       passes: in how many parts a replica takes its share of a batch.
       loss_scale: scales the loss, as float16 needs; None: not scaled.
+      chance: what a network that knows nothing scores, by metric.
+      probe: looks at the gradients now and then.
     """
 
     name: str
@@ -55,6 +58,8 @@ class Task:
     state: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     passes: int = 1
     loss_scale: LossScale | None = None
+    chance: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    probe: StepProbe | None = None
 
 
 def make_replica_step(
@@ -63,6 +68,7 @@ def make_replica_step(
     optimizer: keras.optimizers.Optimizer,
     replicas: int = 1,
     views: Views = dict,
+    probe: StepProbe | None = None,
 ) -> Callable[[Batch], Metrics]:
     """A function that updates `trainable` by one batch of one replica.
 
@@ -77,6 +83,8 @@ def make_replica_step(
     def replica_step(batch: Batch) -> Metrics:
         gradients, metrics = compute(batch)
         gradients = over_replicas(gradients)
+        if probe is not None:
+            probe.look_at(gradients)
         optimizer.apply_gradients(
             zip(gradients, trainable, strict=True),
             experimental_aggregate_gradients=False,
@@ -117,6 +125,7 @@ def make_global_step(
             task.optimizer,
             replicas,
             task.batches.views,
+            task.probe,
         )
         return lambda batch: on_replicas(step, (batch,))
 
@@ -142,7 +151,12 @@ def make_global_step(
             return on_replicas(whole, (batch,))
 
     update = make_update(
-        task.optimizer, task.trainable, task.loss_scale, strategy, on_replicas
+        task.optimizer,
+        task.trainable,
+        task.loss_scale,
+        strategy,
+        on_replicas,
+        task.probe,
     )
 
     def step(batch: Batch) -> Metrics:

@@ -9,6 +9,7 @@ import tf_keras as keras
 from tf_simclr.training.gradients import Gradients
 from tf_simclr.training.loss_scale import LossScale
 from tf_simclr.training.objective import Metrics
+from tf_simclr.training.step_probe import StepProbe
 
 # What an update measures where losses are scaled: the factor, and the share
 # of steps that were skipped because their gradients were not finite.
@@ -31,6 +32,7 @@ def make_update(
     loss_scale: LossScale | None,
     strategy: tf.distribute.Strategy,
     on_replicas: Callable[..., Any],
+    probe: StepProbe | None = None,
 ) -> Callable[[Gradients], Metrics]:
     """A function that updates `trainable` by the sum of all gradients.
 
@@ -40,6 +42,7 @@ def make_update(
       loss_scale: what the losses were scaled by; None: they were not.
       strategy: the devices.
       on_replicas: (function, args) -> its results on every replica.
+      probe: looks at the gradients now and then.
 
     Returns:
       A function to be called across the replicas; it returns
@@ -53,10 +56,13 @@ def make_update(
         """The global batch's gradients, whether they are finite, their
         norm."""
         gradients = over_replicas(gradients)
+        if loss_scale is not None:
+            gradients = [g / loss_scale.factor for g in gradients]
+        if probe is not None:
+            probe.look_at(gradients)
         if loss_scale is None:
             norm = tf.linalg.global_norm(gradients)
             return gradients, tf.constant(True), norm
-        gradients = [gradient / loss_scale.factor for gradient in gradients]
         each = [tf.reduce_all(tf.math.is_finite(g)) for g in gradients]
         finite = tf.reduce_all(each)
         norm = tf.where(finite, tf.linalg.global_norm(gradients), 0.0)

@@ -1,0 +1,43 @@
+"""A configuration as the command line that makes it."""
+
+import shlex
+from collections.abc import Sequence
+from typing import Any
+
+from tf_simclr.config.flat import options
+from tf_simclr.config.run import Config
+
+
+def command_words(config: Config) -> list[str]:
+    """The flags that were set, one word each, in the order of `--helpfull`.
+
+    Flags of a pipeline are left out: its parts have taken them in.
+    """
+    return [
+        _word(option.field.name, value)
+        for option in options()
+        if option.field.name in config.given and option.group != "pipeline"
+        for value in [getattr(getattr(config, option.group), option.field.name)]
+        if value is not None
+    ]
+
+
+def shell_command(words: Sequence[str], width: int = 78) -> str:
+    """`python run.py` with these words, quoted and broken for a shell."""
+    lines = ["python run.py"]
+    for word in map(shlex.quote, words):
+        # Room for a space and the backslash.
+        if len(lines[-1]) + 1 + len(word) + 2 > width:
+            lines.append(f"    {word}")
+        else:
+            lines[-1] += f" {word}"
+    return " \\\n".join(lines)
+
+
+def _word(name: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return f"--{name}" if value else f"--no{name}"
+    if isinstance(value, float) and float(f"{value:g}") == value:
+        # 10 instead of 10.0.
+        return f"--{name}={value:g}"
+    return f"--{name}={value}"

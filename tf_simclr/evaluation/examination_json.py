@@ -1,0 +1,119 @@
+"""An examination as `evaluation.json` holds it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from tf_simclr.evaluation.bootstrap import Interval
+from tf_simclr.evaluation.calibration import Reliability
+from tf_simclr.evaluation.class_scores import (
+    ClassCounts,
+    f1,
+    precision,
+    recall,
+)
+from tf_simclr.evaluation.examination import Calibration, Examination
+from tf_simclr.evaluation.mistakes import Mistake
+
+
+def to_json(examination: Examination) -> dict[str, Any]:
+    """What can be written as JSON."""
+    counts = examination.classes
+    columns = zip(
+        examination.class_names,
+        precision(counts).tolist(),
+        recall(counts).tolist(),
+        f1(counts).tolist(),
+        counts.present.tolist(),
+        examination.matrix,
+        strict=True,
+    )
+    found: dict[str, Any] = {
+        "images": examination.count,
+        "scores": {k: v._asdict() for k, v in examination.scores.items()},
+        "classes": [
+            {
+                "name": name,
+                "precision": p,
+                "recall": r,
+                "f1": f,
+                "images": n,
+                # Index of a class: how often that was the prediction.
+                "predicted": {
+                    str(other): int(row[other]) for other in np.flatnonzero(row)
+                },
+            }
+            for name, p, r, f, n, row in columns
+        ],
+        "mistakes": [
+            {"id": name, **mistake._asdict()}
+            for name, mistake in zip(
+                examination.mistake_ids, examination.mistakes, strict=True
+            )
+        ],
+    }
+    calibration = examination.calibration
+    if calibration is not None:
+        found["calibration"] = {
+            "temperature": calibration.temperature,
+            "fitted_on": calibration.fitted_on,
+            "measured_on": calibration.measured_on,
+            "before": _bins(calibration.before),
+            "after": _bins(calibration.after),
+        }
+    return found
+
+
+def from_json(found: Mapping[str, Any]) -> Examination:
+    """Reads what `to_json` gave."""
+    classes = found["classes"]
+    matrix = np.zeros((len(classes), len(classes)), np.int64)
+    for index, entry in enumerate(classes):
+        for other, times in entry["predicted"].items():
+            matrix[index, int(other)] = times
+    mistakes = [dict(entry) for entry in found["mistakes"]]
+    ids = [entry.pop("id") for entry in mistakes]
+    return Examination(
+        count=found["images"],
+        scores={k: Interval(**v) for k, v in found["scores"].items()},
+        class_names=tuple(entry["name"] for entry in classes),
+        classes=ClassCounts(
+            np.diag(matrix), matrix.sum(axis=0), matrix.sum(axis=1)
+        ),
+        matrix=matrix,
+        calibration=_read_calibration(found.get("calibration")),
+        mistakes=[Mistake(**entry) for entry in mistakes],
+        mistake_ids=ids,
+    )
+
+
+def _bins(bins: Reliability) -> dict[str, Any]:
+    return {
+        "expected_calibration_error": bins.error,
+        "bins": [
+            {"confidence": float(c), "accuracy": float(a), "images": int(n)}
+            for c, a, n in zip(*bins, strict=True)
+        ],
+    }
+
+
+def _read_calibration(found: Mapping[str, Any] | None) -> Calibration | None:
+    if found is None:
+        return None
+    before, after = (
+        Reliability(
+            *(
+                np.array([entry[key] for entry in found[part]["bins"]])
+                for key in ("confidence", "accuracy", "images")
+            )
+        )
+        for part in ("before", "after")
+    )
+    return Calibration(
+        temperature=found["temperature"],
+        before=before,
+        after=after,
+        fitted_on=found["fitted_on"],
+        measured_on=found["measured_on"],
+    )

@@ -1,0 +1,102 @@
+"""What an evaluation leaves beside `result.json`."""
+
+import os
+from collections.abc import Mapping
+
+import numpy as np
+
+from tf_simclr.data.batches import evaluation_batches
+from tf_simclr.data.sources.image_set import ImageSet
+from tf_simclr.evaluation.examination import Examination
+from tf_simclr.evaluation.examination_json import to_json
+from tf_simclr.evaluation.mistakes import Mistake
+from tf_simclr.files import replacing, write_json, write_text
+from tf_simclr.report.evaluation_text import evaluation_text
+from tf_simclr.report.figures import (
+    confusion_figure,
+    picture_grid,
+    reliability_figure,
+    short,
+)
+
+EVALUATION_FILE = "evaluation.json"
+# The largest side of a picture.
+_SIDE = 224
+
+
+def write_evaluation(
+    folder: str,
+    heading: str,
+    scores: Mapping[str, float],
+    examination: Examination | None,
+    images: ImageSet,
+    image_size: int,
+) -> dict[str, bytes]:
+    """Writes `evaluation.md` and, of a classifier, `evaluation.json`,
+    `confusion.png`, `reliability.png` and `mistakes.png`.
+
+    Args:
+      folder: where the files go; it exists.
+      heading: what was evaluated on what.
+      scores: what `result.json` holds.
+      examination: of the classifier; None where there is none.
+      images: what was evaluated on.
+      image_size: side of the evaluation view.
+
+    Returns:
+      {title: PNG} of the pictures.
+    """
+    pictures: dict[str, bytes] = {}
+    if examination is not None:
+        pictures = draw_evaluation(examination, images, image_size)
+        write_json(os.path.join(folder, EVALUATION_FILE), to_json(examination))
+    files = {}
+    for title, data in pictures.items():
+        files[title] = f"{title.split()[-1]}.png"
+        with (
+            replacing(os.path.join(folder, files[title])) as name,
+            open(name, "wb") as file,
+        ):
+            file.write(data)
+    text = evaluation_text(heading, scores, examination, files)
+    write_text(os.path.join(folder, "evaluation.md"), text)
+    return pictures
+
+
+def draw_evaluation(
+    examination: Examination, images: ImageSet, image_size: int
+) -> dict[str, bytes]:
+    """{title: PNG} of confusion, reliability and the worst mistakes."""
+    names = examination.class_names
+    pictures = {"confusion": confusion_figure(examination.matrix, names)}
+    calibration = examination.calibration
+    if calibration is not None:
+        pictures["reliability"] = reliability_figure(
+            calibration.before, calibration.after
+        )
+    mistakes = examination.mistakes
+    if mistakes:
+        pictures["worst mistakes"] = picture_grid(
+            mistake_pictures(mistakes, images, image_size),
+            [mistake_caption(mistake, names) for mistake in mistakes],
+        )
+    return pictures
+
+
+def mistake_pictures(
+    mistakes: list[Mistake], images: ImageSet, image_size: int
+) -> np.ndarray:
+    """The evaluation views of mistaken images, float32 (n, s, s, 3)."""
+    chosen = images.take(np.array([mistake.index for mistake in mistakes]))
+    size = min(image_size, _SIDE)
+    batch = next(iter(evaluation_batches(chosen, len(mistakes), size)))
+    return batch["image"].numpy()
+
+
+def mistake_caption(mistake: Mistake, names: tuple[str, ...]) -> str:
+    """Such as '7 taken for 1 (98 %)'."""
+    label, called = (
+        short(names[mistake.label]),
+        short(names[mistake.prediction]),
+    )
+    return f"{label} taken for {called} ({100 * mistake.confidence:.0f} %)"

@@ -1,0 +1,144 @@
+"""`evaluation.md`: an examination in words and tables."""
+
+from collections.abc import Mapping
+
+from tf_simclr.evaluation.bootstrap import LEVEL, RESAMPLES, Interval
+from tf_simclr.evaluation.class_scores import f1, precision, recall
+from tf_simclr.evaluation.confusion import most_confused
+from tf_simclr.evaluation.examination import Examination
+
+_TITLES = {
+    "top_1": "top-1 accuracy",
+    "top_5": "top-5 accuracy",
+    "macro_f1": "macro-F1",
+    "cohen_kappa": "Cohen's kappa",
+}
+_CONFUSED = 10
+
+
+def evaluation_text(
+    heading: str,
+    scores: Mapping[str, float],
+    examination: Examination | None,
+    files: Mapping[str, str],
+) -> str:
+    """Markdown.
+
+    Args:
+      heading: what was evaluated on what.
+      scores: what `result.json` holds.
+      examination: of the classifier; None where there is none.
+      files: {title: name} of pictures beside the text.
+    """
+    parts = [f"# {heading}", _scores(scores)]
+    if examination is not None:
+        parts += [
+            _intervals(examination),
+            _calibration(examination),
+            _classes(examination),
+            _confusions(examination),
+        ]
+    parts += [f"![{title}]({name})" for title, name in files.items()]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def score_rows(scores: Mapping[str, Interval]) -> list[tuple[str, str, str]]:
+    """(title, value, interval) of each score of an examination."""
+    return [
+        (_TITLES[name], f"{score.value:.4f}", interval_text(score))
+        for name, score in scores.items()
+    ]
+
+
+def interval_text(score: Interval) -> str:
+    """Such as '0.9123 to 0.9567'."""
+    return f"{score.low:.4f} to {score.high:.4f}"
+
+
+def interval_note(count: int) -> str:
+    """What the intervals mean."""
+    return (
+        f"Intervals are {100 * LEVEL:.0f} % percentile intervals of"
+        f" {RESAMPLES:,} bootstrap draws of the {count:,} evaluation images:"
+        " how far the score depends on these images, not on the training."
+    )
+
+
+def _scores(scores: Mapping[str, float]) -> str:
+    rows = [f"| {name} | {value:.6g} |" for name, value in scores.items()]
+    return "\n".join(["| result.json | |", "|---|---:|", *rows])
+
+
+def _intervals(examination: Examination) -> str:
+    rows = [
+        f"| {title} | {value} | {interval} |"
+        for title, value, interval in score_rows(examination.scores)
+    ]
+    return "\n".join(
+        [
+            "## Scores",
+            "",
+            "| score | value | 95 % interval |",
+            "|---|---:|---:|",
+            *rows,
+            "",
+            interval_note(examination.count),
+            "Macro-F1 is the mean over the classes that occur.",
+        ]
+    )
+
+
+def _calibration(examination: Examination) -> str:
+    found = examination.calibration
+    if found is None:
+        return ""
+    return (
+        "## Calibration\n\n"
+        f"Expected calibration error ({len(found.before.count)} bins of equal"
+        f" width): **{found.before.error:.4f}**, and"
+        f" **{found.after.error:.4f}** after temperature scaling. The"
+        f" temperature {found.temperature:.3f} was fitted on"
+        f" {found.fitted_on:,} evaluation images, drawn with a fixed seed;"
+        f" both errors are of the other {found.measured_on:,}. No score"
+        " depends on it."
+    )
+
+
+def _classes(examination: Examination) -> str:
+    counts = examination.classes
+    rows = [
+        f"| {_cell(name)} | {p:.4f} | {r:.4f} | {f:.4f} | {n:,} |"
+        for name, p, r, f, n in zip(
+            examination.class_names,
+            precision(counts),
+            recall(counts),
+            f1(counts),
+            counts.present,
+            strict=True,
+        )
+    ]
+    return "\n".join(
+        [
+            "## Classes",
+            "",
+            "| class | precision | recall | F1 | images |",
+            "|---|---:|---:|---:|---:|",
+            *rows,
+        ]
+    )
+
+
+def _confusions(examination: Examination) -> str:
+    names = examination.class_names
+    rows = [
+        f"| {_cell(names[label])} | {_cell(names[called])} | {times:,} |"
+        for label, called, times in most_confused(examination.matrix, _CONFUSED)
+    ]
+    if not rows:
+        return ""
+    head = ["## Taken for another", "", "| class | taken for | times |"]
+    return "\n".join([*head, "|---|---|---:|", *rows])
+
+
+def _cell(name: str) -> str:
+    return name.replace("|", "\\|")

@@ -1,0 +1,130 @@
+"""Figures of an evaluation as PNG images, drawn by matplotlib.
+
+matplotlib is imported when something is drawn, and without its global state.
+"""
+
+import io
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tf_simclr.evaluation.calibration import Reliability
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# Above these, class names and counts would be too small to read.
+_NAMED = 40
+_NUMBERED = 20
+_COLUMNS = 4
+
+
+def confusion_figure(matrix: np.ndarray, class_names: Sequence[str]) -> bytes:
+    """A confusion matrix; the color is the share of the row's class.
+
+    Args:
+      matrix: int (C, C), rows are labels, columns predictions.
+      class_names: C names.
+    """
+    count = len(matrix)
+    side = float(np.clip(2.5 + 0.35 * count, 4.0, 9.0))
+    figure = _figure(side, side)
+    axes = figure.add_subplot()
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    axes.imshow(shares, cmap="Blues", vmin=0.0, vmax=1.0)
+    axes.set_xlabel("prediction")
+    axes.set_ylabel("label")
+    if count <= _NAMED:
+        names = [short(name) for name in class_names]
+        axes.set_yticks(range(count), names)
+        turned = 90 if max(map(len, names)) > 2 else 0
+        axes.set_xticks(range(count), names, rotation=turned)
+    if count <= _NUMBERED:
+        for row, column in zip(*np.nonzero(matrix), strict=True):
+            dark = shares[row, column] > 0.5
+            axes.text(
+                column,
+                row,
+                str(matrix[row, column]),
+                ha="center",
+                va="center",
+                fontsize=8,
+                color="white" if dark else "#1b2a41",
+            )
+    return _png(figure)
+
+
+def reliability_figure(before: Reliability, after: Reliability) -> bytes:
+    """Accuracy against confidence, before and after temperature scaling."""
+    figure = _figure(8.0, 4.2)
+    titles = ("before temperature scaling", "after temperature scaling")
+    for index, (bins, title) in enumerate(
+        zip((before, after), titles, strict=True)
+    ):
+        axes = figure.add_subplot(1, 2, index + 1)
+        filled = np.flatnonzero(bins.count)
+        width = 1.0 / len(bins.count)
+        axes.bar(
+            filled * width,
+            bins.accuracy[filled],
+            width,
+            align="edge",
+            color="#4477aa",
+            edgecolor="white",
+            alpha=0.85,
+            label="accuracy",
+        )
+        axes.plot(
+            bins.confidence[filled],
+            bins.accuracy[filled],
+            "o",
+            color="#cc6677",
+            markersize=4,
+            label="mean confidence",
+        )
+        axes.plot([0, 1], [0, 1], "--", color="gray", linewidth=1)
+        axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence")
+        axes.set_title(f"{title}\nECE {bins.error:.1%}", fontsize=10)
+        if not index:
+            axes.set_ylabel("accuracy")
+            axes.legend(fontsize=8, loc="upper left")
+    return _png(figure)
+
+
+def picture_grid(pictures: np.ndarray, captions: Sequence[str]) -> bytes:
+    """Pictures with a caption above each.
+
+    Args:
+      pictures: float (n, h, w, 3) in [0, 1], n above 0.
+      captions: n texts.
+    """
+    rows = -(-len(pictures) // _COLUMNS)
+    figure = _figure(8.0, 2.3 * rows)
+    for index, (picture, caption) in enumerate(
+        zip(pictures, captions, strict=True)
+    ):
+        axes = figure.add_subplot(rows, _COLUMNS, index + 1)
+        axes.imshow(np.clip(picture, 0.0, 1.0), interpolation="nearest")
+        axes.set_title(caption, fontsize=8)
+        axes.axis("off")
+    return _png(figure)
+
+
+def short(name: str, length: int = 18) -> str:
+    """A name that fits beside a figure."""
+    return name if len(name) <= length else f"{name[: length - 1]}…"
+
+
+def _figure(width: float, height: float) -> "Figure":
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), dpi=100, layout="constrained")
+
+
+def _png(figure: "Figure") -> bytes:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    target = io.BytesIO()
+    FigureCanvasAgg(figure).print_png(target)
+    return target.getvalue()

@@ -1,0 +1,107 @@
+"""What a pipeline's report is made of."""
+
+import dataclasses
+import json
+import os
+from typing import Any
+
+import numpy as np
+
+from tf_simclr.evaluation.bootstrap import Interval
+from tf_simclr.evaluation.examination import Examination
+from tf_simclr.evaluation.examination_json import from_json
+from tf_simclr.evaluation.feature_plane import FeaturePlane
+from tf_simclr.files import read_json
+from tf_simclr.report.evaluation_files import EVALUATION_FILE
+
+
+@dataclasses.dataclass(frozen=True)
+class StageData:
+    """One run of the pipeline.
+
+    Attributes:
+      name: its sub-folder.
+      title: its row in the table; '' for the pretraining, which has none.
+      record: what its `config.json` holds.
+      metrics: the lines of its `metrics.jsonl`.
+      examination: of its classifier; None where there is none.
+      command: the words of the command line that runs it alone.
+    """
+
+    name: str
+    title: str
+    record: dict[str, Any]
+    metrics: list[dict[str, Any]]
+    examination: Examination | None
+    command: list[str]
+
+    @property
+    def top_1(self) -> Interval:
+        """Accuracy, of a stage that was examined."""
+        return self.examination.scores["top_1"]
+
+    @property
+    def parameters(self) -> int:
+        """Size of its network."""
+        return self.record["derived"]["parameters"]
+
+    @property
+    def chance(self) -> dict[str, float]:
+        """What a network that knows nothing scores, by metric."""
+        return self.record["derived"].get("chance", {})
+
+
+@dataclasses.dataclass(frozen=True)
+class PipelineData:
+    """A whole pipeline.
+
+    Attributes:
+      stages: in the order in which they ran; the last one is the student.
+      result: what the pipeline's `result.json` holds.
+      views: float (rows, n, s, s, 3), training views of the pretraining: one
+        row per view.
+      planes: {title: features in the plane} of one set of images.
+      plane_labels: the classes of those images, -1 where unknown.
+      mistakes: float (n, s, s, 3), the pictures of the student's mistakes.
+    """
+
+    stages: tuple[StageData, ...]
+    result: dict[str, Any]
+    views: np.ndarray
+    planes: dict[str, FeaturePlane]
+    plane_labels: np.ndarray
+    mistakes: np.ndarray
+
+    @property
+    def scored(self) -> list[StageData]:
+        """The stages of the table."""
+        return [stage for stage in self.stages if stage.title]
+
+    @property
+    def student(self) -> StageData:
+        """The last stage."""
+        return self.stages[-1]
+
+    @property
+    def dataset(self) -> str:
+        """A short name of the data."""
+        name = self.student.record["dataset"]["name"]
+        return os.path.basename(name.rstrip("/")) or name
+
+
+def read_stage(
+    folder: str, name: str, title: str, command: list[str]
+) -> StageData:
+    """Reads what the run in `folder` left behind."""
+    path = os.path.join(folder, EVALUATION_FILE)
+    found = from_json(read_json(path)) if os.path.exists(path) else None
+    with open(os.path.join(folder, "metrics.jsonl"), encoding="utf-8") as file:
+        metrics = [json.loads(line) for line in file]
+    return StageData(
+        name=name,
+        title=title,
+        record=read_json(os.path.join(folder, "config.json")),
+        metrics=metrics,
+        examination=found,
+        command=command,
+    )

@@ -1,0 +1,109 @@
+"""Collects what a pipeline's report shows, and writes it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tf_simclr.config.command import command_words
+from tf_simclr.config.run import Config
+from tf_simclr.data.batches import TrainingBatches
+from tf_simclr.data.sources.image_set import ImageSet
+from tf_simclr.evaluation.feature_plane import FeaturePlane, feature_plane
+from tf_simclr.evaluation.predict import Predictor
+from tf_simclr.files import write_text
+from tf_simclr.models.network import build_network
+from tf_simclr.report.evaluation_files import mistake_pictures
+from tf_simclr.report.pipeline_data import PipelineData, StageData, read_stage
+from tf_simclr.report.pipeline_page import pipeline_page
+from tf_simclr.report.pipeline_text import pipeline_text
+from tf_simclr.stages.context import prepare_stage
+from tf_simclr.training.run_dir import RunDirectory
+from tf_simclr.training.summaries.pictures import sample_views
+from tf_simclr.weights.assign import assign_weights
+from tf_simclr.weights.open import open_weights
+
+# Images in the map of features: more only overlap.
+_MAPPED = 1000
+
+
+def write_report(
+    root: RunDirectory,
+    titles: Mapping[str, str],
+    configs: Mapping[str, Config],
+    result: dict[str, Any],
+) -> PipelineData:
+    """Writes `report.md` and `report.html`.
+
+    Args:
+      root: the pipeline's directory; its parts have finished.
+      titles: {part: its row in the table}, in the order in which they ran; ''
+        for one that has no row.
+      configs: {part: its configuration}.
+      result: what the pipeline's `result.json` holds.
+    """
+    stages = [
+        read_stage(
+            configs[name].run.model_dir,
+            name,
+            title,
+            command_words(configs[name]),
+        )
+        for name, title in titles.items()
+    ]
+    pretrained, student = configs["pretrain"], configs[stages[-1].name]
+    context = prepare_stage(pretrained, "pretrain", labels_only=False)
+    images = _mapped(context.splits.evaluation)
+    data = PipelineData(
+        stages=tuple(stages),
+        result=result,
+        views=_views(pretrained, context.splits.train),
+        planes={
+            "after pretraining, before any label": _plane(pretrained, images),
+            "after fine-tuning": _plane(configs["finetune"], images),
+        },
+        plane_labels=images.labels,
+        mistakes=_mistakes(student, stages[-1], context.splits.evaluation),
+    )
+    write_text(root.file("report.md"), pipeline_text(data))
+    write_text(root.file("report.html"), pipeline_page(data))
+    return data
+
+
+def _mapped(images: ImageSet) -> ImageSet:
+    return images.take(np.flatnonzero(images.labels >= 0)[:_MAPPED])
+
+
+def _views(config: Config, images: ImageSet) -> np.ndarray:
+    batches = TrainingBatches(
+        images,
+        config.augment,
+        config.data.image_size,
+        config.train.seed,
+        contrastive=True,
+    )
+    return sample_views(batches).numpy()
+
+
+def _plane(config: Config, images: ImageSet) -> FeaturePlane:
+    """The features of a finished part's network in the plane."""
+    data = config.data
+    stored = open_weights(config.run.model_dir, "model_dir")
+    network = build_network(stored.architecture, data.image_size)
+    assign_weights(network, stored, with_classifier=True)
+    predict = Predictor(
+        network,
+        ["final_avg_pool"],
+        image_size=data.image_size,
+        batch_size=data.eval_batch_size,
+    )
+    return feature_plane(predict(images)["final_avg_pool"])
+
+
+def _mistakes(
+    config: Config, stage: StageData, images: ImageSet
+) -> Sequence[np.ndarray]:
+    found = stage.examination.mistakes
+    if not found:
+        return []
+    return mistake_pictures(found, images, config.data.image_size)

@@ -1,0 +1,50 @@
+"""What is left behind by an evaluation, of a run's end or on its own."""
+
+from collections.abc import Mapping
+
+from tf_simclr.data.sources.image_set import ImageSet
+from tf_simclr.evaluation.evaluate import Evaluator
+from tf_simclr.evaluation.examination import examine
+from tf_simclr.report.card import run_card
+from tf_simclr.report.evaluation_files import write_evaluation
+from tf_simclr.training.run_dir import RunDirectory
+from tf_simclr.training.summaries.evaluation import write_final_evaluation
+
+
+def leave_scores(
+    run_dir: RunDirectory,
+    name: str,
+    scores: Mapping[str, float],
+    evaluator: Evaluator,
+    images: ImageSet,
+    image_size: int,
+) -> None:
+    """Writes the files and TensorBoard entries of an evaluation.
+
+    Args:
+      run_dir: where they go; the directory exists.
+      name: what was evaluated.
+      scores: what `result.json` will hold.
+      evaluator: has just been called.
+      images: what was evaluated on.
+      image_size: side of the evaluation view.
+    """
+    found = evaluator.predictions
+    examination = examine(found) if found is not None else None
+    heading = f"{name} on {len(images):,} images of {images.name}"
+    pictures = write_evaluation(
+        run_dir.path, heading, scores, examination, images, image_size
+    )
+    record = run_dir.read_config()
+    card, chance = "", {}
+    if record is not None:
+        card = run_card(record, scores)
+        chance = record["derived"].get("chance", {})
+    write_final_evaluation(
+        run_dir.path,
+        int(scores["global_step"]),
+        scores,
+        chance,
+        pictures,
+        card,
+    )

@@ -1,0 +1,78 @@
+"""What TensorBoard's HParams tab shows: one row per run."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from tf_simclr.training.summaries.charts import chart_of
+
+# Besides the stage; every run writes the same columns.
+_ARCHITECTURE = ("depth", "width_multiplier", "sk_ratio", "projection_dim")
+_OPTIONS = (
+    "dataset",
+    "image_size",
+    "labels_per_class",
+    "label_fraction",
+    "label_seed",
+    "optimizer",
+    "learning_rate",
+    "learning_rate_scaling",
+    "warmup_epochs",
+    "weight_decay",
+    "momentum",
+    "train_batch_size",
+    "train_epochs",
+    "temperature",
+    "distillation_temperature",
+    "distillation_alpha",
+    "fine_tune_after_block",
+    "from_scratch",
+    "crop_min_area",
+    "color_jitter_strength",
+    "precision",
+    "seed",
+)
+_SCORES = {
+    "eval/label_top_1_accuracy": "top-1 accuracy",
+    "eval/label_top_5_accuracy": "top-5 accuracy",
+    "eval/knn_top_1_accuracy": "k-NN accuracy",
+}
+
+
+def hyperparameters(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns of a run, from what its `config.json` holds."""
+    columns = {
+        "stage": record["stage"],
+        **{name: record["architecture"][name] for name in _ARCHITECTURE},
+        **{name: record["config"].get(name) for name in _OPTIONS},
+    }
+    return {
+        name: "" if value is None else value for name, value in columns.items()
+    }
+
+
+def write_hyperparameters(record: Mapping[str, Any], name: str) -> None:
+    """Writes a run's row, with the default writer.
+
+    Args:
+      record: what `config.json` holds.
+      name: of the row.
+    """
+    from tensorboard.plugins.hparams import api
+
+    columns = hyperparameters(record)
+    metrics = [
+        api.Metric(chart_of(score).tag, chart_of(score).run, title)
+        for score, title in _SCORES.items()
+    ]
+    api.hparams_config([api.HParam(column) for column in columns], metrics)
+    api.hparams(columns, trial_id=name)
+
+
+def write_session_end() -> None:
+    """Marks the run as ended, with the default writer."""
+    from tensorboard.plugins.hparams import api_pb2, summary
+
+    end = summary.session_end_pb(api_pb2.STATUS_SUCCESS)
+    tf.summary.experimental.write_raw_pb(end.SerializeToString(), step=0)

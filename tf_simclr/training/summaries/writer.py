@@ -1,0 +1,175 @@
+"""The TensorBoard files of a training run."""
+
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from tf_simclr.optimizers.schedule import SchedulePlan
+from tf_simclr.training.run_dir import RunDirectory
+from tf_simclr.training.step import Task
+from tf_simclr.training.summaries.charts import (
+    CHANCE,
+    Chart,
+    chance_levels,
+    chart_of,
+)
+from tf_simclr.training.summaries.embedding_watch import EmbeddingWatch
+from tf_simclr.training.summaries.hparams import (
+    write_hyperparameters,
+    write_session_end,
+)
+from tf_simclr.training.summaries.pictures import write_views
+from tf_simclr.training.summaries.resources import memory_in_use
+
+# Points of a curve, and histograms, over a whole run: with some 50 curves of
+# about 100 bytes a point, and 2 KB for both histograms, event files stay below
+# 10 MB however long the run.
+MOST_POINTS = 1000
+MOST_HISTOGRAMS = 100
+
+
+class Summaries:
+    """Writes what happens in a run; thins it out where it happens often.
+
+    Args:
+      task: what is trained.
+      plan: the length of the run and of its warm-up.
+      run_dir: where the files go.
+      first_step: where this process starts.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        plan: SchedulePlan,
+        run_dir: RunDirectory,
+        first_step: int,
+    ):
+        self._probe = task.probe
+        self._plan = plan
+        self._path = run_dir.path
+        self._batch_size = task.batch_size
+        self._written = self._drawn = first_step
+        self._chance = chance_levels(task.chance)
+        self._marked: dict[str, int] = {}
+        self._embeddings = EmbeddingWatch(plan)
+        self._first = True
+        self._clear()
+        self._writers = {"": tf.summary.create_file_writer(run_dir.path)}
+        self._start(task, run_dir, first_step)
+
+    def before(self, count: int) -> None:
+        """Notes that `count` steps come next."""
+        if self._probe is not None:
+            self._probe.aim(count)
+
+    def stepped(self, count: int, seconds: float, waited: float | None) -> None:
+        """Notes that `count` steps took `seconds`, `waited` of them for
+        images; None if that was not measured."""
+        if self._first:
+            # Most of the first call is tracing.
+            self._first = False
+            return
+        self._steps += count
+        self._seconds += seconds
+        self._waited += waited or 0.0
+
+    def train(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Writes the metrics of the steps up to `step`, and what the probe
+        kept of the last one."""
+        total = self._plan.total_steps
+        if not _due(step, self._written, MOST_POINTS, total):
+            return
+        self._written = step
+        charts = {chart_of(name): value for name, value in metrics.items()}
+        found = self._speed() | memory_in_use()
+        if self._probe is not None:
+            found |= self._probe.gradients()
+        charts |= {Chart("", tag): value for tag, value in found.items()}
+        self._scalars(step, charts)
+        if self._probe is not None and _due(
+            step, self._drawn, MOST_HISTOGRAMS, total
+        ):
+            self._drawn = step
+            with self._writer().as_default():
+                for views in self._probe.read().values():
+                    self._embeddings.write(step, *views.numpy())
+
+    def evaluation(self, step: int, scores: Mapping[str, float]) -> None:
+        """Writes the scores of the evaluation split."""
+        charts = {chart_of(name): value for name, value in scores.items()}
+        self._scalars(step, charts)
+
+    def flush(self) -> None:
+        """Brings everything to the disk."""
+        for writer in self._writers.values():
+            writer.flush()
+
+    def __enter__(self) -> "Summaries":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_) -> None:
+        """Closes the files; without an error, the run is marked as ended."""
+        if kind is None:
+            with self._writer().as_default():
+                write_session_end()
+        for writer in self._writers.values():
+            writer.close()
+
+    def _start(self, task: Task, run_dir: RunDirectory, step: int) -> None:
+        record = run_dir.read_config()
+        with self._writer().as_default():
+            if record is not None:
+                name = os.path.basename(os.path.abspath(self._path))
+                write_hyperparameters(record, name)
+                tf.summary.text("config", _as_text(record), step)
+            if not step:
+                write_views(task.batches, step)
+
+    def _speed(self) -> dict[str, float]:
+        if not self._seconds:
+            return {}
+        speed = {
+            "speed/images_per_second": self._steps
+            * self._batch_size
+            / self._seconds,
+            "speed/input_wait": min(self._waited / self._seconds, 1.0),
+        }
+        self._clear()
+        return speed
+
+    def _clear(self) -> None:
+        self._steps, self._seconds, self._waited = 0, 0.0, 0.0
+
+    def _scalars(self, step: int, charts: Mapping[Chart, float]) -> None:
+        for chart, value in charts.items():
+            with self._writer(chart.run).as_default(step):
+                tf.summary.scalar(chart.tag, value)
+            # As many points as the curve: a chart is scaled to what most
+            # points need.
+            level = self._chance.get(chart.tag)
+            if level is not None and self._marked.get(chart.tag) != step:
+                self._marked[chart.tag] = step
+                with self._writer(CHANCE).as_default(step):
+                    tf.summary.scalar(chart.tag, level)
+
+    def _writer(self, run: str = "") -> tf.summary.SummaryWriter:
+        if run not in self._writers:
+            folder = os.path.join(self._path, run)
+            self._writers[run] = tf.summary.create_file_writer(folder)
+        return self._writers[run]
+
+
+def _due(step: int, last: int, most: int, total: int) -> bool:
+    """Whether `most` points over `total` steps leave room for one."""
+    every = max(1.0, total / most)
+    return step == total or step // every > last // every
+
+
+def _as_text(record: Mapping[str, Any]) -> str:
+    """Markdown: indented lines are code."""
+    text = json.dumps(record, indent=2, ensure_ascii=False)
+    return "\n".join(f"    {line}" for line in text.splitlines())
