@@ -153,6 +153,8 @@ class StageContext:
                 if name != "global_step"
             )
             say(f"{self.stage} done at step {step}: {scores}")
+        else:
+            say(f"{self.stage} done at step {step}.")
         if self.config.run.mode == "train_then_eval":
             # The original leaves these behind.
             write_json(self.run_dir.file("flags.json"), to_flat(self.config))
