@@ -95,6 +95,10 @@ def make_step_function(
     if config.jit_compile:
         replica_step = tf.function(replica_step, jit_compile=True)
 
+    def make_views_and_step(batch: Batch) -> Metrics:
+        # XLA knows no operation that sorts images by what happens to them.
+        return replica_step(task.batches.views(batch))
+
     @tf.function(reduce_retracing=True)
     def run_steps(
         iterator: tf.data.Iterator,
@@ -109,7 +113,7 @@ def make_step_function(
             else:
                 batch, seconds = _timed_next(iterator, strategy, sums)
                 waited += seconds
-            metrics = strategy.run(replica_step, args=(batch,))
+            metrics = strategy.run(make_views_and_step, args=(batch,))
             if task.after_step is not None:
                 task.after_step()
             sums = {

@@ -27,7 +27,7 @@ def write_views(
     """Writes a grid of training views: one column per image, and for
     contrastive batches the second views below the first."""
     count = min(_SHOWN, len(batches.images))
-    batch = next(iter(batches.dataset(count, 0, 1)))
+    batch = batches.views(next(iter(batches.dataset(count, 0, 1))))
     names = ["view1", "view2"] if batches.contrastive else ["image"]
     rows = [tf.concat(tf.unstack(batch[name]), axis=1) for name in names]
     grid = tf.concat(rows, axis=0)
