@@ -27,7 +27,8 @@ class RunConfig:
         "What to do: one of the stages pretrain, finetune, distill; pipeline,"
         " all of them and the supervised baseline; eval, to evaluate a run or"
         " checkpoint; embed, to write the features of a split; export, to"
-        " write a SavedModel; zoo, to list the published networks. train and"
+        " write a SavedModel; preview, to write a picture of augmented images;"
+        " zoo, to list the published networks. train and"
         " train_then_eval run the stage that"
         " --train_mode names, without and with a final evaluation.",
         choices=(
@@ -36,6 +37,7 @@ class RunConfig:
             "eval",
             "embed",
             "export",
+            "preview",
             "zoo",
             "train",
             "train_then_eval",
@@ -102,6 +104,13 @@ class Config:
             raise UserError(
                 "--model_dir is missing: name a directory for checkpoints and"
                 " results, such as --model_dir=runs/first."
+            )
+        if self.augment.augment_on == "device" and (
+            self.train.strategy == "tpu" or self.compat.use_tpu
+        ):
+            raise UserError(
+                "--augment_on=device needs operations that TPUs do not have:"
+                " leave it at host."
             )
         stage = self.stage
         objective = self.objective

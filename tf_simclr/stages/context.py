@@ -8,6 +8,7 @@ import tf_keras as keras
 
 from tf_simclr.config.flat import to_flat
 from tf_simclr.config.run import Config
+from tf_simclr.data.decoded import keep_decoded
 from tf_simclr.data.failure import naming_bad_images
 from tf_simclr.data.labels import LabelledSubset, choose_labels
 from tf_simclr.data.sources.image_set import ImageSet
@@ -280,6 +281,11 @@ def prepare_stage(
     set_up_numerics(config.train)
     strategy = make_strategy(config.train, config.compat)
     check_batch_divides(strategy, batch)
+    with naming_bad_images(images):
+        kept = keep_decoded(images, config.data.cache_dataset)
+    if not labels_only:
+        splits = dataclasses.replace(splits, train=kept)
+    images = kept
     return StageContext(
         config, stage, splits, subset, images, plan, strategy, run_dir
     )
