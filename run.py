@@ -125,6 +125,12 @@ def run_mode(config: Config) -> int:
         if flag in config.given:
             print(f"--{flag} no longer means anything: {reason}.")
     mode = config.stage or config.run.mode
+    if not config.train.jit_compile:
+        # All that XLA compiles then are views, of which each thread makes
+        # some: to split the work on one view as well only costs.
+        os.environ.setdefault(
+            "XLA_FLAGS", "--xla_disable_hlo_passes=cpu-parallel-task-assigner"
+        )
     # Only what a mode needs is imported, and TensorFlow only from here on.
     import_tensorflow()
     if mode == "pretrain":
@@ -141,6 +147,8 @@ def run_mode(config: Config) -> int:
         from tf_simclr.stages.export import export as function
     elif mode == "predict":
         from tf_simclr.stages.predict import predict as function
+    elif mode == "preview":
+        from tf_simclr.stages.preview import preview as function
     else:
         from tf_simclr.stages.evaluate import evaluate as function
     return exit_code(function, config)

@@ -117,6 +117,7 @@ def test_pretraining_on_a_torture_folder_without_any_label(tmp_path):
     assert result.returncode == 0, result.stderr
     assert "probes     none: no labels to score with" in result.stdout
     assert "skipped 7 of 17 images" in result.stdout
+    assert result.stdout.endswith("pretrain done at step 3.\n")
     bad = json.loads((model_dir / "bad_images.json").read_text())
     assert bad["count"] == 7
     expected = {name for name, why in pictures.TORTURE.items() if why}

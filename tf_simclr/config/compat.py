@@ -46,7 +46,6 @@ class CompatConfig:
 
 # Flag -> why it may be left out.
 WITHOUT_MEANING = {
-    "cache_dataset": "datasets are held in memory where they fit",
     "eval_name": "the original never read it",
     "variable_schema": "what is loaded follows from the network",
     "train_summary_steps": "see --log_every_steps",

@@ -60,7 +60,9 @@ class DataConfig:
     image_size: int = option(224, "Input image size.", minimum=4)
     cache_dataset: bool = option(
         False,
-        "No longer means anything: datasets are held in memory where they fit.",
+        "Decode every image once and keep it in memory, if all are of one size"
+        " and take up to 2 GiB. Images of up to 64 pixels a side are kept in"
+        " any case.",
     )
     labels_per_class: int = option(
         0,

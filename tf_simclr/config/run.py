@@ -28,8 +28,9 @@ class RunConfig:
         "What to do: one of the stages pretrain, finetune, distill; pipeline,"
         " all of them and the supervised baseline; eval, to evaluate a run or"
         " checkpoint; embed, to write the features of a split; export, to"
-        " write a SavedModel; predict, to classify a folder of images; zoo, to"
-        " list the published networks. train and"
+        " write a SavedModel; predict, to classify a folder of images; preview,"
+        " to write a picture of augmented images; zoo, to list the published"
+        " networks. train and"
         " train_then_eval run the stage that"
         " --train_mode names, without and with a final evaluation.",
         choices=(
@@ -39,6 +40,7 @@ class RunConfig:
             "embed",
             "export",
             "predict",
+            "preview",
             "zoo",
             "train",
             "train_then_eval",
@@ -108,6 +110,23 @@ class Config:
                 " results, such as --model_dir=runs/first."
             )
         self.output.check(self.run.mode)
+        if self.augment.augment_on == "device" and (
+            self.train.strategy == "tpu" or self.compat.use_tpu
+        ):
+            raise UserError(
+                "--augment_on=device needs operations that TPUs do not have:"
+                " leave it at host."
+            )
+        if (
+            self.augment.augment_on == "device"
+            and self.train.jit_compile
+            and self.train.micro_batch_size
+        ):
+            raise UserError(
+                "--jit_compile cannot make views within a micro-batch: leave"
+                " --augment_on at host, or one of --jit_compile and"
+                " --micro_batch_size out."
+            )
         stage = self.stage
         objective = self.objective
         if stage != "finetune" or objective.from_scratch:

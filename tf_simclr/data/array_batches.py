@@ -45,7 +45,7 @@ def array_batches(
     """
     pixels = tf.constant(images.pixels.array)
     labels = tf.constant(images.labels)
-    finish = spec.finish(stop_step * batch_size, of_images=False)
+    finish = spec.finish(stop_step * batch_size, of_crops=False)
 
     def load(epochs: tf.Tensor, indices: tf.Tensor) -> Batch:
         stored = tf.gather(pixels, indices)

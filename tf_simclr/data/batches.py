@@ -2,7 +2,6 @@
 
 import dataclasses
 
-import numpy as np
 import tensorflow as tf
 
 from tf_simclr.config.augment import AugmentConfig
@@ -12,11 +11,10 @@ from tf_simclr.data.array_batches import (
     is_batched,
     unmade_array_batches,
 )
-from tf_simclr.data.decode import decode_image
+from tf_simclr.data.decoded import decoded_images
 from tf_simclr.data.file_batches import file_batches, unmade_file_batches
 from tf_simclr.data.order import sample_order
 from tf_simclr.data.sources.image_set import ImageSet
-from tf_simclr.data.sources.pixels import ArrayPixels
 from tf_simclr.data.views.policy import evaluation_image, evaluation_view
 from tf_simclr.data.views.spec import ViewSpec
 
@@ -100,40 +98,30 @@ def evaluation_batches(
     Yields:
       `image` float32 (n, image_size, image_size, 3), `label` int32 (n,).
     """
-    labels = tf.constant(images.labels)
-    pixels = images.pixels
-    indices = tf.data.Dataset.from_tensor_slices(np.arange(len(images)))
     if is_batched(images, image_size):
-        array = tf.constant(pixels.array)
-
-        def load_batch(indices: tf.Tensor) -> Batch:
-            stored = tf.gather(array, indices)
-            return {
-                "image": evaluation_view(stored, image_size),
-                "label": tf.gather(labels, indices),
-            }
-
-        batches = indices.batch(batch_size).map(
-            load_batch, num_parallel_calls=tf.data.AUTOTUNE
+        batches = (
+            tf.data.Dataset.from_tensor_slices(
+                {"image": images.pixels.array, "label": images.labels}
+            )
+            .batch(batch_size)
+            .map(
+                lambda batch: {
+                    **batch,
+                    "image": evaluation_view(batch["image"], image_size),
+                },
+                num_parallel_calls=tf.data.AUTOTUNE,
+            )
         )
     else:
-        if isinstance(pixels, ArrayPixels):
-            array = tf.constant(pixels.array)
-            stored = array.__getitem__
-        else:
-
-            def stored(index: tf.Tensor) -> tf.Tensor:
-                return decode_image(pixels.encoded(index))
-
-        def load(index: tf.Tensor) -> Batch:
-            return {
-                "image": evaluation_image(stored(index), image_size),
-                "label": labels[index],
-            }
-
-        batches = indices.map(
-            load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
-        ).batch(batch_size)
+        views = decoded_images(images).map(
+            lambda image: evaluation_image(image, image_size),
+            num_parallel_calls=tf.data.AUTOTUNE,
+            deterministic=True,
+        )
+        labels = tf.data.Dataset.from_tensor_slices(images.labels)
+        batches = tf.data.Dataset.zip({"image": views, "label": labels}).batch(
+            batch_size
+        )
     return _with_threads(batches.prefetch(_AHEAD))
 
 

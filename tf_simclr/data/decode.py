@@ -12,7 +12,6 @@ from tf_simclr.data.orientation import (
     UPRIGHT,
     exif_orientation,
     is_sideways,
-    stored_box,
     upright,
 )
 from tf_simclr.data.views.resize import cut
@@ -86,37 +85,29 @@ def read_geometry(encoded: tf.Tensor) -> tf.Tensor:
 
 
 def decode_window(
-    encoded: tf.Tensor, geometry: tf.Tensor, window: tf.Tensor
+    encoded: tf.Tensor, window: tf.Tensor, orientation: tf.Tensor
 ) -> tf.Tensor:
     """Decodes a part of an image; the rest of a JPEG is skipped.
 
     Args:
       encoded: string scalar.
-      geometry: int32 (3,), from `read_geometry`.
-      window: int32 (4,): y, x, height, width in the upright image.
+      window: int32 (4,): y, x, height, width in the image as it is stored.
+      orientation: int32 scalar, from `read_geometry`.
 
     Returns:
-      uint8 (height, width, 3).
+      uint8 (H, W, 3), upright.
 
     Raises:
       tf.errors.InvalidArgumentError: a damaged image.
     """
-
-    def of_jpeg() -> tf.Tensor:
-        orientation = geometry[2]
-        image = tf.image.decode_and_crop_jpeg(
-            encoded,
-            stored_box(window, geometry[:2], orientation),
-            channels=3,
-            dct_method=_DCT,
-        )
-        return upright(image, orientation)
-
-    def of_other() -> tf.Tensor:
-        return cut(_decode_other(encoded), window)
-
-    image = tf.cond(tf.io.is_jpeg(encoded), of_jpeg, of_other)
-    return tf.ensure_shape(image, (None, None, 3))
+    image = tf.cond(
+        tf.io.is_jpeg(encoded),
+        lambda: tf.image.decode_and_crop_jpeg(
+            encoded, window, channels=3, dct_method=_DCT
+        ),
+        lambda: cut(_decode_other(encoded), window),
+    )
+    return tf.ensure_shape(upright(image, orientation), (None, None, 3))
 
 
 def _decode_jpeg(encoded: tf.Tensor) -> tf.Tensor:

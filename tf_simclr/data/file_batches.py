@@ -8,16 +8,15 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from tf_simclr.data.decode import decode_window, read_geometry
-from tf_simclr.data.orientation import UPRIGHT
+from tf_simclr.data.orientation import UPRIGHT, stored_boxes
 from tf_simclr.data.sources.image_set import ImageSet
 from tf_simclr.data.sources.pixels import ArrayPixels
-from tf_simclr.data.views.make import place_image
 from tf_simclr.data.views.resize import crop_and_resize_image, cut
 from tf_simclr.data.views.spec import ViewSpec
 
 Item = dict[str, tf.Tensor]
 
-# Images whose boxes are drawn together: a few are as fast as many.
+# Images that are planned together: a few are as fast as many.
 _SHARE = 32
 # Windows longer than this many views are resized before they leave the host.
 _LARGEST_WINDOW = 2.5
@@ -43,26 +42,22 @@ def file_batches(
       {name: float32 (batch_size, S, S, 3)} and `label` int32 (batch_size,).
     """
     decode = _window_decoder(images)
-    finish = spec.finish(total, of_images=True)
+    finish = spec.finish(total, of_crops=True)
 
     def load(item: Item) -> Item:
         image = decode(item)
-        placed = [
-            place_image(
-                image,
-                item["boxes"][view],
-                item["draws"][view],
-                spec.augment,
-                spec.image_size,
+        views = {}
+        for view, name in enumerate(spec.names):
+            crop = crop_and_resize_image(
+                image, item["boxes"][view], spec.image_size
             )
-            for view in range(len(spec.names))
-        ]
-        views = tf.unstack(finish(tf.stack(placed), item["draws"]))
-        named = dict(zip(spec.names, views, strict=True))
-        return {**named, "label": item["label"]}
+            # One by one: what lies in the caches is worked on.
+            draws = item["draws"][view : view + 1]
+            views[name] = finish(crop[tf.newaxis], draws)[0]
+        return {**views, "label": item["label"]}
 
     return (
-        _planned(images, spec, order)
+        _planned(images, spec, order, batch_size)
         .map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         .batch(
             batch_size,
@@ -103,8 +98,8 @@ def unmade_file_batches(
             crop_and_resize_image(window, box, size)
             for box in tf.unstack(boxes)
         ]
-        crops = tf.round(255 * tf.concat(crops, axis=0))
         places = [[view * size, 0, size, size] for view in range(len(crops))]
+        crops = tf.round(tf.concat(crops, axis=0))
         return tf.saturate_cast(crops, tf.uint8), tf.constant(places)
 
     def load(item: Item) -> Item:
@@ -122,61 +117,58 @@ def unmade_file_batches(
         }
 
     return (
-        _planned(images, spec, order)
+        _planned(images, spec, order, batch_size)
         .map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         .padded_batch(batch_size, drop_remainder=True)
     )
 
 
 def _planned(
-    images: ImageSet, spec: ViewSpec, order: tf.data.Dataset
+    images: ImageSet, spec: ViewSpec, order: tf.data.Dataset, batch_size: int
 ) -> tf.data.Dataset:
     """One item per image: what is stored of it, and what is drawn for it.
 
     Yields:
-      `stored` and `geometry`, as `_reader` returns them; `window` int32 (4,),
-      the smallest box around all crops; `boxes` int32 (V, 4), the crops
-      within the window; `draws` float32 (V, N); `label` int32 scalar.
+      `stored`, from `_reader`; `window` int32 (4,), the smallest box around
+      all crops, in the image as it is stored; `orientation` int32 scalar;
+      `boxes` int32 (V, 4), the crops within the window, upright; `draws`
+      float32 (V, N); `label` int32 scalar.
     """
     read = _reader(images)
     labels = tf.constant(images.labels)
 
-    def draw(epochs: tf.Tensor, indices: tf.Tensor) -> Item:
+    def add_image(epoch: tf.Tensor, index: tf.Tensor) -> tuple:
+        return epoch, index, *read(index)
+
+    def plan(
+        epochs: tf.Tensor,
+        indices: tf.Tensor,
+        stored: tf.Tensor,
+        geometry: tf.Tensor,
+    ) -> Item:
+        sizes, orientations = geometry[:, :2], geometry[:, 2]
+        boxes = spec.boxes(epochs, indices, sizes[:, 0], sizes[:, 1])
+        boxes = tf.cast(boxes, tf.int32)
+        first = tf.reduce_min(boxes[..., :2], axis=1)
+        last = tf.reduce_max(boxes[..., :2] + boxes[..., 2:], axis=1)
+        windows = tf.concat([first, last - first], axis=1)
+        offsets = tf.pad(first[:, tf.newaxis], [[0, 0], [0, 0], [0, 2]])
         return {
-            "epoch": epochs,
-            "index": indices,
+            "stored": stored,
+            "window": stored_boxes(windows, sizes, orientations),
+            "orientation": orientations,
+            "boxes": boxes - offsets,
             "draws": spec.draws(epochs, indices),
             "label": tf.gather(labels, indices),
         }
 
-    def add_image(item: Item) -> Item:
-        stored, geometry = read(item["index"])
-        return {**item, "stored": stored, "geometry": geometry}
-
-    def add_boxes(items: Item) -> Item:
-        geometry = items["geometry"]
-        boxes = spec.boxes(
-            items.pop("epoch"),
-            items.pop("index"),
-            geometry[:, 0],
-            geometry[:, 1],
-        )
-        boxes = tf.cast(boxes, tf.int32)
-        first = tf.reduce_min(boxes[..., :2], axis=1)
-        last = tf.reduce_max(boxes[..., :2] + boxes[..., 2:], axis=1)
-        offsets = tf.pad(first[:, tf.newaxis], [[0, 0], [0, 0], [0, 2]])
-        return {
-            **items,
-            "window": tf.concat([first, last - first], axis=1),
-            "boxes": boxes - offsets,
-        }
-
+    # The first image of a batch may lend all others its blur's width.
+    per_image = spec.augment.blur_sigma == "per_image"
     return (
-        order.map(draw)
-        .unbatch()
+        order.unbatch()
         .map(add_image, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        .batch(_SHARE)
-        .map(add_boxes)
+        .batch(_SHARE if per_image else batch_size)
+        .map(plan)
         .unbatch()
     )
 
@@ -202,5 +194,5 @@ def _window_decoder(images: ImageSet) -> Callable[[Item], tf.Tensor]:
         array = tf.constant(pixels.array)
         return lambda item: cut(array[item["stored"]], item["window"])
     return lambda item: decode_window(
-        item["stored"], item["geometry"], item["window"]
+        item["stored"], item["window"], item["orientation"]
     )

@@ -67,36 +67,34 @@ def upright(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
     return tf.cond(orientation > UPRIGHT, turn, lambda: image)
 
 
-def stored_box(
-    box: tf.Tensor, size: tf.Tensor, orientation: tf.Tensor
+def stored_boxes(
+    boxes: tf.Tensor, sizes: tf.Tensor, orientations: tf.Tensor
 ) -> tf.Tensor:
-    """Where a box of the upright image lies in the image as it is stored.
+    """Where boxes of upright images lie in the images as they are stored.
 
     Args:
-      box: int32 (4,): y, x, height, width.
-      size: int32 (2,): height and width of the upright image.
-      orientation: int32 scalar, from `exif_orientation`.
+      boxes: int32 (B, 4): y, x, height, width.
+      sizes: int32 (B, 2): heights and widths of the upright images.
+      orientations: int32 (B,), from `exif_orientation`.
 
     Returns:
-      int32 (4,).
+      int32 (B, 4).
     """
-
-    def turn() -> tf.Tensor:
-        offsets, extents = box[:2], box[2:]
-        mirrored = tf.stack(_mirrored(orientation))
-        offsets = tf.where(mirrored, size - offsets - extents, offsets)
-        turned = tf.concat([offsets, extents], axis=0)
-        return tf.cond(
-            is_sideways(orientation),
-            lambda: tf.gather(turned, (1, 0, 3, 2)),
-            lambda: turned,
-        )
-
-    return tf.cond(orientation > UPRIGHT, turn, lambda: box)
+    offsets, extents = boxes[:, :2], boxes[:, 2:]
+    mirrored = tf.stack(_mirrored(orientations), axis=1)
+    offsets = tf.where(mirrored, sizes - offsets - extents, offsets)
+    sideways = is_sideways(orientations)[:, tf.newaxis]
+    return tf.concat(
+        [
+            tf.where(sideways, part[:, ::-1], part)
+            for part in (offsets, extents)
+        ],
+        axis=1,
+    )
 
 
 def is_sideways(orientation: tf.Tensor) -> tf.Tensor:
-    """Whether height and width are exchanged: bool scalar."""
+    """Whether height and width are exchanged: bool, like the argument."""
     return orientation >= _SIDEWAYS
 
 

@@ -10,6 +10,7 @@ import tf_keras as keras
 
 from tf_simclr.config.flat import to_flat
 from tf_simclr.config.run import Config
+from tf_simclr.data.decoded import keep_decoded
 from tf_simclr.data.failure import naming_bad_images
 from tf_simclr.data.labels import LabelledSubset, choose_labels
 from tf_simclr.data.sources.image_set import ImageSet
@@ -228,6 +229,8 @@ class StageContext:
                 if name != "global_step"
             )
             say(f"{self.stage} done at step {step}: {scores}")
+        else:
+            say(f"{self.stage} done at step {step}.")
         if self.config.run.mode == "train_then_eval":
             # The original leaves it behind.
             write_json(self.run_dir.file("flags.json"), to_flat(self.config))
@@ -401,6 +404,11 @@ def prepare_stage(
     check_batch_divides(strategy, batch)
     check_micro_batch(strategy, batch, config.train.micro_batch_size)
     check_compiles(strategy, config.train)
+    with naming_bad_images(images):
+        kept = keep_decoded(images, config.data.cache_dataset)
+    if not labels_only:
+        splits = dataclasses.replace(splits, train=kept)
+    images = kept
     return StageContext(
         config, stage, splits, subset, images, plan, strategy, run_dir
     )

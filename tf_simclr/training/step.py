@@ -116,6 +116,15 @@ def make_global_step(
             function = tf.function(function, jit_compile=True, autograph=False)
         return strategy.run(function, args=args)
 
+    def made(batch: Batch) -> Batch:
+        """The batch's views where XLA, which knows no operation that sorts
+        images by what happens to them, cannot make them within the step."""
+        if not compiled:
+            return batch
+        function = tf.autograph.experimental.do_not_convert(task.batches.views)
+        return strategy.run(function, args=(batch,))
+
+    views = dict if compiled else task.batches.views
     replicas = strategy.num_replicas_in_sync
     if task.passes == 1 and task.loss_scale is None:
         # In one function, which XLA sees as a whole.
@@ -124,10 +133,10 @@ def make_global_step(
             task.trainable,
             task.optimizer,
             replicas,
-            task.batches.views,
+            views,
             task.probe,
         )
-        return lambda batch: on_replicas(step, (batch,))
+        return lambda batch: on_replicas(step, (made(batch),))
 
     def scale() -> tf.Tensor | float:
         return (task.loss_scale.factor if task.loss_scale else 1.0) / replicas
@@ -137,15 +146,13 @@ def make_global_step(
             task.objective,
             task.trainable,
             scale,
-            task.batches.views,
+            views,
             task.passes,
             [n for n in task.metric_names if n not in SCALING_METRICS],
             on_replicas,
         )
     else:
-        whole = replica_gradients(
-            task.objective, task.trainable, scale, task.batches.views
-        )
+        whole = replica_gradients(task.objective, task.trainable, scale, views)
 
         def compute(batch: Batch) -> tuple[Gradients, Metrics]:
             return on_replicas(whole, (batch,))
@@ -160,7 +167,7 @@ def make_global_step(
     )
 
     def step(batch: Batch) -> Metrics:
-        gradients, metrics = compute(batch)
+        gradients, metrics = compute(made(batch))
         return {**metrics, **update(gradients)}
 
     return step
@@ -175,7 +182,6 @@ def make_step_function(
     task's and then the gradient's norm.
     """
     step = make_global_step(task, strategy, config.jit_compile)
-
     names = (*task.metric_names, GRADIENT_NORM)
 
     @tf.function(reduce_retracing=True)

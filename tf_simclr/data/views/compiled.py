@@ -18,49 +18,50 @@ from tf_simclr.data.views.color import (
     jitter_plan,
 )
 from tf_simclr.data.views.draws import split_draws
+from tf_simclr.data.views.flip import draw_flips, mirror
 from tf_simclr.data.views.keys import Stream
 
 Finish = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 
-def compiled_finish(
-    config: AugmentConfig, image_size: int, *, of_images: bool
-) -> Finish:
+def compiled_finish(config: AugmentConfig, *, of_crops: bool) -> Finish:
     """A compiled version of `finish`; its results agree up to rounding.
 
     Args:
       config: which parts of the augmentation are on, and how strong.
-      image_size: S, the side of the views.
-      of_images: whether the function takes images or planes.
+      of_crops: whether the function takes crops, which it also flips, or
+        planes.
 
     Returns:
-      A function of images (B, S, S, 3) or planes (B, 3, S, S), B known, and
-      draws (B, N), which returns images (B, S, S, 3).
+      A function of crops float32 (B, S, S, 3), white being 255, or planes
+      float32 (B, 3, S, S), white being 1, all dimensions known, and draws
+      (B, N). It returns images float32 (B, S, S, 3) in [0, 1].
     """
-    radius = blur_kernel_size(image_size) // 2
-    blurs = config.use_blur and radius > 0
 
-    def recolor(view: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
-        planes = tf.transpose(view, (2, 0, 1)) if of_images else view
-        planes = _recolor(planes[tf.newaxis], draws[tf.newaxis], config)[0]
-        return planes if blurs else tf.transpose(planes, (1, 2, 0))
+    def finish_one(view: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
+        parts = split_draws(draws[tf.newaxis], config)
+        planes = view
+        if of_crops:
+            planes = tf.transpose(view, (2, 0, 1)) / 255
+            if Stream.FLIP in parts:
+                flips = draw_flips(parts[Stream.FLIP], config.flip_probability)
+                planes = mirror(planes[tf.newaxis], flips)[0]
+        if Stream.COLOR_JITTER in parts:
+            planes = _recolor(planes[tf.newaxis], parts, config)[0]
+        planes = tf.clip_by_value(planes, 0.0, 1.0)
+        if Stream.BLUR in parts:
+            planes = _blur(planes, parts[Stream.BLUR], config)
+        return tf.transpose(planes, (1, 2, 0))
 
-    def blur_rows(planes: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
-        return _blur_axis(planes, draws, config, radius, axis=2)
-
-    def blur_columns(planes: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
-        planes = _blur_axis(planes, draws, config, radius, axis=1)
-        return tf.transpose(tf.clip_by_value(planes, 0.0, 1.0), (1, 2, 0))
-
-    # Each axis on its own: one fused loop would blur along the first axis
-    # again for every tap of the second.
-    steps = [recolor] + [blur_rows, blur_columns] * blurs
-    compiled = [_each(step) for step in steps]
-
+    @tf.function(jit_compile=True)
     def finish(views: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
-        for step in compiled:
-            views = step(views, draws)
-        return views
+        if views.shape[0] == 1:
+            return finish_one(views[0], draws[0])[tf.newaxis]
+        return tf.map_fn(
+            lambda one: finish_one(*one),
+            (views, draws),
+            fn_output_signature=tf.float32,
+        )
 
     return finish
 
@@ -79,86 +80,77 @@ def can_compile() -> bool:
         return False
 
 
-def _each(function: Finish) -> Finish:
-    """Compiles a function of one view and its draws (N,) for a batch."""
-
-    @tf.function(jit_compile=True)
-    def run(views: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
-        return tf.map_fn(
-            lambda one: function(*one),
-            (views, draws),
-            fn_output_signature=tf.float32,
-        )
-
-    return run
-
-
 def _recolor(
-    planes: tf.Tensor, draws: tf.Tensor, config: AugmentConfig
+    planes: tf.Tensor, parts: dict[Stream, tf.Tensor], config: AugmentConfig
 ) -> tf.Tensor:
-    """Jitter, grayscale and clip of one view: (1, 3, S, S)."""
-    parts = split_draws(draws, config)
-    if Stream.COLOR_JITTER in parts:
-        planes = _jitter(planes, parts[Stream.COLOR_JITTER], config)
-        planes = tf.cond(
-            parts[Stream.GRAYSCALE][0, 0] < config.grayscale_probability,
-            lambda: grayscale(planes),
-            lambda: planes,
-        )
-    return tf.clip_by_value(planes, 0.0, 1.0)
-
-
-def _jitter(
-    planes: tf.Tensor, numbers: tf.Tensor, config: AugmentConfig
-) -> tf.Tensor:
-    """`color_jitter` of one view: (1, 3, S, S)."""
+    """Jitter and grayscale of one view: (1, 3, S, S)."""
     orders, factors = jitter_plan(
-        numbers,
+        parts[Stream.COLOR_JITTER],
         config.color_jitter_strength,
         config.color_jitter_probability,
         config.brightness,
     )
     operations = jitter_operations(config.brightness)
+    branches = [
+        lambda planes, operation=operation, factor=factor: tf.clip_by_value(
+            operation(planes, factor), 0.0, 1.0
+        )
+        for operation, factor in zip(operations, factors, strict=True)
+    ]
+    branches.insert(NO_OPERATION, tf.identity)
+    # Grayscale comes last, as one more operation.
+    is_gray = parts[Stream.GRAYSCALE] < config.grayscale_probability
+    last = tf.where(is_gray, len(branches), NO_OPERATION)
+    branches.append(grayscale)
+    orders = tf.concat([orders, last], axis=1)[0]
 
     def apply(position: tf.Tensor, planes: tf.Tensor) -> tuple:
-        branches = [
-            lambda operation=operation, factor=factor: tf.clip_by_value(
-                operation(planes, factor), 0.0, 1.0
-            )
-            for operation, factor in zip(operations, factors, strict=True)
-        ]
-        branches.insert(NO_OPERATION, lambda: planes)
-        return position + 1, tf.switch_case(orders[0, position], branches)
+        planes = tf.switch_case(
+            orders[position],
+            [lambda branch=branch: branch(planes) for branch in branches],
+        )
+        return position + 1, planes
 
-    # A loop: four choices in a row take XLA many times as long to compile.
+    # A loop: five choices in a row take XLA many times as long to compile.
     _, planes = tf.while_loop(
-        lambda position, _: position < len(operations), apply, (0, planes)
+        lambda position, _: position < len(operations) + 1, apply, (0, planes)
     )
     return planes
 
 
-def _blur_axis(
-    planes: tf.Tensor,
-    draws: tf.Tensor,
-    config: AugmentConfig,
-    radius: int,
-    axis: int,
+def _blur(
+    planes: tf.Tensor, numbers: tf.Tensor, config: AugmentConfig
 ) -> tf.Tensor:
-    """`random_blur` of one view (3, S, S) along one axis."""
-    numbers = split_draws(draws[tf.newaxis], config)[Stream.BLUR]
+    """`random_blur` of one view: (3, S, S)."""
+    size = planes.shape[1]
+    radius = blur_kernel_size(size) // 2
+    if radius == 0:
+        return planes
     chosen, sigma = blur_plan(numbers, config.blur_probability)
-    size = planes.shape[axis]
+    taps = blur_taps(sigma, radius)[0]
 
-    def blurred() -> tf.Tensor:
-        taps = blur_taps(sigma, radius)[0]
+    def along(planes: tf.Tensor, axis: int) -> tf.Tensor:
         paddings = [[0, 0], [0, 0], [0, 0]]
         paddings[axis] = [radius, radius]
         padded = tf.pad(planes, paddings)
-        total = tf.zeros_like(planes)
-        for tap in range(2 * radius + 1):
+
+        def shifted(tap: int) -> tf.Tensor:
             window = [slice(None)] * 3
             window[axis] = slice(tap, tap + size)
-            total += taps[tap] * padded[tuple(window)]
-        return total
+            return padded[tuple(window)]
 
-    return tf.cond(chosen[0], blurred, lambda: planes)
+        total = taps[radius] * planes
+        for tap in range(radius):
+            total += taps[tap] * (shifted(tap) + shifted(2 * radius - tap))
+        return tf.clip_by_value(total, 0.0, 1.0)
+
+    def apply(step: tf.Tensor, planes: tf.Tensor) -> tuple:
+        return step + 1, tf.cond(
+            step == 0, lambda: along(planes, 2), lambda: along(planes, 1)
+        )
+
+    # A loop over the two axes, not at all for a sharp view. In a row, XLA
+    # would fuse both and blur along the first anew for each tap of the second.
+    steps = 2 * tf.cast(chosen[0], tf.int32)
+    _, planes = tf.while_loop(lambda step, _: step < steps, apply, (0, planes))
+    return planes

@@ -10,10 +10,7 @@ from tf_simclr.data.views.draws import split_draws
 from tf_simclr.data.views.flip import draw_flips, mirror
 from tf_simclr.data.views.keys import Stream
 from tf_simclr.data.views.planes import from_planes, has_size, to_planes
-from tf_simclr.data.views.resize import (
-    crop_and_resize_image,
-    crop_and_resize_planes,
-)
+from tf_simclr.data.views.resize import crop_and_resize_planes
 
 
 def make_views(
@@ -61,39 +58,28 @@ def place(
         )
     elif flips is not None:
         planes = mirror(planes, flips)
-    if Stream.AFFINE in parts:
-        images = _affine(from_planes(planes), parts[Stream.AFFINE], config)
-        planes = to_planes(images)
+    planes = _affine(planes, parts, config)
     return tf.ensure_shape(planes, (None, 3, image_size, image_size))
 
 
-def place_image(
-    image: tf.Tensor,
-    box: tf.Tensor,
-    draws: tf.Tensor,
-    config: AugmentConfig,
-    image_size: int,
+def move(
+    planes: tf.Tensor, draws: tf.Tensor, config: AugmentConfig
 ) -> tf.Tensor:
-    """`place` for one image of any size, without a matrix product.
+    """What `place` does after crop and resize: flip, affine.
 
     Args:
-      image: uint8 (H, W, 3).
-      box: int32 (4,): y, x, height, width.
-      draws: float32 (N,), a row of what `draw` drew.
+      planes: float32 (B, 3, S, S).
+      draws: from `draw`.
       config: which parts of the augmentation are on, and how strong.
-      image_size: S, the side of the view.
 
     Returns:
-      float32 (S, S, 3), not clipped.
+      float32 (B, 3, S, S).
     """
-    parts = split_draws(draws[tf.newaxis], config)
-    flip = None
+    parts = split_draws(draws, config)
     if Stream.FLIP in parts:
-        flip = draw_flips(parts[Stream.FLIP], config.flip_probability)[0]
-    view = crop_and_resize_image(image, box, image_size, flip)
-    if Stream.AFFINE in parts:
-        view = _affine(view[tf.newaxis], parts[Stream.AFFINE], config)[0]
-    return tf.ensure_shape(view, (image_size, image_size, 3))
+        flips = draw_flips(parts[Stream.FLIP], config.flip_probability)
+        planes = mirror(planes, flips)
+    return _affine(planes, parts, config)
 
 
 def finish(
@@ -130,12 +116,15 @@ def finish(
 
 
 def _affine(
-    images: tf.Tensor, numbers: tf.Tensor, config: AugmentConfig
+    planes: tf.Tensor, parts: dict[Stream, tf.Tensor], config: AugmentConfig
 ) -> tf.Tensor:
-    return random_affine(
-        images,
-        numbers,
+    if Stream.AFFINE not in parts:
+        return planes
+    images = random_affine(
+        from_planes(planes),
+        parts[Stream.AFFINE],
         config.rotate_degrees,
         config.shear_degrees,
         config.translate_fraction,
     )
+    return to_planes(images)

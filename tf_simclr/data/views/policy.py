@@ -111,7 +111,7 @@ def evaluation_image(image: tf.Tensor, image_size: int) -> tf.Tensor:
     def resized() -> tf.Tensor:
         boxes = _evaluation_boxes(height[None], width[None], image_size)
         box = tf.cast(boxes[0], tf.int32)
-        return crop_and_resize_image(image, box, image_size)
+        return crop_and_resize_image(image, box, image_size) * (1 / 255)
 
     view = tf.cond(
         (height == image_size) & (width == image_size),

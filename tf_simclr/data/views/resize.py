@@ -65,10 +65,7 @@ def crop_and_resize_planes(
 
 
 def crop_and_resize_image(
-    image: tf.Tensor,
-    box: tf.Tensor,
-    size: int,
-    mirrored: tf.Tensor | None = None,
+    image: tf.Tensor, box: tf.Tensor, size: int
 ) -> tf.Tensor:
     """Cuts a box out of one image and resizes it to a square.
 
@@ -76,29 +73,25 @@ def crop_and_resize_image(
     takes one image at a time and beats matrix products on large ones.
 
     Args:
-      image: uint8 (H, W, C).
+      image: uint8 (H, W, 3).
       box: int32 (4,): y, x, height, width, inside the image.
-      size: output height and width.
-      mirrored: bool scalar, whether to flip horizontally.
+      size: S, output height and width.
 
     Returns:
-      float32 (size, size, C); 255 has become 1. Not clipped.
+      float32 (S, S, 3), white being 255 as before. Not clipped.
     """
-    crop = cut(image, box)
-    if mirrored is not None:
-        # A quarter of the bytes that there are to flip afterwards.
-        crop = tf.cond(mirrored, lambda: tf.reverse(crop, (1,)), lambda: crop)
+    # The kernel converts bytes one by one.
+    crop = tf.cast(cut(image, box), tf.float32)
     resized = tf.raw_ops.ResizeBicubic(
         images=crop[tf.newaxis], size=(size, size), half_pixel_centers=True
     )
-    return resized[0] * (1 / 255)
+    return tf.ensure_shape(resized[0], (size, size, 3))
 
 
 def cut(image: tf.Tensor, box: tf.Tensor) -> tf.Tensor:
     """The box (int32 y, x, height, width) of an image (H, W, C)."""
-    begin = tf.concat([box[:2], [0]], axis=0)
-    size = tf.concat([box[2:], [-1]], axis=0)
-    return tf.slice(image, begin, size)
+    y, x, height, width = tf.unstack(box)
+    return tf.slice(image, (y, x, 0), (height, width, -1))
 
 
 def _resize_rows(planes: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:

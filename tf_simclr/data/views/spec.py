@@ -12,7 +12,7 @@ from tf_simclr.data.views.compiled import (
 )
 from tf_simclr.data.views.draws import draw, draw_boxes
 from tf_simclr.data.views.keys import view_keys
-from tf_simclr.data.views.make import finish, make_views
+from tf_simclr.data.views.make import finish, make_views, move
 from tf_simclr.data.views.planes import from_planes, to_planes
 
 # Compiling pays from about so many pixels of views.
@@ -78,40 +78,51 @@ class ViewSpec:
           {name: float32 (B, S, S, 3) in [0, 1]}.
         """
         planes = to_planes(images)
-        return {
-            name: make_views(
+        made = {}
+        for view, name in enumerate(self.names):
+            views = make_views(
                 planes,
                 boxes[:, view],
                 draws[:, view],
                 self.augment,
                 self.image_size,
             )
-            for view, name in enumerate(self.names)
-        }
+            made[name] = tf.ensure_shape(
+                views, (*boxes.shape[:1], *views.shape[1:])
+            )
+        return made
 
-    def finish(self, images: int, *, of_images: bool) -> Finish:
-        """Jitter, grayscale, clip and blur, by the way that is fastest.
+    def finish(self, images: int, *, of_crops: bool) -> Finish:
+        """All that follows the crop, by the way that is fastest.
 
         Args:
           images: how many there will be in all. The choice depends on it, so
             it must be the same when a run resumes.
-          of_images: whether the function takes images or planes.
+          of_crops: whether the function takes resized crops, or planes that
+            `place` has moved already.
 
         Returns:
-          A function of images (B, S, S, 3) or planes (B, 3, S, S), B known,
-          and draws (B, N), which returns images (B, S, S, 3) in [0, 1].
+          A function of crops float32 (B, S, S, 3), white being 255, or planes
+          float32 (B, 3, S, S), white being 1, B known, and draws (B, N). It
+          returns views float32 (B, S, S, 3) in [0, 1].
         """
+        config = self.augment
         pixels = images * len(self.names) * self.image_size**2
-        if pixels >= _WORTH_COMPILING and can_compile():
-            return compiled_finish(
-                self.augment, self.image_size, of_images=of_images
-            )
+        compiles = pixels >= _WORTH_COMPILING and can_compile()
+        if compiles and of_crops and not config.has_affine:
+            return compiled_finish(config, of_crops=True)
 
-        def in_operations(views: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
-            planes = to_planes(views) if of_images else views
-            return from_planes(finish(planes, draws, self.augment))
+        def in_operations(planes: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
+            return from_planes(finish(planes, draws, config))
 
-        return in_operations
+        def move_and_finish(crops: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
+            planes = move(to_planes(crops / 255), draws, config)
+            return finish_planes(planes, draws)
+
+        finish_planes = in_operations
+        if compiles:
+            finish_planes = compiled_finish(config, of_crops=False)
+        return move_and_finish if of_crops else finish_planes
 
     def _keys(self, epochs: tf.Tensor, ids: tf.Tensor) -> list[tf.Tensor]:
         """The keys (B,) of each view."""

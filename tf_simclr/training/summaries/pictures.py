@@ -18,7 +18,7 @@ def sample_views(batches: TrainingBatches, count: int = SHOWN) -> tf.Tensor:
       contrastive batch, hence 2, or 1. n is at most `count`, s at most 128.
     """
     count = min(count, len(batches.images))
-    batch = next(iter(batches.dataset(count, 0, 1)))
+    batch = batches.views(next(iter(batches.dataset(count, 0, 1))))
     names = ["view1", "view2"] if batches.contrastive else ["image"]
     return tf.stack([_shrunk(batch[name]) for name in names])
 
