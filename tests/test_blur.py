@@ -17,10 +17,10 @@ RNG = np.random.default_rng(0)
 PLANES = RNG.random((4, 3, 40, 30), dtype=np.float32)
 
 
-def blurred(uniforms, probability=0.5, mode="per_image") -> np.ndarray:
+def blurred(uniforms, probability=0.5) -> np.ndarray:
     uniforms = tf.constant(uniforms, tf.float32)
     assert uniforms.shape[1] == BLUR_UNIFORMS
-    return random_blur(tf.constant(PLANES), uniforms, probability, mode).numpy()
+    return random_blur(tf.constant(PLANES), uniforms, probability).numpy()
 
 
 @pytest.mark.parametrize(
@@ -64,18 +64,10 @@ def test_random_blur_covers_a_tenth_of_the_height():
     assert np.array_equal(found[[1, 3]], PLANES[[1, 3]])
 
 
-def test_one_width_per_batch():
-    uniforms = [[0.9, 0.3], [0.1, 0.5], [0.1, 0.9], [0.9, 0.9]]
-    found = blurred(uniforms, mode="per_batch")
-    shared = [[chosen, 0.3] for chosen, _ in uniforms]
-    assert np.array_equal(found, blurred(shared))
-    assert not np.allclose(found, blurred(uniforms), atol=1e-3)
-
-
 def test_small_images_stay_sharp():
     planes = tf.constant(PLANES[:, :, :19])
-    found = random_blur(planes, tf.zeros([4, 2]), 1.0, "per_image")
+    found = random_blur(planes, tf.zeros([4, 2]), 1.0)
     assert np.array_equal(found, planes)
     planes = tf.constant(PLANES[:, :, :20])
-    found = random_blur(planes, tf.ones([4, 2]) * 0.5, 1.0, "per_image")
+    found = random_blur(planes, tf.ones([4, 2]) * 0.5, 1.0)
     assert not np.allclose(found, planes, atol=1e-2)

@@ -29,6 +29,14 @@ def test_sizes(kind, options):
     assert read_header(data) == ImageHeader(kind, 300, 7, 2100)
 
 
+def test_what_may_stand_between_two_segments():
+    data = pictures.encode(_PIXELS, "JPEG")
+    # Fill bytes, and bytes that belong nowhere.
+    for between in (b"\xff\xff", b"stray"):
+        header = read_header(data[:2] + b"\xff\xfe\0\2" + between + data[2:])
+        assert header == ImageHeader("JPEG", 300, 7, 2100)
+
+
 def test_every_frame_of_an_animation_counts():
     frames = [Image.fromarray(pictures.tile(n, 20, 30)) for n in range(4)]
     target = io.BytesIO()

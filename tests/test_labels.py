@@ -101,6 +101,7 @@ def test_a_subset_is_read_back_from_another_run(tmp_path):
     found = choose_labels(image_set(), DataConfig(label_ids=str(path)))
     assert found.ids == drawn.ids
     assert np.array_equal(found.labels, drawn.labels)
+    assert found.digest() == drawn.digest()
 
 
 def test_a_subset_from_a_text_file(tmp_path):
@@ -109,6 +110,9 @@ def test_a_subset_from_a_text_file(tmp_path):
     subset = choose_labels(image_set(), DataConfig(label_ids=str(path)))
     assert subset.ids == ("image3", "image50")
     assert subset.smallest_class() == 0
+    path.write_text("image51\nimage3\n")
+    other = choose_labels(image_set(), DataConfig(label_ids=str(path)))
+    assert other.digest() != subset.digest()
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from tf_simclr.config.augment import AugmentConfig
-from tf_simclr.data.views import policy
+from tf_simclr.data.views import draws as drawing
 from tf_simclr.data.views.keys import Stream, uniforms, view_keys
 from tf_simclr.data.views.policy import (
     evaluation_view,
@@ -234,7 +234,7 @@ def test_every_part_has_a_stream_of_its_own(monkeypatch):
         streams.append(stream)
         return uniforms(keys, stream, count)
 
-    monkeypatch.setattr(policy, "uniforms", recorded)
+    monkeypatch.setattr(drawing, "uniforms", recorded)
     keys = view_keys(0, EPOCHS, IDS, 0)
     training_view(tf.constant(IMAGES), keys, EVERYTHING, 32)
     assert sorted(streams) == sorted(Stream)

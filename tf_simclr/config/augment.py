@@ -90,6 +90,14 @@ class AugmentConfig:
         maximum=0.5,
     )
 
+    augment_on: str = option(
+        "host",
+        "Where views are made: host makes them on the CPU, ahead of the step;"
+        " device leaves all but reading and decoding to the device's own"
+        " step, for a CPU that cannot keep up. The views are the same.",
+        choices=("host", "device"),
+    )
+
     def __post_init__(self) -> None:
         check_fields(self)
 

@@ -15,6 +15,7 @@ from tf_simclr.data.orientation import (
     stored_box,
     upright,
 )
+from tf_simclr.data.views.resize import cut
 
 # The slow inverse cosine transform errs by less than the fast one, equals what
 # other libraries decode, and with vector instructions costs the same.
@@ -116,13 +117,6 @@ def decode_window(
 
     image = tf.cond(tf.io.is_jpeg(encoded), of_jpeg, of_other)
     return tf.ensure_shape(image, (None, None, 3))
-
-
-def cut(image: tf.Tensor, box: tf.Tensor) -> tf.Tensor:
-    """The box (int32 y, x, height, width) of an image (H, W, C)."""
-    begin = tf.concat([box[:2], [0]], axis=0)
-    size = tf.concat([box[2:], [-1]], axis=0)
-    return tf.slice(image, begin, size)
 
 
 def _decode_jpeg(encoded: tf.Tensor) -> tf.Tensor:

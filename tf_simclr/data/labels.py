@@ -1,6 +1,7 @@
 """Which images of the training split have labels: the few of "few labels"."""
 
 import dataclasses
+import hashlib
 import json
 import math
 import os
@@ -42,6 +43,11 @@ class LabelledSubset:
     def smallest_class(self) -> int:
         """Number of labelled images of the rarest class."""
         return int(self._counts(self.labels).min())
+
+    def digest(self) -> str:
+        """Short, and another for other images."""
+        text = "\n".join(sorted(self.ids))
+        return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
     def to_json(self) -> dict:
         """What `labels.json` holds."""

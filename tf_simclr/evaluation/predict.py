@@ -8,6 +8,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from tf_simclr.data.batches import evaluation_batches
+from tf_simclr.data.failure import naming_bad_images
 from tf_simclr.data.sources.image_set import ImageSet
 
 
@@ -47,6 +48,9 @@ class Predictor:
 
         Returns:
           {name: float32 (N, ...)} and `label` int32 (N,).
+
+        Raises:
+          DataFailed: an image cannot be read.
         """
         found: dict[str, list[np.ndarray]] = collections.defaultdict(list)
         for _, outputs in self.stream(images):
@@ -62,14 +66,18 @@ class Predictor:
         Yields:
           The views (n, image_size, image_size, 3), and what a call returns
           for them.
+
+        Raises:
+          DataFailed: an image cannot be read.
         """
         batches = evaluation_batches(images, self._batch_size, self._image_size)
-        for batch in batches.take(self._max_batches or -1):
-            outputs = {**self.run(batch["image"]), "label": batch["label"]}
-            yield (
-                batch["image"],
-                {name: value.numpy() for name, value in outputs.items()},
-            )
+        with naming_bad_images(images):
+            for batch in batches.take(self._max_batches or -1):
+                outputs = {**self.run(batch["image"]), "label": batch["label"]}
+                yield (
+                    batch["image"],
+                    {name: value.numpy() for name, value in outputs.items()},
+                )
 
     def run(self, views: tf.Tensor) -> dict[str, tf.Tensor]:
         """The named outputs for views (n, image_size, image_size, 3)."""

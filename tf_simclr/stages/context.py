@@ -138,7 +138,7 @@ class StageContext:
         if self.subset is not None:
             write_json(self.run_dir.file("labels.json"), self.subset.to_json())
         self._announce(notes, trained, total)
-        with naming_bad_images(self.splits.train, self.splits.evaluation):
+        with naming_bad_images(self.images):
             step = train(
                 task,
                 self.plan,
@@ -147,16 +147,19 @@ class StageContext:
                 self.strategy,
                 evaluator if self.config.train.eval_every_epochs else None,
             )
-            scores = evaluator() if scored else {}
-        result = {"global_step": float(step), **scores}
+        result = {"global_step": float(step)}
         if scored:
+            result.update(evaluator())
             epoch = step * task.batch_size / len(self.images)
             self.run_dir.append_metrics(step, epoch, "eval", result)
-            shown = "  ".join(
+            scores = "  ".join(
                 f"{name.removeprefix('eval/')} {value:.4f}"
-                for name, value in scores.items()
+                for name, value in result.items()
+                if name != "global_step"
             )
-            say(f"{self.stage} done at step {step}: {shown}")
+            say(f"{self.stage} done at step {step}: {scores}")
+        else:
+            say(f"{self.stage} done at step {step}.")
         if self.config.run.mode == "train_then_eval":
             # The original leaves it behind.
             write_json(self.run_dir.file("flags.json"), to_flat(self.config))
@@ -188,7 +191,7 @@ class StageContext:
                 "label_seed": data.label_seed,
             }
             if data.label_ids:
-                labels["label_ids"] = data.label_ids
+                labels["label_ids"] = self.subset.digest()
         return config_record(
             self.config,
             self.stage,

@@ -3,7 +3,6 @@
 import os
 
 from tf_simclr.config.run import Config
-from tf_simclr.data.failure import naming_bad_images
 from tf_simclr.data.labels import choose_labels, mask_labels
 from tf_simclr.errors import UserError
 from tf_simclr.evaluation.evaluate import (
@@ -34,7 +33,8 @@ def evaluate(config: Config) -> dict[str, float]:
     if images is None or not images.has_labels:
         raise UserError(
             f"--dataset={data.dataset} has no labelled images to evaluate on:"
-            " name a split with --eval_split."
+            " name a split with --eval_split, or cut one off with"
+            " --eval_fraction=0.2."
         )
     classes = stored.architecture.num_classes
     if classes and classes != len(images.class_names):
@@ -48,9 +48,7 @@ def evaluate(config: Config) -> dict[str, float]:
         evaluator = pretraining_evaluator(network, images, references, data)
     else:
         evaluator = classifier_evaluator(network, images, data)
-    with naming_bad_images(splits.train, images):
-        scores = evaluator()
-    result = {"global_step": float(stored.step), **scores}
+    result = {"global_step": float(stored.step), **evaluator()}
     os.makedirs(model_dir, exist_ok=True)
     write_image_files(loaded.config, splits)
     RunDirectory(model_dir).write_result(result)

@@ -31,7 +31,7 @@ def stage_images(config: Config) -> Splits:
 
 
 def write_image_files(config: Config, splits: Splits) -> None:
-    """Writes what a run's folder holds about its images: an index where
-    none lies in reach, and the list of bad images."""
+    """Writes what a run's folder holds about its images: an index, unless
+    its pipeline has one, and the list of bad images."""
     folder = os.path.abspath(config.run.model_dir)
-    splits.write(folder, index_folders(config))
+    splits.write(folder, [folder, os.path.dirname(folder)])

@@ -127,7 +127,7 @@ def pipeline(config: Config) -> dict[str, Any]:
             raise UserError(
                 f"--dataset={config.data.dataset} has no labelled images to"
                 " evaluate on, which the pipeline's table needs: name a split"
-                " with --eval_split."
+                " with --eval_split, or cut one off with --eval_fraction=0.2."
             )
     # Once for all parts.
     write_image_files(config, stage_images(config))

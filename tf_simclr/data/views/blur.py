@@ -3,7 +3,8 @@
 import tensorflow as tf
 
 BLUR_UNIFORMS = 2
-"""How many random numbers `random_blur` takes for an image."""
+"""How many random numbers `random_blur` takes for an image: whether, and how
+wide."""
 
 _SIGMA_RANGE = (0.1, 2.0)
 
@@ -35,10 +36,7 @@ def gaussian_blur(
 
 
 def random_blur(
-    planes: tf.Tensor,
-    uniforms: tf.Tensor,
-    probability: float,
-    sigma_mode: str,
+    planes: tf.Tensor, uniforms: tf.Tensor, probability: float
 ) -> tf.Tensor:
     """Blurs some images by random amounts.
 
@@ -50,21 +48,15 @@ def random_blur(
       planes: float32 (B, C, H, W) in [0, 1], H known statically.
       uniforms: float32 (B, BLUR_UNIFORMS) in [0, 1).
       probability: of blurring an image.
-      sigma_mode: "per_image", or "per_batch", where all images have the width
-        drawn for the first one, as in the original release. Which images are
-        blurred is drawn for each image either way.
 
     Returns:
       float32 (B, C, H, W) in [0, 1].
     """
-    kernel_size = planes.shape[2] // 10
+    kernel_size = blur_kernel_size(planes.shape[2])
     if kernel_size < 2:
         return planes
-    low, high = _SIGMA_RANGE
-    sigma = low + (high - low) * uniforms[:, 1]
-    if sigma_mode == "per_batch":
-        sigma = tf.broadcast_to(sigma[:1], tf.shape(sigma))
-    chosen = tf.cast(uniforms[:, 0] < probability, tf.int32)
+    chosen, sigma = blur_plan(uniforms, probability)
+    chosen = tf.cast(chosen, tf.int32)
     images = tf.range(tf.shape(planes)[0])
     groups = tf.dynamic_partition(images, chosen, 2)
     sharp, blurred = (tf.gather(planes, group) for group in groups)
@@ -73,18 +65,34 @@ def random_blur(
     return tf.dynamic_stitch(groups, [sharp, blurred])
 
 
+def blur_kernel_size(height: int) -> int:
+    """The kernel for images of this height; below 2 there is no blur."""
+    return height // 10
+
+
+def blur_plan(
+    uniforms: tf.Tensor, probability: float
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Which images `random_blur` blurs, bool (B,), and how wide, (B,)."""
+    low, high = _SIGMA_RANGE
+    return uniforms[:, 0] < probability, low + (high - low) * uniforms[:, 1]
+
+
+def blur_taps(sigma: tf.Tensor, radius: int) -> tf.Tensor:
+    """Gaussian weights of sum 1: (B, 2 radius + 1) for widths (B,)."""
+    exponents = (-0.5 / tf.square(sigma))[:, tf.newaxis]
+    taps = tf.range(-radius, radius + 1, dtype=tf.float32)
+    weights = tf.exp(exponents * tf.square(taps))
+    return weights / tf.reduce_sum(weights, axis=1, keepdims=True)
+
+
 def _blur_matrices(
     sigma: tf.Tensor, radius: int, length: tf.Tensor
 ) -> tf.Tensor:
     """Symmetric banded matrices (B, length, length) that blur one axis."""
-    exponents = (-0.5 / tf.square(sigma))[:, tf.newaxis]
-    taps = tf.range(-radius, radius + 1, dtype=tf.float32)
-    total = tf.reduce_sum(
-        tf.exp(exponents * tf.square(taps)), axis=1, keepdims=True
-    )
     places = tf.range(length)
     distances = tf.abs(places[:, tf.newaxis] - places)
-    near = tf.cast(distances <= radius, tf.float32)
-    squares = tf.square(tf.cast(distances, tf.float32))
-    weights = tf.exp(exponents[..., tf.newaxis] * squares) * near
-    return weights / total[..., tf.newaxis]
+    # One-sided taps, and a zero for all that is farther away.
+    taps = blur_taps(sigma, radius)[:, radius:]
+    taps = tf.pad(taps, [[0, 0], [0, 1]])
+    return tf.gather(taps, tf.minimum(distances, radius + 1), axis=1)

@@ -1,13 +1,16 @@
 """Color distortion of planes (B, 3, H, W) with a factor for each image."""
 
 import itertools
+from collections.abc import Callable
 
 import tensorflow as tf
+
+Operation = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 JITTER_UNIFORMS = 6
 """How many random numbers `color_jitter` takes for an image."""
 
-_BRIGHTNESS, _CONTRAST, _SATURATION, _HUE, _NONE = range(5)
+_BRIGHTNESS, _CONTRAST, _SATURATION, _HUE, NO_OPERATION = range(5)
 _ORDERS = tuple(
     itertools.permutations((_BRIGHTNESS, _CONTRAST, _SATURATION, _HUE))
 )
@@ -43,25 +46,16 @@ def color_jitter(
     Returns:
       float32 (B, 3, H, W).
     """
-    chosen, order, *draws = tf.unstack(uniforms, axis=1)
-    orders = tf.gather(_ORDERS, tf.cast(order * len(_ORDERS), tf.int32))
-    orders = tf.where(chosen[:, tf.newaxis] < probability, orders, _NONE)
-    factors = _factors(draws, strength, brightness_mode)
-    change_brightness = (
-        adjust_brightness
-        if brightness_mode == "multiplicative"
-        else shift_brightness
+    orders, factors = jitter_plan(
+        uniforms, strength, probability, brightness_mode
     )
-    operations = (
-        change_brightness,
-        adjust_contrast,
-        adjust_saturation,
-        adjust_hue,
-    )
+    operations = jitter_operations(brightness_mode)
     images = tf.range(tf.shape(planes)[0])
     for position in range(len(operations)):
         # Each operation sees only the images whose turn it is.
-        groups = tf.dynamic_partition(images, orders[:, position], _NONE + 1)
+        groups = tf.dynamic_partition(
+            images, orders[:, position], NO_OPERATION + 1
+        )
         results = [
             tf.clip_by_value(
                 operation(tf.gather(planes, group), tf.gather(factor, group)),
@@ -69,12 +63,49 @@ def color_jitter(
                 1.0,
             )
             for operation, factor, group in zip(
-                operations, factors, groups[:_NONE], strict=True
+                operations, factors, groups[:NO_OPERATION], strict=True
             )
         ]
-        results.append(tf.gather(planes, groups[_NONE]))
+        results.append(tf.gather(planes, groups[NO_OPERATION]))
         planes = tf.dynamic_stitch(groups, results)
     return planes
+
+
+def jitter_plan(
+    uniforms: tf.Tensor,
+    strength: float,
+    probability: float,
+    brightness_mode: str,
+) -> tuple[tf.Tensor, list[tf.Tensor]]:
+    """Which operations `color_jitter` applies to each image, and how much.
+
+    Args:
+      uniforms: float32 (B, JITTER_UNIFORMS) in [0, 1).
+      strength, probability, brightness_mode: see `color_jitter`.
+
+    Returns:
+      int32 (B, 4), numbers of `jitter_operations` in the order in which they
+      are applied, or NO_OPERATION; and for each operation its factors (B,).
+    """
+    chosen, order, *draws = tf.unstack(uniforms, axis=1)
+    orders = tf.gather(_ORDERS, tf.cast(order * len(_ORDERS), tf.int32))
+    orders = tf.where(chosen[:, tf.newaxis] < probability, orders, NO_OPERATION)
+    return orders, _factors(draws, strength, brightness_mode)
+
+
+def jitter_operations(brightness_mode: str) -> tuple[Operation, ...]:
+    """The four operations: (planes, factors) -> planes, not clipped."""
+    change_brightness = (
+        adjust_brightness
+        if brightness_mode == "multiplicative"
+        else shift_brightness
+    )
+    return (
+        change_brightness,
+        adjust_contrast,
+        adjust_saturation,
+        adjust_hue,
+    )
 
 
 def random_grayscale(

@@ -115,6 +115,13 @@ def center_crop_boxes(
     return tf.concat([offsets, crops], axis=1)
 
 
+def whole_boxes(heights: tf.Tensor, widths: tf.Tensor) -> tf.Tensor:
+    """Boxes (B, 4) that cover the images."""
+    heights, widths = tf.cast(heights, tf.float32), tf.cast(widths, tf.float32)
+    zeros = tf.zeros_like(heights)
+    return tf.stack([zeros, zeros, heights, widths], axis=1)
+
+
 def _height_bounds(
     heights: tf.Tensor, widths: tf.Tensor, ratios: tf.Tensor, min_area: float
 ) -> tuple[tf.Tensor, tf.Tensor]:

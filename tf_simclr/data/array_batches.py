@@ -1,0 +1,145 @@
+"""Training batches from images in memory, whole batches at a time."""
+
+import tensorflow as tf
+
+from tf_simclr.data.order import sample_order
+from tf_simclr.data.sources.image_set import ImageSet
+from tf_simclr.data.sources.pixels import ArrayPixels
+from tf_simclr.data.views.make import place
+from tf_simclr.data.views.planes import to_planes
+from tf_simclr.data.views.spec import ViewSpec
+
+Batch = dict[str, tf.Tensor]
+
+# Above this size, or where images are much larger than their views, images
+# one by one are faster than matrix products on batches.
+_LARGEST_VIEW = 64
+_LARGEST_SHRINKING = 2.5
+# Images of a batch that are worked on together: few enough for the caches,
+# and many enough to keep all threads busy.
+_SHARE = 128
+
+
+def is_batched(images: ImageSet, image_size: int) -> bool:
+    """Whether batches of these images are best made by `array_batches`."""
+    if not isinstance(images.pixels, ArrayPixels):
+        return False
+    largest = max(images.pixels.size)
+    return (
+        image_size <= _LARGEST_VIEW
+        and largest <= _LARGEST_SHRINKING * image_size
+    )
+
+
+def array_batches(
+    images: ImageSet,
+    spec: ViewSpec,
+    batch_size: int,
+    start_step: int,
+    stop_step: int,
+) -> tf.data.Dataset:
+    """Batches of finished views.
+
+    Yields:
+      {name: float32 (batch_size, S, S, 3)} and `label` int32 (batch_size,).
+    """
+    pixels = tf.constant(images.pixels.array)
+    labels = tf.constant(images.labels)
+    finish = spec.finish(stop_step * batch_size, of_images=False)
+
+    def load(epochs: tf.Tensor, indices: tf.Tensor) -> Batch:
+        stored = tf.gather(pixels, indices)
+        boxes = _boxes(spec, stored, epochs, indices)
+        draws = spec.draws(epochs, indices)
+        planes = to_planes(stored)
+        batch = {"label": tf.gather(labels, indices)}
+        for view, name in enumerate(spec.names):
+            placed = place(
+                planes,
+                boxes[:, view],
+                draws[:, view],
+                spec.augment,
+                spec.image_size,
+            )
+            batch[name] = finish(placed, draws[:, view])
+        return batch
+
+    share = batch_size
+    if spec.augment.blur_sigma == "per_image":
+        share = _largest_divisor(batch_size, _SHARE)
+    order = sample_order(
+        len(images),
+        spec.seed,
+        share,
+        start_step * batch_size,
+        stop_step * batch_size,
+    )
+    shares = order.map(
+        load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+    )
+    if share == batch_size:
+        return shares
+
+    def join(batch: Batch) -> Batch:
+        return {
+            name: tf.reshape(value, (batch_size, *value.shape[2:]))
+            for name, value in batch.items()
+        }
+
+    return shares.batch(batch_size // share, drop_remainder=True).map(join)
+
+
+def unmade_array_batches(
+    images: ImageSet,
+    spec: ViewSpec,
+    batch_size: int,
+    start_step: int,
+    stop_step: int,
+) -> tf.data.Dataset:
+    """Batches for `ViewSpec.make`: images and what is drawn for them.
+
+    Yields:
+      `images` uint8 (batch_size, H, W, 3), `boxes`, `draws`, `label`.
+    """
+    pixels = tf.constant(images.pixels.array)
+    labels = tf.constant(images.labels)
+
+    def load(epochs: tf.Tensor, indices: tf.Tensor) -> Batch:
+        stored = tf.gather(pixels, indices)
+        return {
+            "images": stored,
+            "boxes": _boxes(spec, stored, epochs, indices),
+            "draws": spec.draws(epochs, indices),
+            "label": tf.gather(labels, indices),
+        }
+
+    order = sample_order(
+        len(images),
+        spec.seed,
+        batch_size,
+        start_step * batch_size,
+        stop_step * batch_size,
+    )
+    return order.map(
+        load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+    )
+
+
+def _boxes(
+    spec: ViewSpec, images: tf.Tensor, epochs: tf.Tensor, indices: tf.Tensor
+) -> tf.Tensor:
+    height, width = images.shape[1:3]
+    count = tf.shape(indices)
+    return spec.boxes(
+        epochs, indices, tf.fill(count, height), tf.fill(count, width)
+    )
+
+
+def _largest_divisor(number: int, limit: int) -> int:
+    """The largest divisor up to a limit; the number if all are small.
+
+    A resumed run must divide its batches as before, since some operations
+    round differently at the end of a tensor.
+    """
+    best = max(d for d in range(1, limit + 1) if number % d == 0)
+    return best if 4 * best > limit else number

@@ -1,0 +1,206 @@
+"""Training batches from image files of any size, image by image.
+
+Of each image, read once, only the part that its crops show is decoded.
+"""
+
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from tf_simclr.data.decode import decode_window, read_geometry
+from tf_simclr.data.orientation import UPRIGHT
+from tf_simclr.data.sources.image_set import ImageSet
+from tf_simclr.data.sources.pixels import ArrayPixels
+from tf_simclr.data.views.make import place_image
+from tf_simclr.data.views.resize import crop_and_resize_image, cut
+from tf_simclr.data.views.spec import ViewSpec
+
+Item = dict[str, tf.Tensor]
+
+# Images whose boxes are drawn together: a few are as fast as many.
+_SHARE = 32
+# Windows longer than this many views are resized before they leave the host.
+_LARGEST_WINDOW = 2.5
+
+
+def file_batches(
+    images: ImageSet,
+    spec: ViewSpec,
+    order: tf.data.Dataset,
+    batch_size: int,
+    total: int,
+) -> tf.data.Dataset:
+    """Batches of finished views.
+
+    Args:
+      images: what to train on.
+      spec: the views.
+      order: batches of (epochs, indices).
+      batch_size: images of a batch.
+      total: how many images a whole run takes.
+
+    Yields:
+      {name: float32 (batch_size, S, S, 3)} and `label` int32 (batch_size,).
+    """
+    decode = _window_decoder(images)
+    finish = spec.finish(total, of_images=True)
+
+    def load(item: Item) -> Item:
+        image = decode(item)
+        placed = [
+            place_image(
+                image,
+                item["boxes"][view],
+                item["draws"][view],
+                spec.augment,
+                spec.image_size,
+            )
+            for view in range(len(spec.names))
+        ]
+        views = tf.unstack(finish(tf.stack(placed), item["draws"]))
+        named = dict(zip(spec.names, views, strict=True))
+        return {**named, "label": item["label"]}
+
+    return (
+        _planned(images, spec, order)
+        .map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        .batch(
+            batch_size,
+            drop_remainder=True,
+            num_parallel_calls=tf.data.AUTOTUNE,
+            deterministic=True,
+        )
+    )
+
+
+def unmade_file_batches(
+    images: ImageSet, spec: ViewSpec, order: tf.data.Dataset, batch_size: int
+) -> tf.data.Dataset:
+    """Batches for `ViewSpec.make`: decoded pixels and what is drawn for them.
+
+    Each image comes as the smallest window around its crops, with black below
+    and to the right of it up to the largest window of the batch. Crops of
+    very large windows are resized here; then the image is a column of these,
+    and its boxes are their places in it. So a batch never has more bytes than
+    its finished views.
+
+    Args:
+      images: what to train on.
+      spec: the views.
+      order: batches of (epochs, indices).
+      batch_size: images of a batch.
+
+    Yields:
+      `images` uint8 (batch_size, H, W, 3), `boxes` float32 (batch_size, V, 4),
+      `draws` float32 (batch_size, V, N), `label` int32 (batch_size,).
+    """
+    decode = _window_decoder(images)
+    size = spec.image_size
+    longest = int(_LARGEST_WINDOW * size)
+
+    def column(window: tf.Tensor, boxes: tf.Tensor) -> tuple:
+        crops = [
+            crop_and_resize_image(window, box, size)
+            for box in tf.unstack(boxes)
+        ]
+        crops = tf.round(255 * tf.concat(crops, axis=0))
+        places = [[view * size, 0, size, size] for view in range(len(crops))]
+        return tf.saturate_cast(crops, tf.uint8), tf.constant(places)
+
+    def load(item: Item) -> Item:
+        window, boxes = decode(item), item["boxes"]
+        window, boxes = tf.cond(
+            tf.reduce_max(tf.shape(window)) > longest,
+            lambda: column(window, boxes),
+            lambda: (window, boxes),
+        )
+        return {
+            "images": tf.ensure_shape(window, (None, None, 3)),
+            "boxes": tf.cast(boxes, tf.float32),
+            "draws": item["draws"],
+            "label": item["label"],
+        }
+
+    return (
+        _planned(images, spec, order)
+        .map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        .padded_batch(batch_size, drop_remainder=True)
+    )
+
+
+def _planned(
+    images: ImageSet, spec: ViewSpec, order: tf.data.Dataset
+) -> tf.data.Dataset:
+    """One item per image: what is stored of it, and what is drawn for it.
+
+    Yields:
+      `stored` and `geometry`, as `_reader` returns them; `window` int32 (4,),
+      the smallest box around all crops; `boxes` int32 (V, 4), the crops
+      within the window; `draws` float32 (V, N); `label` int32 scalar.
+    """
+    read = _reader(images)
+    labels = tf.constant(images.labels)
+
+    def draw(epochs: tf.Tensor, indices: tf.Tensor) -> Item:
+        return {
+            "epoch": epochs,
+            "index": indices,
+            "draws": spec.draws(epochs, indices),
+            "label": tf.gather(labels, indices),
+        }
+
+    def add_image(item: Item) -> Item:
+        stored, geometry = read(item["index"])
+        return {**item, "stored": stored, "geometry": geometry}
+
+    def add_boxes(items: Item) -> Item:
+        geometry = items["geometry"]
+        boxes = spec.boxes(
+            items.pop("epoch"),
+            items.pop("index"),
+            geometry[:, 0],
+            geometry[:, 1],
+        )
+        boxes = tf.cast(boxes, tf.int32)
+        first = tf.reduce_min(boxes[..., :2], axis=1)
+        last = tf.reduce_max(boxes[..., :2] + boxes[..., 2:], axis=1)
+        offsets = tf.pad(first[:, tf.newaxis], [[0, 0], [0, 0], [0, 2]])
+        return {
+            **items,
+            "window": tf.concat([first, last - first], axis=1),
+            "boxes": boxes - offsets,
+        }
+
+    return (
+        order.map(draw)
+        .unbatch()
+        .map(add_image, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        .batch(_SHARE)
+        .map(add_boxes)
+        .unbatch()
+    )
+
+
+def _reader(images: ImageSet) -> Callable[[tf.Tensor], tuple]:
+    """A function of an image's index: what to decode, and the geometry."""
+    pixels = images.pixels
+    if isinstance(pixels, ArrayPixels):
+        geometry = tf.constant([*pixels.size, UPRIGHT])
+        return lambda index: (index, geometry)
+
+    def read(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        encoded = pixels.encoded(index)
+        return encoded, read_geometry(encoded)
+
+    return read
+
+
+def _window_decoder(images: ImageSet) -> Callable[[Item], tf.Tensor]:
+    """A function of an item of `_planned`: uint8 pixels of its window."""
+    pixels = images.pixels
+    if isinstance(pixels, ArrayPixels):
+        array = tf.constant(pixels.array)
+        return lambda item: cut(array[item["stored"]], item["window"])
+    return lambda item: decode_window(
+        item["stored"], item["geometry"], item["window"]
+    )

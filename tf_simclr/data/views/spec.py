@@ -1,0 +1,121 @@
+"""Which views of an image a batch holds, and how they are drawn and made."""
+
+import dataclasses
+
+import tensorflow as tf
+
+from tf_simclr.config.augment import AugmentConfig
+from tf_simclr.data.views.compiled import (
+    Finish,
+    can_compile,
+    compiled_finish,
+)
+from tf_simclr.data.views.draws import draw, draw_boxes
+from tf_simclr.data.views.keys import view_keys
+from tf_simclr.data.views.make import finish, make_views
+from tf_simclr.data.views.planes import from_planes, to_planes
+
+# Compiling pays from about so many pixels of views.
+_WORTH_COMPILING = 2**26
+
+
+@dataclasses.dataclass(frozen=True)
+class ViewSpec:
+    """The views of every image of a batch.
+
+    Attributes:
+      augment: which parts of the augmentation are on, and how strong.
+      image_size: S, the side of a view.
+      seed: the run's seed.
+      names: one name for each view of an image.
+    """
+
+    augment: AugmentConfig
+    image_size: int
+    seed: int
+    names: tuple[str, ...]
+
+    def boxes(
+        self,
+        epochs: tf.Tensor,
+        ids: tf.Tensor,
+        heights: tf.Tensor,
+        widths: tf.Tensor,
+    ) -> tf.Tensor:
+        """Where the views of each image are cropped.
+
+        Args:
+          epochs: int64 (B,), the pass over the data an image belongs to.
+          ids: int64 (B,), which image of the data set each one is.
+          heights, widths: (B,), the images' sizes in pixels.
+
+        Returns:
+          float32 (B, V, 4): y, x, height, width, for V views.
+        """
+        min_area = self.augment.crop_min_area
+        boxes = [
+            draw_boxes(keys, heights, widths, min_area)
+            for keys in self._keys(epochs, ids)
+        ]
+        return tf.stack(boxes, axis=1)
+
+    def draws(self, epochs: tf.Tensor, ids: tf.Tensor) -> tf.Tensor:
+        """What else is drawn for the images of a batch: float32 (B, V, N)."""
+        draws = [draw(keys, self.augment) for keys in self._keys(epochs, ids)]
+        return tf.stack(draws, axis=1)
+
+    def make(
+        self, images: tf.Tensor, boxes: tf.Tensor, draws: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        """Makes the views of a batch in batched operations.
+
+        Args:
+          images: (B, H, W, 3), uint8 or float32 in [0, 1].
+          boxes: float32 (B, V, 4).
+          draws: float32 (B, V, N).
+
+        Returns:
+          {name: float32 (B, S, S, 3) in [0, 1]}.
+        """
+        planes = to_planes(images)
+        return {
+            name: make_views(
+                planes,
+                boxes[:, view],
+                draws[:, view],
+                self.augment,
+                self.image_size,
+            )
+            for view, name in enumerate(self.names)
+        }
+
+    def finish(self, images: int, *, of_images: bool) -> Finish:
+        """Jitter, grayscale, clip and blur, by the way that is fastest.
+
+        Args:
+          images: how many there will be in all. The choice depends on it, so
+            it must be the same when a run resumes.
+          of_images: whether the function takes images or planes.
+
+        Returns:
+          A function of images (B, S, S, 3) or planes (B, 3, S, S), B known,
+          and draws (B, N), which returns images (B, S, S, 3) in [0, 1].
+        """
+        pixels = images * len(self.names) * self.image_size**2
+        if pixels >= _WORTH_COMPILING and can_compile():
+            return compiled_finish(
+                self.augment, self.image_size, of_images=of_images
+            )
+
+        def in_operations(views: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
+            planes = to_planes(views) if of_images else views
+            return from_planes(finish(planes, draws, self.augment))
+
+        return in_operations
+
+    def _keys(self, epochs: tf.Tensor, ids: tf.Tensor) -> list[tf.Tensor]:
+        """The keys (B,) of each view."""
+        return [
+            view_keys(self.seed, epochs, ids, view)
+            for view in range(len(self.names))
+        ]
