@@ -90,7 +90,7 @@ def test_the_projector_finds_its_files(embedded):
         features = np.loadtxt(embedded / embedding.tensor_path, delimiter="\t")
         assert np.allclose(features, found["features"], rtol=1e-4, atol=1e-6)
     lines = (embedded / embedding.metadata_path).read_text().splitlines()
-    assert lines[:3] == ["id\tclass", "tiny/train/0\t0", "tiny/train/1\t1"]
+    assert lines[:3] == ["class\tid", "0\ttiny/train/0", "1\ttiny/train/1"]
     assert len(lines) == 25
     picture = tf.io.decode_png(
         tf.io.read_file(str(embedded / embedding.sprite.image_path))

@@ -69,6 +69,9 @@ class Predictor:
         Yields:
           The views (n, image_size, image_size, 3), and what a call returns
           for them.
+
+        Raises:
+          DataFailed: an image cannot be read.
         """
         batches = evaluation_batches(images, self._batch_size, self._image_size)
         with naming_bad_images(images):

@@ -52,11 +52,11 @@ def write_projector(
     with replacing(os.path.join(folder, "features.tsv")) as name:
         np.savetxt(name, features, fmt="%.6g", delimiter="\t")
     rows = [
-        f"{_plain(name)}\t{_plain(label)}\n"
+        f"{_plain(label)}\t{_plain(name)}\n"
         for name, label in zip(ids, class_names, strict=True)
     ]
     write_text(
-        os.path.join(folder, "metadata.tsv"), "".join(["id\tclass\n", *rows])
+        os.path.join(folder, "metadata.tsv"), "".join(["class\tid\n", *rows])
     )
     with replacing(os.path.join(folder, "sprite.png")) as name:
         tf.io.write_file(name, tf.io.encode_png(sprite(pictures)))

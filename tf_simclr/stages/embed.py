@@ -6,7 +6,6 @@ import numpy as np
 import tensorflow as tf
 
 from tf_simclr.config.run import Config
-from tf_simclr.data.failure import naming_bad_images
 from tf_simclr.data.sources.image_set import ImageSet
 from tf_simclr.data.sources.open import open_images
 from tf_simclr.evaluation.embedding_map import (
@@ -73,7 +72,7 @@ def embed(config: Config) -> str:
     sample = _Sample(images, size)
     id_type = f"U{max(map(len, images.ids))}"
     start = 0
-    with naming_bad_images(images), replacing(path) as temporary:
+    with replacing(path) as temporary:
         file = FeatureFile(os.path.dirname(temporary), len(images))
         for views, found in predict.stream(images):
             stop = start + len(found["label"])

@@ -9,7 +9,7 @@ from tf_simclr.data.batches import evaluation_batches
 from tf_simclr.data.decode import decode_image
 from tf_simclr.data.sources.image_set import ImageSet
 from tf_simclr.data.sources.scan import what_is_wrong
-from tf_simclr.data.views.policy import evaluation_view
+from tf_simclr.data.views.policy import evaluation_image
 from tf_simclr.errors import UserError
 from tf_simclr.evaluation.predict import Predictor
 from tf_simclr.evaluation.similar import MostSimilar, draw_neighbours
@@ -117,4 +117,4 @@ def _view_of_file(path: str, image_size: int) -> np.ndarray:
     if problem:
         raise UserError(f"--neighbours_of: {path} {problem}.")
     image = decode_image(tf.constant(encoded))
-    return evaluation_view(image[tf.newaxis], image_size).numpy()
+    return evaluation_image(image, image_size)[tf.newaxis].numpy()

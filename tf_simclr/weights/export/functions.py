@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from tf_simclr.data.decode import decode_image
-from tf_simclr.data.views.policy import evaluation_view
+from tf_simclr.data.views.policy import evaluation_image, evaluation_view
 from tf_simclr.models.network import SimCLRNetwork
 
 # How many of the likeliest classes are named.
@@ -79,9 +79,10 @@ class ExportFunctions:
     def decode(self, image_bytes: tf.Tensor) -> tf.Tensor:
         """The evaluation views of encoded images (N,) of any sizes."""
         return tf.map_fn(
-            lambda encoded: self.preprocess(decode_image(encoded)[tf.newaxis])[
-                0
-            ],
+            # What evaluation on image files does.
+            lambda encoded: evaluation_image(
+                decode_image(encoded), self._image_size
+            ),
             image_bytes,
             fn_output_signature=tf.TensorSpec(
                 [self._image_size, self._image_size, 3], tf.float32
