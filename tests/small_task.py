@@ -77,13 +77,14 @@ def train(
     rate: float = 0.01,
     batches: Batches | None = None,
     evaluator=None,
+    strategy: tf.distribute.Strategy | None = None,
     **flags,
 ) -> list[float]:
     """Trains in `folder`; returns the weights that it ends with."""
     flags = {"checkpoint_steps": 2, "log_every_steps": 3, **flags}
     folder.mkdir(parents=True, exist_ok=True)
     plan = SchedulePlan(rate, "", 1, steps)
-    strategy = tf.distribute.OneDeviceStrategy("/cpu:0")
+    strategy = strategy or tf.distribute.OneDeviceStrategy("/cpu:0")
     with strategy.scope():
         task = small_task(plan, batches or Batches())
     loop.train(

@@ -38,8 +38,16 @@ def contents(folder, pattern):
     return {path: path.read_bytes() for path in folder.glob(pattern)}
 
 
-@pytest.mark.parametrize("step", [1, 2, 3, 5, 12])
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "step, number",
+    [
+        (1, signal.SIGTERM),
+        (2, signal.SIGINT),
+        (3, signal.SIGTERM),
+        (5, signal.SIGTERM),
+        (12, signal.SIGTERM),
+    ],
+)
 def test_a_signal_saves_and_leaves_no_trace(
     tmp_path, monkeypatch, undisturbed, step, number
 ):
@@ -49,6 +57,43 @@ def test_a_signal_saves_and_leaves_no_trace(
     assert f"after saving step {step};" in str(error.value)
     assert error.value.signal_number == number
     assert_same(tmp_path, train(tmp_path), undisturbed)
+
+
+def test_two_devices_stop_and_go_on_as_one_run(
+    tmp_path, monkeypatch, two_replicas
+):
+    flags = {"strategy": two_replicas, "batches": Batches(poisoned=[13])}
+    flags["recover_from_nan"] = 1
+    expected = train(tmp_path / "whole", **flags)
+    stop = lambda: os.kill(os.getpid(), signal.SIGTERM)  # noqa: E731
+    with at_step(monkeypatch, 5, stop), pytest.raises(Interrupted):
+        train(tmp_path / "parts", **flags)
+    assert train(tmp_path / "parts", **flags) == expected
+    texts = [
+        (tmp_path / name / "metrics.jsonl").read_text()
+        for name in ("whole", "parts")
+    ]
+    assert texts[0] == texts[1]
+    # Two shares of a batch: the seventh step's second one was poisoned.
+    recoveries = (tmp_path / "whole" / "recoveries.json").read_text()
+    assert '"step": 7' in recoveries
+
+
+def test_the_gradient_norm_is_that_of_the_whole_batch(tmp_path, two_replicas):
+    # Batches of equal images, and so equal gradients on both devices.
+    class Equal(Batches):
+        def dataset(self, batch_size, start_step, stop_step):
+            dataset = super().dataset(batch_size, start_step, stop_step)
+            return dataset.map(
+                lambda b: tf.nest.map_structure(tf.zeros_like, b)
+            )
+
+    norms = [
+        metrics(tmp_path / name, "gradient_norm")
+        for name, strategy in (("one", None), ("two", two_replicas))
+        if train(tmp_path / name, steps=3, strategy=strategy, batches=Equal())
+    ]
+    assert norms[0] == pytest.approx(norms[1])
 
 
 def damage(path):
