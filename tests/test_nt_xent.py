@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from tf_simclr.losses.chance import contrastive_chance
 from tf_simclr.losses.nt_xent import nt_xent
+from tf_simclr.losses.nt_xent_blocks import automatic_block_rows
 
 FIGURES = golden.load("objective.npz")
 
@@ -28,8 +29,10 @@ def by_loop(view1, view2, temperature, normalize=True):
     return np.mean(losses)
 
 
+# The golden batches at once, in blocks that divide them, and that do not.
+@pytest.mark.parametrize("block_rows", [None, 1, 3])
 @pytest.mark.parametrize("case", range(4))
-def test_loss_logits_and_gradient_equal_the_original(case):
+def test_loss_logits_and_gradient_equal_the_original(case, block_rows):
     hidden = tf.constant(FIGURES[f"c{case}_hidden"])
     temperature = float(FIGURES[f"c{case}_temperature"])
     normalize = bool(FIGURES[f"c{case}_hidden_norm"])
@@ -38,24 +41,31 @@ def test_loss_logits_and_gradient_equal_the_original(case):
     def compute(hidden):
         with tf.GradientTape() as tape:
             tape.watch(hidden)
-            found = nt_xent(*tf.split(hidden, 2), temperature, normalize)
+            found = nt_xent(
+                *tf.split(hidden, 2),
+                temperature,
+                normalize,
+                block_rows=block_rows,
+            )
             # The original adds the two views' means up.
             loss = 2.0 * found.loss
         return loss, found.logits, tape.gradient(loss, hidden)
 
     loss, logits, gradient = compute(hidden)
-    for found, name in (
-        (loss, "loss"),
-        (logits, "logits_ab"),
-        (gradient, "grad"),
-    ):
+    figures = [(loss, "loss"), (gradient, "grad")]
+    if block_rows is None:
+        figures.append((logits, "logits_ab"))
+    else:
+        assert logits is None
+    for found, name in figures:
         error = golden.relative_error(found, FIGURES[f"c{case}_{name}"])
         assert error < 1e-5, name
     looped = by_loop(*np.split(hidden.numpy(), 2), temperature, normalize)
     assert np.isclose(float(loss) / 2, looped, rtol=1e-5)
 
 
-def test_replicas_compare_with_each_others_images(two_replicas):
+@pytest.mark.parametrize("block_rows", [None, 3])
+def test_replicas_compare_with_each_others_images(two_replicas, block_rows):
     view1 = FIGURES["two_replica_view1"]
     view2 = FIGURES["two_replica_view2"]
     temperature = float(FIGURES["two_replica_temperature"])
@@ -70,7 +80,9 @@ def test_replicas_compare_with_each_others_images(two_replicas):
         first, second = pair
         with tf.GradientTape() as tape:
             tape.watch([first, second])
-            loss = nt_xent(first, second, temperature).loss
+            loss = nt_xent(
+                first, second, temperature, block_rows=block_rows
+            ).loss
             scaled = loss / 2.0
         return loss, tape.gradient(scaled, [first, second])
 
@@ -117,7 +129,8 @@ def test_contrastive_accuracy_of_unrelated_views_is_at_chance():
 
 
 @pytest.mark.parametrize("dtype", [tf.float32, tf.bfloat16, tf.float16])
-def test_extreme_inputs_stay_finite(dtype):
+@pytest.mark.parametrize("block_rows", [None, 3])
+def test_extreme_inputs_stay_finite(dtype, block_rows):
     rows = tf.random.stateless_normal([8, 16], [1, 2])
     inputs = {
         "zeros": tf.zeros([8, 16]),
@@ -128,11 +141,42 @@ def test_extreme_inputs_stay_finite(dtype):
         value = tf.cast(value, dtype)
         with tf.GradientTape() as tape:
             tape.watch(value)
-            loss = nt_xent(value, value, temperature=0.01).loss
+            loss = nt_xent(
+                value, value, temperature=0.01, block_rows=block_rows
+            ).loss
         assert loss.dtype == tf.float32
         assert np.isfinite(float(loss)), name
         gradient = tf.cast(tape.gradient(loss, value), tf.float32)
         assert np.all(np.isfinite(gradient)), name
+
+
+@pytest.mark.parametrize("with_keys", [False, True])
+def test_blocks_give_the_same_figures(with_keys):
+    values = [tf.random.stateless_normal([10, 6], [7, i]) for i in range(4)]
+    rows = tf.math.l2_normalize(tf.random.stateless_normal([9, 6], [7, 7]), 1)
+    compared = {"queue": (rows, tf.range(9) < 5)}
+    if with_keys:
+        compared["keys"] = tuple(values[2:])
+
+    def compute(block_rows):
+        with tf.GradientTape() as tape:
+            tape.watch(values)
+            found = nt_xent(
+                *values[:2], 0.05, **compared, block_rows=block_rows
+            )
+        gradients = tape.gradient(found.loss, values[:2])
+        return [found.loss, found.accuracy, found.entropy, *gradients]
+
+    for whole, parts in zip(compute(None), compute(4), strict=True):
+        assert np.allclose(whole, parts, rtol=1e-5, atol=1e-6)
+
+
+def test_large_batches_are_compared_in_blocks():
+    # All logits of 2 x 8192 embeddings would take 1 GiB at once.
+    rows = automatic_block_rows(8192, 2 * 8192)
+    assert rows * 2 * 8192 * 4 <= 64 * 2**20
+    assert automatic_block_rows(256, 512) == 256
+    assert automatic_block_rows(4, 2**30) == 1
 
 
 def test_accuracy_counts_found_positives():

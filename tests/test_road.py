@@ -195,6 +195,42 @@ def test_a_batch_that_two_devices_cannot_share(tmp_path, dataset):
         run("pretrain", tmp_path / "run", dataset, text)
 
 
+def test_several_cpus_cannot_be_compiled_for(tmp_path, dataset):
+    text = "--strategy=mirrored --jit_compile"
+    with pytest.raises(UserError, match="the 2 CPU devices of this run"):
+        run("pretrain", tmp_path / "run", dataset, text)
+
+
+@pytest.mark.parametrize(
+    "stage, text",
+    [
+        # Everything that saves memory at once, on two devices.
+        (
+            "pretrain",
+            "--strategy=mirrored --micro_batch_size=2 --memory_size=20"
+            " --recompute --precision=mixed_float16",
+        ),
+        # Parts with few or no labels, compiled.
+        (
+            "distill",
+            "--micro_batch_size=2 --distillation_alpha=0.5"
+            " --labels_per_class=2 --jit_compile --recompute",
+        ),
+    ],
+)
+def test_memory_is_saved_in_every_combination(
+    tmp_path, dataset, teacher, capsys, stage, text
+):
+    text += f" --teacher={teacher}" * (stage == "distill")
+    run(stage, tmp_path, dataset, f"{text} --train_steps=2")
+    (line, *_) = metrics(tmp_path, "train")
+    assert np.isfinite(line["total_loss"])
+    assert ("skipped_updates" in line) == ("float16" in text)
+    output = capsys.readouterr().out
+    assert "parts of 2 images on each device" in output
+    assert "recompute  residual blocks" in output
+
+
 # The enum flags, and the stage in which each of their values must run a step.
 ENUMS = [
     (option.field.name, value)

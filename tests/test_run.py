@@ -30,6 +30,7 @@ MISTAKES = [
         ["--mode=finetune", "--from_scratch", "--labels_per_class=9"],
         "--labels_per_class=9 is more than class",
     ),
+    (["--mode=pretrain", "--micro_batch_size=3"], "take 2"),
     (
         ["--mode=finetune", "--from_scratch", "--labels_per_class=1"],
         "3 labelled images",
@@ -110,6 +111,23 @@ def test_help_is_quick_and_exits_with_0():
         assert result.stderr == ""
         assert "SimCLRv2" in result.stdout
     assert "--distillation_temperature (float) = 1.0" in result.stdout
+
+
+def test_help_imports_nothing_large():
+    """What takes seconds to import would keep --help from being quick."""
+    program = (
+        "import sys, run; run.main(['run.py', '--helpfull']);"
+        "print(*sorted({'numpy', 'tensorflow', 'tf_keras', 'sklearn'}"
+        " & set(sys.modules)), file=sys.stderr)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        cwd=tiny.ROOT,
+        check=True,
+    )
+    assert result.stderr.strip() == ""
 
 
 @pytest.fixture(scope="module")

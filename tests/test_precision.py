@@ -1,0 +1,145 @@
+"""16-bit arithmetic: what is chosen, and that it learns the same."""
+
+import types
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import test_trajectory as trajectory
+
+from tf_simclr.config import ObjectiveConfig, OptimizerConfig
+from tf_simclr.models.layers import LayerFactory
+from tf_simclr.models.naming import named_variables
+from tf_simclr.models.network import build_network
+from tf_simclr.optimizers.factory import make_optimizer
+from tf_simclr.optimizers.schedule import WarmupCosine
+from tf_simclr.stages.contrastive import contrastive_objective
+from tf_simclr.training.loss_scale import LossScale
+from tf_simclr.training.precision import (
+    choose_precision,
+    cpu_precision,
+    gpu_precision,
+)
+from tf_simclr.training.step import Task, make_global_step
+
+
+@pytest.mark.parametrize(
+    "flags, policy",
+    [
+        ("flags : fpu avx512_bf16 sse", "mixed_bfloat16"),
+        ("flags : fpu amx_bf16 sse", "mixed_bfloat16"),
+        ("flags : fpu avx512f avx_bf16_like", "float32"),
+        ("", "float32"),
+    ],
+)
+def test_a_cpu_takes_bfloat16_where_it_has_instructions(flags, policy):
+    found = cpu_precision(flags)
+    assert found.policy == policy
+    assert str(found).startswith(f"{policy} (auto: CPU with")
+
+
+@pytest.mark.parametrize(
+    "capability, policy",
+    [
+        ((9, 0), "mixed_bfloat16"),
+        ((8, 0), "mixed_bfloat16"),
+        ((7, 5), "mixed_float16"),
+        ((6, 1), "float32"),
+        (None, "float32"),
+    ],
+)
+def test_a_gpu_takes_what_its_matrix_units_have(capability, policy):
+    found = gpu_precision(capability)
+    assert found.policy == policy
+    assert found.scales_loss == (policy == "mixed_float16")
+
+
+def test_auto_says_why_and_a_flag_is_obeyed():
+    strategy = tf.distribute.OneDeviceStrategy("CPU:0")
+    assert "auto: CPU" in str(choose_precision("auto", strategy))
+    assert str(choose_precision("mixed_float16", strategy)) == "mixed_float16"
+
+
+def network_of(precision: str):
+    """The golden trajectory's network and weights."""
+    config = trajectory.SETTINGS["pretrain_lars"]["config"]
+    filled, _ = trajectory.build(config)
+    values = named_variables(filled)
+    network = build_network(
+        filled.architecture,
+        config["image_size"],
+        LayerFactory(precision=precision),
+    )
+    for name, variable in named_variables(network).items():
+        variable.assign(values[name])
+    return network
+
+
+def losses_of(precision: str, batches: list, temperature: float) -> np.ndarray:
+    """Contrastive losses of a few steps with LARS."""
+    network = network_of(precision)
+    objective, names = contrastive_objective(
+        network, ObjectiveConfig(temperature=temperature), [], 0.0
+    )
+    scaled = precision == "mixed_float16"
+    scale = LossScale() if scaled else None
+    if scaled:
+        # Past the skipped steps that it starts with.
+        scale.factor.assign(256.0)
+    trainable = network.trainable_variables
+    optimizer = make_optimizer(
+        OptimizerConfig(),
+        # So small that rounding does not grow into another trajectory.
+        WarmupCosine(0.001, 0, 10**9),
+        trainable,
+        network.classifier.trainable_variables,
+    )
+    optimizer.build(trainable)
+    step = make_global_step(
+        Task(
+            name="test",
+            network=network,
+            trainable=trainable,
+            optimizer=optimizer,
+            objective=objective,
+            metric_names=names,
+            summary=lambda metrics: [],
+            batches=types.SimpleNamespace(views=dict),
+            batch_size=32,
+            loss_scale=scale,
+        ),
+        tf.distribute.get_strategy(),
+    )
+    run = tf.function(step, autograph=False)
+    found = [run(batch) for batch in batches]
+    assert all(v.dtype == tf.float32 for v in trainable)
+    if scaled:
+        assert sum(float(m["skipped_updates"]) for m in found) == 0
+    assert all(np.isfinite(float(v)) for m in found for v in m.values())
+    return np.array([float(m["contrast_loss"]) for m in found])
+
+
+@pytest.fixture(scope="module")
+def exact() -> np.ndarray:
+    return losses_of("float32", list(trajectory.batches(True))[:4], 0.5)
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_a_trajectory_stays_near_that_of_float32(exact, precision):
+    found = losses_of(precision, list(trajectory.batches(True))[:4], 0.5)
+    tolerance = 0.01 if precision == "mixed_bfloat16" else 0.0015
+    assert np.max(np.abs(found / exact - 1)) < tolerance
+    assert not np.array_equal(found, exact)
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_sharp_losses_and_blank_images_stay_finite(precision):
+    batch = next(iter(trajectory.batches(True)))
+    alike = {**batch, "view2": batch["view1"]}
+    blank = {
+        name: tf.zeros_like(value) if "view" in name else value
+        for name, value in batch.items()
+    }
+    found = losses_of(precision, [alike, blank], 0.01)
+    # Blank images are all alike, which is the chance level.
+    assert np.isclose(found[1], np.log(2 * 32 - 1), rtol=1e-3)
