@@ -21,6 +21,8 @@ from tf_simclr.data.views.resize import cut
 _DCT = "INTEGER_ACCURATE"
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 _BMP_MAGIC = b"BM"
+# Bits of the flags in a WebP file's header.
+_WEBP_ALPHA, _WEBP_ANIMATION = 0x10, 0x02
 # The longest header of a BMP file (version 5), and where a palette behind it
 # ends.
 _BMP_LONGEST_HEADER = 124
@@ -116,19 +118,44 @@ def _decode_jpeg(encoded: tf.Tensor) -> tf.Tensor:
 
 def _decode_other(encoded: tf.Tensor) -> tf.Tensor:
     """Decodes what is no JPEG."""
-    return tf.cond(
-        _has_palette(encoded),
-        lambda: _decode_palette_bmp(encoded),
-        lambda: tf.io.decode_image(
-            encoded, channels=3, expand_animations=False
-        ),
+
+    def of_usual() -> tf.Tensor:
+        return tf.io.decode_image(encoded, channels=3, expand_animations=False)
+
+    return tf.switch_case(
+        _kind(encoded),
+        [
+            of_usual,
+            lambda: _decode_palette_bmp(encoded),
+            lambda: _decode_transparent_webp(encoded),
+        ],
     )
 
 
-def _has_palette(encoded: tf.Tensor) -> tf.Tensor:
-    """Whether it is a BMP file of 8 bits a pixel: bool scalar."""
-    bits = tf.strings.substr(_head(encoded, 30), 28, 2)
-    return _starts_with(encoded, _BMP_MAGIC) & (bits == b"\x08\x00")
+def _kind(encoded: tf.Tensor) -> tf.Tensor:
+    """1 for BMP files of 8 bits a pixel, 2 for WebP files with transparency,
+    and 0 for all that `tf.io.decode_image` decodes to colors by itself."""
+    head = _head(encoded, 30)
+    has_palette = tf.strings.substr(head, 28, 2) == b"\x08\x00"
+    has_palette &= _starts_with(head, _BMP_MAGIC)
+    chunk = tf.strings.substr(head, 8, 8)
+    extended = (chunk == b"WEBPVP8X") & _has_bit(head, 20, _WEBP_ALPHA)
+    lossless = (chunk == b"WEBPVP8L") & _has_bit(head, 24, _WEBP_ALPHA)
+    return tf.where(has_palette, 1, tf.where(extended | lossless, 2, 0))
+
+
+def _decode_transparent_webp(encoded: tf.Tensor) -> tf.Tensor:
+    """TensorFlow insists on all four channels of such a file."""
+    head = _head(encoded, 30)
+    # Its decoder writes beyond its memory on some animations.
+    check = tf.debugging.Assert(
+        (tf.strings.substr(head, 12, 4) != b"VP8X")
+        | ~_has_bit(head, 20, _WEBP_ANIMATION),
+        ["An animated WebP image"],
+    )
+    with tf.control_dependencies([check]):
+        image = tf.io.decode_image(encoded, channels=4, expand_animations=False)
+    return image[..., :3]
 
 
 def _decode_palette_bmp(encoded: tf.Tensor) -> tf.Tensor:
@@ -154,6 +181,12 @@ def _head(encoded: tf.Tensor, length: int) -> tf.Tensor:
     """The first bytes, with zeros after the end of a short file."""
     start = tf.strings.substr(encoded, 0, length)
     return tf.strings.join([start, b"\0" * length])
+
+
+def _has_bit(encoded: tf.Tensor, at: int, bit: int) -> tf.Tensor:
+    """Whether the byte that stands there has this bit: bool scalar."""
+    byte = tf.io.decode_raw(tf.strings.substr(encoded, at, 1), tf.uint8)[0]
+    return tf.bitwise.bitwise_and(byte, tf.constant(bit, tf.uint8)) > 0
 
 
 def _number(encoded: tf.Tensor, at: int) -> tf.Tensor:

@@ -18,6 +18,8 @@ from tf_simclr.data.views.crop import (
 )
 from tf_simclr.data.views.keys import Stream, uniforms
 
+_UNUSED = 1
+
 
 def draw_boxes(
     keys: tf.Tensor, heights: tf.Tensor, widths: tf.Tensor, min_area: float
@@ -50,7 +52,8 @@ def draw(keys: tf.Tensor, config: AugmentConfig) -> tf.Tensor:
     Returns:
       float32 (B, N) in [0, 1), for `split_draws`.
     """
-    columns = [tf.zeros((tf.shape(keys)[0], 0))]
+    # Never without a column: `tf.data` crashes on tensors without elements.
+    columns = [tf.zeros((tf.shape(keys)[0], _UNUSED))]
     for stream, count in _parts(config):
         numbers = uniforms(keys, stream, count)
         if stream == Stream.BLUR and config.blur_sigma == "per_batch":
@@ -65,7 +68,7 @@ def split_draws(
     draws: tf.Tensor, config: AugmentConfig
 ) -> dict[Stream, tf.Tensor]:
     """What `draw` drew for each part that is on: float32 (B, ...)."""
-    columns, start = {}, 0
+    columns, start = {}, _UNUSED
     for stream, count in _parts(config):
         columns[stream] = draws[:, start : start + count]
         start += count
