@@ -64,7 +64,7 @@ COMPARED = ("metrics.jsonl", "result.json", "labels.json", "best.json")
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """What a run is: a stage on so many logical devices."""
+    """What a run is: a stage, on parts of the CPU as so many devices."""
 
     stage: str
     devices: int
@@ -82,12 +82,7 @@ class Case:
             "finetune": [f"--checkpoint={references / 'pretrain-1'}"],
             "distill": [f"--teacher={references / 'finetune-1'}"],
         }[self.stage]
-        devices = []
-        if self.devices > 1:
-            devices = [
-                "--strategy=mirrored",
-                f"--logical_devices={self.devices}",
-            ]
+        strategy = "mirrored" if self.devices > 1 else "one_device"
         return [
             "run.py",
             f"--mode={self.stage}",
@@ -95,7 +90,7 @@ class Case:
             f"--model_dir={folder}",
             *FLAGS,
             *start,
-            *devices,
+            f"--strategy={strategy}",
         ]
 
 
@@ -121,13 +116,6 @@ def load_program() -> None:
     from tf_simclr.stages import distill, finetune, pretrain  # noqa: F401
 
 
-def has_logical_devices() -> bool:
-    """Whether this version can split the CPU by a flag."""
-    from tf_simclr.config.flat import options
-
-    return any(o.field.name == "logical_devices" for o in options())
-
-
 def make_reference(case: Case, output: pathlib.Path) -> dict[str, float]:
     """An undisturbed run; returns how long it and its training took."""
     folder = output / "reference" / case.name
@@ -145,7 +133,9 @@ def make_reference(case: Case, output: pathlib.Path) -> dict[str, float]:
 
         started = time.monotonic()
         log = output / "reference" / f"{case.name}.log"
-        code = finish(fork(case.command(output, folder), log), watch)
+        code = finish(
+            fork(case.command(output, folder), case.devices, log), watch
+        )
         if code != 0:
             sys.exit(f"The undisturbed run failed with {code}: see {log}")
         ended = time.monotonic()
@@ -211,7 +201,9 @@ def run_trial(
             if len(kills) == wanted:
                 due = _never
             before = unfinished(folder)
-            code = finish(fork(case.command(output, folder), log), due)
+            code = finish(
+                fork(case.command(output, folder), case.devices, log), due
+            )
             if code is None:
                 torn = bool(unfinished(folder) - before)
                 kills.append({"kind": kind, "in_mid_write": torn})
@@ -284,9 +276,6 @@ def main() -> int:
     arguments = parse_arguments()
     load_program()
     devices = [int(number) for number in arguments.devices.split(",")]
-    if not has_logical_devices():
-        print("This version has no --logical_devices: one device only.")
-        devices = [1]
     cases = [
         Case(stage, number)
         for stage in arguments.stages.split(",")

@@ -22,8 +22,14 @@ PATIENCE = 600.0
 _DIE_WITH_PARENT = 1
 
 
-def fork(command: list[str], log: pathlib.Path) -> int:
-    """Starts run.py in a process of its own; returns its id."""
+def fork(command: list[str], devices: int, log: pathlib.Path) -> int:
+    """Starts run.py in a process of its own; returns its id.
+
+    Args:
+      command: its arguments.
+      devices: as how many its TensorFlow sees the CPU.
+      log: what it prints is added here.
+    """
     process = os.fork()
     if process:
         return process
@@ -33,8 +39,13 @@ def fork(command: list[str], log: pathlib.Path) -> int:
         with log.open("ab") as file:
             os.dup2(file.fileno(), 1)
             os.dup2(file.fileno(), 2)
+        import tensorflow as tf
+
         import run
 
+        [cpu] = tf.config.list_physical_devices("CPU")
+        parts = [tf.config.LogicalDeviceConfiguration()] * devices
+        tf.config.set_logical_device_configuration(cpu, parts)
         code = run.main(command)
         sys.stdout.flush()
         sys.stderr.flush()
