@@ -178,8 +178,11 @@ def test_neighbours_of_a_stream_are_those_of_the_whole():
     )
 
 
-@pytest.mark.parametrize("method", ["pca", "tsne"])
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("method", ["pca", "tsne", "umap"])
 def test_classes_that_lie_apart_are_drawn_apart(tmp_path, method):
+    if method == "umap":
+        pytest.importorskip("umap")
     rng = np.random.default_rng(0)
     labels = np.repeat(np.arange(3), 10)
     features = 20 * np.eye(3)[labels] + rng.standard_normal((30, 3))

@@ -28,10 +28,17 @@ def write_image(path: pathlib.Path, color: int, encode=tf.io.encode_png):
 
 @pytest.fixture(scope="module")
 def finetuned(tmp_path_factory) -> pathlib.Path:
-    """A run with its export, which knows three colors as classes."""
+    """A run with its export, which knows three colors as classes.
+
+    The command has the original's spelling.
+    """
     folder = tmp_path_factory.mktemp("finetuned")
     code = main(
-        "--mode=finetune",
+        "--mode=train_then_eval",
+        "--train_mode=finetune",
+        "--variable_schema=(?!global_step)",
+        "--use_tpu=False",
+        "--eval_split=test",
         "--from_scratch",
         f"--dataset={tiny.write_npz(folder)}",
         *tiny.FLAGS,
@@ -45,6 +52,14 @@ def finetuned(tmp_path_factory) -> pathlib.Path:
     )
     assert code == 0
     return folder / "run"
+
+
+def test_the_originals_way_ends_with_its_files(finetuned):
+    names = {path.name for path in finetuned.iterdir()}
+    assert {"result.json", "result_60.json", "flags.json"} <= names
+    assert [path.name for path in (finetuned / "saved_model").iterdir()] == [
+        "60"
+    ]
 
 
 @pytest.fixture

@@ -236,6 +236,7 @@ ENUMS = [
     (option.field.name, value)
     for option in options()
     if option.field.metadata["choices"]
+    and option.group != "output"
     and option.field.name not in ("mode", "train_mode", "strategy")
     for value in option.field.metadata["choices"]
 ]

@@ -211,7 +211,8 @@ def labelled_golden_images(folder: pathlib.Path) -> str:
 def original_stage(stage: str, tmp_path: pathlib.Path, text: str) -> None:
     """Runs two steps of a stage on the golden images, in this process."""
     words = "--image_size=64 --train_batch_size=8 --train_steps=2"
-    flags = parse_overrides(f"{words} --warmup_epochs=0 {text}", "flags")
+    text = f"{words} --warmup_epochs=0 --noexport {text}"
+    flags = parse_overrides(text, "flags")
     flags |= {
         "mode": stage,
         "model_dir": str(tmp_path / "run"),

@@ -15,13 +15,14 @@ NETWORK = [
     "--width_multiplier=0.05",
     "--image_size=8",
     "--proj_out_dim=16",
+    # An export takes longer than the training.
+    "--noexport",
 ]
 SCHEDULE = [
     "--train_batch_size=8",
     "--train_epochs=2",
     "--warmup_epochs=0",
     "--checkpoint_steps=2",
-    # An export takes longer than the training.
     "--noexport",
 ]
 FLAGS = [*NETWORK, *SCHEDULE]
