@@ -15,7 +15,6 @@ from tf_simclr.models.network import build_network
 from tf_simclr.stages.distill import distill
 from tf_simclr.stages.evaluate import evaluate
 from tf_simclr.stages.finetune import finetune
-from tf_simclr.stages.pipeline import pipeline
 from tf_simclr.stages.pretrain import pretrain
 from tf_simclr.weights.assign import assign_weights
 from tf_simclr.weights.open import open_weights
@@ -286,29 +285,3 @@ def test_pretraining_needs_no_labels(tmp_path):
     assert set(result) == {"global_step"}
     assert "supervised_loss" not in metrics(tmp_path / "run", "train")[0]
     assert not (tmp_path / "run" / "labels.json").exists()
-
-
-def test_pipeline_ends_with_a_table_and_continues(tmp_path, dataset, capsys):
-    text = (
-        "--labels_per_class=2 --self_distill"
-        " --finetune_flags='--train_batch_size=6 --ft_proj_selector=1'"
-        " --linear_flags='--train_batch_size=6'"
-        " --supervised_flags='--train_batch_size=6'"
-        " --distill_flags='--width_multiplier=0.03'"
-    )
-    config = configured("pipeline", tmp_path, dataset, text)
-    result = pipeline(config)
-    assert result["labels_per_class"] == 2 and result["labels"] == 6
-    assert result["student_parameters"] < result["teacher_parameters"]
-    rows = ("supervised", "linear", "finetuned", "self_distilled", "distilled")
-    output = capsys.readouterr().out
-    for row in rows:
-        assert f"{result[f'{row}_top_1']:.4f}" in output
-        assert (
-            f"{result[f'{row}_top_1']:.4f}"
-            in (tmp_path / "report.md").read_text()
-        )
-    assert json.loads((tmp_path / "result.json").read_text()) == result
-    again = pipeline(config)
-    assert again == result
-    assert capsys.readouterr().out.count("nothing left to do") == 6

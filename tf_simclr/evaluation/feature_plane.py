@@ -31,16 +31,16 @@ def feature_plane(features: np.ndarray, seed: int = 0) -> FeaturePlane:
 
     t-SNE from 100 images on, the first two principal components below.
     """
-    from sklearn.decomposition import PCA
+    rows = unit(features.astype(np.float64))
+    centred = rows - rows.mean(axis=0)
+    axes = np.linalg.svd(centred, full_matrices=False)[2]
+    if len(rows) < _FEWEST:
+        points = centred @ axes[:2].T
+        missing = 2 - points.shape[1]
+        points = np.pad(points, ((0, 0), (0, missing)))
+        return FeaturePlane(points, "principal components")
     from sklearn.manifold import TSNE
 
-    rows = unit(features.astype(np.float64))
-    few = len(rows) < _FEWEST
-    dimensions = min(2 if few else _DIMENSIONS, *rows.shape)
-    reduced = PCA(dimensions, svd_solver="full").fit_transform(rows)
-    if few:
-        missing = max(2 - reduced.shape[1], 0)
-        points = np.pad(reduced, ((0, 0), (0, missing)))
-        return FeaturePlane(points, "principal components")
     tsne = TSNE(perplexity=_PERPLEXITY, init="pca", random_state=seed)
-    return FeaturePlane(tsne.fit_transform(reduced).astype(float), "t-SNE")
+    points = tsne.fit_transform(centred @ axes[:_DIMENSIONS].T)
+    return FeaturePlane(points.astype(float), "t-SNE")

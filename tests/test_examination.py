@@ -1,0 +1,154 @@
+"""What predictions tell, and how it is written down."""
+
+import json
+
+import numpy as np
+import pytest
+from sklearn import metrics
+
+from tf_simclr.evaluation.calibration import softmax
+from tf_simclr.evaluation.examination import examine
+from tf_simclr.evaluation.examination_json import from_json, to_json
+from tf_simclr.evaluation.feature_plane import feature_plane
+from tf_simclr.evaluation.mistakes import worst_mistakes
+from tf_simclr.evaluation.predictions import Predictions
+from tf_simclr.report.evaluation_text import evaluation_text
+from tf_simclr.report.figures import (
+    confusion_figure,
+    picture_grid,
+    reliability_figure,
+)
+
+CLASSES = 7
+
+
+@pytest.fixture(scope="module")
+def predictions() -> Predictions:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, CLASSES, 200)
+    logits = 3 * rng.normal(size=(200, CLASSES)).astype(np.float32)
+    logits[np.arange(200), labels] += 3
+    labels[::20] = -1
+    return Predictions(
+        labels,
+        logits,
+        tuple(f"class|{i}" for i in range(CLASSES)),
+        tuple(f"image{i}" for i in range(200)),
+    )
+
+
+@pytest.fixture(scope="module")
+def examination(predictions):
+    return examine(predictions)
+
+
+def test_scores_are_those_of_scikit_learn(predictions, examination):
+    known = predictions.labels >= 0
+    labels, logits = predictions.labels[known], predictions.logits[known]
+    guesses = np.argmax(logits, axis=1)
+    expected = {
+        "top_1": metrics.accuracy_score(labels, guesses),
+        "top_5": metrics.top_k_accuracy_score(labels, logits, k=5),
+        "macro_f1": metrics.f1_score(labels, guesses, average="macro"),
+        "cohen_kappa": metrics.cohen_kappa_score(labels, guesses),
+    }
+    assert examination.count == known.sum() == 190
+    for name, value in expected.items():
+        found = examination.scores[name]
+        assert np.isclose(found.value, value)
+        assert found.low <= found.value <= found.high
+        assert found.low < found.high
+
+
+def test_the_temperature_is_fitted_on_other_images(examination):
+    found = examination.calibration
+    assert found.fitted_on == found.measured_on == 95
+    assert found.before.count.sum() == found.after.count.sum() == 95
+    assert found.after.error < found.before.error
+
+
+def test_the_worst_mistakes_come_first(predictions, examination):
+    probabilities = softmax(predictions.logits)
+    confidences = [m.confidence for m in examination.mistakes]
+    assert confidences == sorted(confidences, reverse=True)
+    for mistake in examination.mistakes:
+        assert predictions.labels[mistake.index] == mistake.label
+        assert mistake.label != mistake.prediction
+        row = probabilities[mistake.index]
+        assert np.isclose(row[mistake.prediction], mistake.confidence)
+    first = examination.mistakes[0]
+    assert examination.mistake_ids[0] == f"image{first.index}"
+
+
+def test_images_without_a_label_are_no_mistakes():
+    sure = np.array([[0.9, 0.1], [0.9, 0.1]])
+    assert worst_mistakes(np.array([-1, 0]), sure, 5) == []
+
+
+def test_it_is_read_as_it_was_written(examination):
+    text = json.dumps(to_json(examination))
+    found = from_json(json.loads(text))
+    assert json.dumps(to_json(found)) == text
+    assert np.array_equal(found.matrix, examination.matrix)
+    assert found.calibration.before.error == (
+        examination.calibration.before.error
+    )
+
+
+def test_one_image_has_scores_and_no_calibration(predictions):
+    one = Predictions(
+        np.array([2]), predictions.logits[:1], predictions.class_names, ("a",)
+    )
+    found = examine(one)
+    assert found.calibration is None
+    assert "Calibration" not in evaluation_text("one", {}, found, {})
+
+
+def test_the_text_holds_every_class_and_score(examination):
+    text = evaluation_text(
+        "a network on images",
+        {"eval/label_top_1_accuracy": 0.5},
+        examination,
+        {"confusion": "confusion.png"},
+    )
+    assert "| eval/label_top_1_accuracy | 0.5 |" in text
+    for score in examination.scores.values():
+        assert f"| {score.value:.4f} | {score.low:.4f} to" in text
+    for index in range(CLASSES):
+        # A bar in a name would end its cell.
+        assert f"| class\\|{index} | " in text
+    assert f"{examination.calibration.after.error:.4f}" in text
+    assert "![confusion](confusion.png)" in text
+
+
+def test_figures_are_pictures_of_their_figures(examination):
+    import tensorflow as tf
+
+    found = examination.calibration
+    rng = np.random.default_rng(0)
+    drawn = [
+        confusion_figure(examination.matrix, examination.class_names),
+        confusion_figure(rng.integers(0, 9, (90, 90)), ["name"] * 90),
+        reliability_figure(found.before, found.after),
+        picture_grid(rng.random((5, 8, 8, 3)), list("abcde")),
+    ]
+    for png in drawn:
+        pixels = tf.io.decode_png(png).numpy()
+        assert min(pixels.shape[:2]) > 200
+        assert len(png) < 200_000
+        assert pixels.std() > 5
+
+
+def test_a_plane_keeps_neighbours_together():
+    rng = np.random.default_rng(0)
+    centres = rng.normal(size=(3, 20))
+    labels = np.repeat(np.arange(3), 40)
+    features = centres[labels] + 0.1 * rng.normal(size=(120, 20))
+    for count, method in ((120, "t-SNE"), (60, "principal components")):
+        chosen = slice(None, None, 120 // count)
+        plane = feature_plane(features[chosen])
+        assert plane.method == method
+        assert plane.points.shape == (count, 2)
+        score = metrics.silhouette_score(plane.points, labels[chosen])
+        assert score > 0.5
+    assert feature_plane(features[:1]).points.shape == (1, 2)

@@ -1,0 +1,216 @@
+"""The pipeline and what it leaves: tables, a page, charts in TensorBoard."""
+
+import dataclasses
+import html
+import json
+import pathlib
+import re
+import subprocess
+
+import browser
+import event_files
+import numpy as np
+import pytest
+import tensorflow as tf
+import tiny
+
+import run
+from tf_simclr.config import Config
+from tf_simclr.config.flat import from_flat, options, parse_overrides
+from tf_simclr.evaluation.examination_json import from_json
+from tf_simclr.stages.pipeline import pipeline
+
+PARTS = (
+    "pretrain",
+    "supervised",
+    "linear",
+    "finetune",
+    "self_distill",
+    "distill",
+)
+ROWS = ("supervised", "linear", "finetuned", "self_distilled", "distilled")
+PIPELINE = {o.field.name for o in options() if o.group == "pipeline"}
+needs_browser = pytest.mark.skipif(
+    browser.find() is None, reason="no Chromium on this machine"
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A pipeline that has ended, and what it said."""
+
+    folder: pathlib.Path
+    config: Config
+    result: dict
+    output: str
+
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory) -> Run:
+    import contextlib
+    import io
+
+    dataset = tiny.write_npz(tmp_path_factory.mktemp("data"))
+    folder = tmp_path_factory.mktemp("runs") / "a <pipeline>"
+    text = (
+        f"{' '.join(tiny.FLAGS)} --labels_per_class=2 --self_distill"
+        " --finetune_flags='--train_batch_size=6 --ft_proj_selector=1'"
+        " --linear_flags='--train_batch_size=6'"
+        " --supervised_flags='--train_batch_size=6'"
+        " --distill_flags='--width_multiplier=0.03'"
+        " --pretrain_flags='--eval_every_epochs=1 --profile_steps=2,4'"
+    )
+    flags = parse_overrides(text, "flags")
+    flags |= {"mode": "pipeline", "model_dir": str(folder), "dataset": dataset}
+    config = from_flat(flags)
+    with contextlib.redirect_stdout(io.StringIO()) as output:
+        result = pipeline(config)
+    return Run(folder, config, result, output.getvalue())
+
+
+def read(ended: Run, name: str) -> str:
+    return (ended.folder / name).read_text(encoding="utf-8")
+
+
+def commands(ended: Run) -> list[Config]:
+    """The configurations that the report's commands stand for."""
+    blocks = re.findall(r"```bash\n(.*?)```", read(ended, "report.md"), re.S)
+    configs = []
+    for block in blocks:
+        python, script, rest = block.split(maxsplit=2)
+        assert (python, script) == ("python", "run.py")
+        # What a shell makes of it.
+        words = subprocess.run(
+            ["bash", "-c", f"printf '%s\\0' {rest}"],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.split("\0")
+        configs.append(run.parse_config([script, *words[:-1]]))
+    return configs
+
+
+def test_it_ends_with_a_table(ended):
+    result = ended.result
+    assert result["labels_per_class"] == 2 and result["labels"] == 6
+    assert result["student_parameters"] < result["teacher_parameters"]
+    report = read(ended, "report.md")
+    for row in ROWS:
+        figure = f"{result[f'{row}_top_1']:.4f}"
+        assert figure in ended.output and figure in report
+    assert json.loads(read(ended, "result.json")) == result
+
+
+def test_intervals_are_those_of_the_evaluations(ended):
+    report = read(ended, "report.md")
+    for part, row in zip(PARTS[1:], ROWS, strict=True):
+        found = from_json(json.loads(read(ended, f"{part}/evaluation.json")))
+        score = found.scores["top_1"]
+        assert score.value == ended.result[f"{row}_top_1"]
+        assert f"{score.value:.4f} | {score.low:.4f} to {score.high:.4f}" in (
+            report
+        )
+
+
+def test_every_stage_leaves_its_evaluation(ended):
+    for part in PARTS:
+        text = read(ended, f"{part}/evaluation.md")
+        names = re.findall(r"!\[.*?\]\((.*?)\)", text)
+        assert {"confusion.png", "reliability.png"} <= set(names)
+        for name in names:
+            png = tf.io.read_file(str(ended.folder / part / name))
+            assert tf.io.decode_png(png).shape[2] >= 3
+
+
+def test_commands_are_what_the_pipeline_ran(ended):
+    found = commands(ended)
+    assert len(found) == len(PARTS)
+    for part, config in zip(PARTS, found, strict=True):
+        ran = json.loads(read(ended, f"{part}/config.json"))["config"]
+        for option in options():
+            name = option.field.name
+            value = getattr(getattr(config, option.group), name)
+            if name not in PIPELINE:
+                assert value == ran[name], (part, name)
+
+
+def test_a_command_finds_its_stage_finished(ended, capsys):
+    config = commands(ended)[0]
+    before = read(ended, "pretrain/metrics.jsonl")
+    assert run.run_mode(config) == 0
+    assert "nothing left to do" in capsys.readouterr().out
+    assert read(ended, "pretrain/metrics.jsonl") == before
+
+
+def test_the_page_needs_nothing_else(ended):
+    page = read(ended, "report.html")
+    assert not re.search(r"https?:|<script|<link|@import|url\(", page)
+    sources = re.findall(r'\bsrc="(.{20})', page)
+    assert len(sources) >= 16
+    assert all(
+        source.startswith("data:image/png;base64,"[:20]) for source in sources
+    )
+    # What users name cannot break the page.
+    assert "<pipeline>" not in page
+    assert page.count("<svg") >= 10 and page.count("<pre>") == len(PARTS)
+    for config in map(html.unescape, re.findall(r"<pre>(.*?)</pre>", page)):
+        assert config.startswith("python run.py --mode=")
+    for row in ROWS:
+        assert f"{100 * ended.result[f'{row}_top_1']:.2f} %" in page
+
+
+@needs_browser
+@pytest.mark.parametrize("dark", [False, True])
+def test_the_page_in_a_browser(ended, tmp_path, dark):
+    """Its colors, in which charts and text are drawn, are on the screen."""
+    picture = tmp_path / "page.png"
+    flags = browser.DARK if dark else ()
+    url = (ended.folder / "report.html").as_uri()
+    browser.screenshot(url, picture, size=(1200, 4000), flags=flags)
+    pixels = tf.io.decode_png(picture.read_bytes(), channels=3).numpy()
+    assert pixels.shape == (4000, 1200, 3)
+    colors, counts = np.unique(
+        pixels.reshape(-1, 3), axis=0, return_counts=True
+    )
+    ground, bars = ("12151c", "7ea6ff") if dark else ("fbfaf8", "2f5fd0")
+    shown = {
+        bytes(color.tolist()).hex(): int(count)
+        for color, count in zip(colors, counts, strict=True)
+    }
+    assert shown[ground] > 1_000_000
+    assert shown[bars] > 2_000
+    assert len(shown) > 500
+
+
+def test_a_profile_of_the_steps_asked_for(ended):
+    folder = ended.folder / "pretrain" / "plugins" / "profile"
+    assert list(folder.rglob("*.xplane.pb"))
+    assert not (ended.folder / "finetune" / "plugins").exists()
+
+
+def test_pretraining_in_tensorboard(ended):
+    found = event_files.read(ended.folder / "pretrain")
+    for part in ("stem", "block_group1", "projection_head", "classifier"):
+        assert all(v > 0 for _, v in found[f"gradient_norm/{part}"])
+    assert "trust_ratio/block_group4" in found
+    assert "trust_ratio/classifier" not in found
+    ranks = [value for _, value in found["embedding/effective_rank"]]
+    assert all(1 < rank <= 7 for rank in ranks)
+    for name in ("positive", "negative"):
+        means = [value for _, value in found[f"similarity/mean_{name}"]]
+        assert all(-1 <= mean <= 1 for mean in means)
+        assert f"similarity/{name}" in found
+    assert [step for step, _ in found["loss/contrastive"]][-1] == 7
+    assert event_files.size(ended.folder / "pretrain") < 400_000
+
+
+def test_it_continues_where_it_stopped(ended, capsys):
+    (ended.folder / "linear" / "evaluation.json").unlink()
+    before = {
+        name: read(ended, name)
+        for name in ("report.md", "report.html", "linear/result.json")
+    }
+    assert pipeline(ended.config) == ended.result
+    assert capsys.readouterr().out.count("nothing left to do") == len(PARTS)
+    for name, text in before.items():
+        assert read(ended, name) == text, name
