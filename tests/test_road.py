@@ -200,34 +200,33 @@ def test_several_cpus_cannot_be_compiled_for(tmp_path, dataset):
         run("pretrain", tmp_path / "run", dataset, text)
 
 
-@pytest.mark.parametrize(
-    "stage, text",
-    [
-        # Everything that saves memory at once, on two devices.
-        (
-            "pretrain",
-            "--strategy=mirrored --micro_batch_size=2 --memory_size=20"
-            " --recompute --precision=mixed_float16",
-        ),
-        # Parts with few or no labels, compiled.
-        (
-            "distill",
-            "--micro_batch_size=2 --distillation_alpha=0.5"
-            " --labels_per_class=2 --jit_compile --recompute",
-        ),
-    ],
-)
-def test_memory_is_saved_in_every_combination(
-    tmp_path, dataset, teacher, capsys, stage, text
-):
-    text += f" --teacher={teacher}" * (stage == "distill")
-    run(stage, tmp_path, dataset, f"{text} --train_steps=2")
-    (line, *_) = metrics(tmp_path, "train")
+def test_a_batch_in_parts_is_announced_and_scaled(tmp_path, dataset, capsys):
+    run(
+        "pretrain",
+        tmp_path,
+        dataset,
+        "--micro_batch_size=4 --memory_size=20 --recompute"
+        " --precision=mixed_float16 --train_steps=1",
+    )
+    (line,) = metrics(tmp_path, "train")
     assert np.isfinite(line["total_loss"])
-    assert ("skipped_updates" in line) == ("float16" in text)
+    assert line["loss_scale"] == 2.0**15
+    assert line["skipped_updates"] in (0.0, 1.0)
     output = capsys.readouterr().out
-    assert "parts of 2 images on each device" in output
+    assert "2 parts of 4 images on each device" in output
     assert "recompute  residual blocks" in output
+
+
+@pytest.mark.slow
+def test_compiled_distillation_in_parts(tmp_path, dataset, teacher):
+    text = f"--teacher={teacher} --train_steps=1 --micro_batch_size=4"
+    text += " --distillation_alpha=0.5 --labels_per_class=2"
+    for name, flag in (("plain", ""), ("compiled", "--jit_compile")):
+        run("distill", tmp_path / name, dataset, f"{text} {flag}")
+    (plain,), (compiled,) = (
+        metrics(tmp_path / name, "train") for name in ("plain", "compiled")
+    )
+    assert np.isclose(plain["total_loss"], compiled["total_loss"], rtol=1e-4)
 
 
 # The enum flags, and the stage in which each of their values must run a step.
