@@ -124,6 +124,10 @@ def run_mode(config: Config) -> int:
         if flag in config.given:
             print(f"--{flag} no longer means anything: {reason}.")
     mode = config.stage or config.run.mode
+    alone = config.cluster is not None and not config.works_together
+    if alone and not config.cluster.is_chief:
+        print(f"--mode={mode} is the chief's work: nothing to do here.")
+        return 0
     # Only what a mode needs is imported, and TensorFlow only from here on.
     import_tensorflow()
     if mode == "pretrain":
@@ -140,10 +144,15 @@ def run_mode(config: Config) -> int:
         from tf_simclr.stages.export import export as function
     else:
         from tf_simclr.stages.evaluate import evaluate as function
+    from tf_simclr.stages.cluster import run_on_workers
     from tf_simclr.training.stop import Interrupted, TrainingFailed
+    from tf_simclr.training.workers import WorkerLost
 
     try:
-        function(config)
+        run_on_workers(function, config)
+    except WorkerLost as error:
+        print(f"run.py: {error}", file=sys.stderr)
+        return os.EX_TEMPFAIL
     except TrainingFailed as error:
         print(f"run.py: {error}", file=sys.stderr)
         return 1

@@ -37,6 +37,12 @@ class DataConfig:
         False,
         "No longer means anything: datasets are held in memory anyway.",
     )
+    data_service: str | None = option(
+        None,
+        "Address of a tf.data service, such as grpc://10.0.0.2:5050, whose"
+        " workers prepare the training batches; see python -m"
+        " tf_simclr.data.service --help. What is trained stays the same.",
+    )
     labels_per_class: int = option(
         0,
         "Fine-tune on this many labelled images of each class; 0 means all"
@@ -66,9 +72,27 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         check_fields(self)
+        if self.data_service is not None:
+            check_address(self.data_service)
         if self.labels_per_class and self.label_fraction:
             raise UserError(
                 "--labels_per_class and --label_fraction both choose the"
                 " labelled subset: give one of them. Received:"
                 f" {self.labels_per_class} and {self.label_fraction}"
             )
+
+
+def check_address(address: str) -> tuple[str, int]:
+    """Host and port of `grpc://HOST:PORT`.
+
+    Raises:
+      UserError: it is written otherwise.
+    """
+    scheme, _, place = address.partition("://")
+    host, _, port = place.rpartition(":")
+    if scheme != "grpc" or not host or not port.isdecimal():
+        raise UserError(
+            "--data_service is written grpc://HOST:PORT, as the dispatcher"
+            f" says when it starts. Received: {address}"
+        )
+    return host, int(port)

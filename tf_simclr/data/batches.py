@@ -38,7 +38,10 @@ class TrainingBatches:
     contrastive: bool
 
     def dataset(
-        self, batch_size: int, start_step: int, stop_step: int
+        self,
+        batch_size: int,
+        start_step: int | tf.Tensor,
+        stop_step: int | tf.Tensor,
     ) -> tf.data.Dataset:
         """Batches of the steps start_step ... stop_step - 1.
 
@@ -46,8 +49,10 @@ class TrainingBatches:
         labels int32 (batch_size,), -1 where unknown. What a batch holds
         depends on seed, step and batch size alone.
         """
-        pixels = tf.constant(self.images.images)
-        labels = tf.constant(self.images.labels)
+        # Outside the graph of whoever asks: so many bytes are no constant.
+        with tf.init_scope():
+            pixels = tf.constant(self.images.images)
+            labels = tf.constant(self.images.labels)
 
         def load(epochs: tf.Tensor, indices: tf.Tensor) -> Batch:
             batch = {"label": tf.gather(labels, indices)}
@@ -81,10 +86,19 @@ class TrainingBatches:
 
 
 def evaluation_batches(
-    images: ImageSet, batch_size: int, image_size: int
+    images: ImageSet,
+    batch_size: int,
+    image_size: int,
+    indices: np.ndarray | None = None,
 ) -> tf.data.Dataset:
     """Every image once, in order, without augmentation; the last batch may
     be smaller.
+
+    Args:
+      images: the split.
+      batch_size: images at a time.
+      image_size: side of the view.
+      indices: which images instead, in which order; one may come again.
 
     Yields:
       `image` float32 (n, image_size, image_size, 3), `label` int32 (n,).
@@ -98,7 +112,9 @@ def evaluation_batches(
             "label": tf.gather(labels, indices),
         }
 
-    indices = tf.data.Dataset.from_tensor_slices(np.arange(len(images)))
+    if indices is None:
+        indices = np.arange(len(images))
+    indices = tf.data.Dataset.from_tensor_slices(indices)
     return (
         indices.batch(batch_size)
         .map(load, num_parallel_calls=tf.data.AUTOTUNE)

@@ -6,9 +6,11 @@ import os
 import tensorflow as tf
 import tf_keras as keras
 
+from tf_simclr.config.data import check_address
 from tf_simclr.config.flat import to_flat
 from tf_simclr.config.run import Config
 from tf_simclr.data.labels import LabelledSubset, choose_labels
+from tf_simclr.data.service import check_reachable
 from tf_simclr.data.sources.image_set import ImageSet
 from tf_simclr.data.sources.open import Splits, open_dataset
 from tf_simclr.errors import UserError
@@ -137,6 +139,7 @@ class StageContext:
             self.run_dir,
             self.strategy,
             evaluator if self.config.train.eval_every_epochs else None,
+            self.config.data.data_service,
         )
         result = {"global_step": float(step)}
         if scored:
@@ -245,6 +248,8 @@ def prepare_stage(
       UserError: the data, the batch or the directory cannot be used.
     """
     run_dir = RunDirectory(config.run.model_dir)
+    if config.data.data_service is not None:
+        check_reachable(*check_address(config.data.data_service))
     splits = open_dataset(config.data)
     subset = None
     if splits.train.has_labels or labels_only:
@@ -266,7 +271,7 @@ def prepare_stage(
         config.train.train_steps,
     )
     set_up_numerics(config.train)
-    strategy = make_strategy(config.train, config.compat)
+    strategy = make_strategy(config)
     check_batch_divides(strategy, batch)
     return StageContext(
         config, stage, splits, subset, images, plan, strategy, run_dir

@@ -10,14 +10,17 @@ import tensorflow as tf
 
 from tf_simclr.config.train import TrainConfig
 from tf_simclr.evaluation.evaluate import Evaluator
+from tf_simclr.models.batch_norm import settle_statistics
 from tf_simclr.optimizers.factory import build_slots
 from tf_simclr.optimizers.schedule import SchedulePlan, WarmupCosine
 from tf_simclr.training.checkpoints import Checkpoints
+from tf_simclr.training.distributed_input import distributed_iterator
 from tf_simclr.training.progress import Progress
 from tf_simclr.training.run_dir import RunDirectory
 from tf_simclr.training.step import Task, make_step_function
 from tf_simclr.training.stop import Interrupted, StopRequest, TrainingFailed
 from tf_simclr.training.summaries import write_scalars, write_views
+from tf_simclr.training.workers import Workers
 
 # Device time between two looks at the clock, counted in seconds.
 _CHUNK_SECONDS = 2.0
@@ -30,6 +33,7 @@ def train(
     run_dir: RunDirectory,
     strategy: tf.distribute.Strategy,
     evaluator: Evaluator | None = None,
+    data_service: str | None = None,
 ) -> int:
     """Trains to `plan.total_steps`, from the latest checkpoint if there is one.
 
@@ -40,6 +44,7 @@ def train(
       run_dir: where files go; the directory exists.
       strategy: devices; `task`'s variables were made in its scope.
       evaluator: called every `--eval_every_epochs`; returns metrics.
+      data_service: who makes the batches, see `distributed_iterator`.
 
     Returns:
       The step that was reached.
@@ -47,7 +52,9 @@ def train(
     Raises:
       TrainingFailed: the loss is not finite.
       Interrupted: a signal asked to stop; the state is saved.
+      WorkerLost: another process of the cluster has gone.
     """
+    workers = Workers(strategy)
     with strategy.scope():
         build_slots(task.optimizer, task.trainable)
         checkpoints = Checkpoints(
@@ -58,6 +65,7 @@ def train(
             task.state,
         )
         step = checkpoints.restore_latest()
+    workers.check_same(step)
     if step >= plan.total_steps:
         return step
     if step:
@@ -69,7 +77,14 @@ def train(
     progress = Progress(task.name, plan.total_steps, task.batch_size, step)
     writer = tf.summary.create_file_writer(run_dir.path)
     run_steps = make_step_function(task, strategy, config)
-    iterator = _distributed_iterator(task, strategy, step, plan.total_steps)
+    iterator = distributed_iterator(
+        task.batches,
+        task.batch_size,
+        strategy,
+        [(step, plan.total_steps)],
+        data_service,
+    )
+    modules = (task.network, *task.state.values())
     write_views(writer, task.batches, step)
     sums, summed_from = _zeros(task), step
     chunk = 1
@@ -77,12 +92,17 @@ def train(
         while step < plan.total_steps:
             count = min(chunk, events.next(step) - step)
             started = time.monotonic()
-            sums, waited = run_steps(iterator, tf.constant(count), sums)
+            with workers.watched():
+                sums, waited = run_steps(iterator, tf.constant(count), sums)
             progress.add_wait(None if config.deterministic else float(waited))
-            chunk = _next_chunk(count, chunk, time.monotonic() - started)
+            # All workers take the same number of steps, and stop together.
+            seconds, signal_number = workers.maximum(
+                time.monotonic() - started, stop.signal_number or 0
+            )
+            chunk = _next_chunk(count, chunk, seconds)
             step += count
             epoch = step / steps_per_epoch
-            stopping = stop.signal_number is not None
+            stopping = signal_number > 0
             logs = events.logs(step) or stopping
             if logs or progress.due():
                 rate = float(schedule(step - 1))
@@ -96,6 +116,8 @@ def train(
                 run_dir.append_metrics(step, epoch, "train", metrics)
                 write_scalars(writer, step, "train", metrics)
                 sums, summed_from = _zeros(task), step
+            if stopping or events.saves(step) or events.evaluates(step):
+                settle_statistics(modules, strategy)
             if evaluator is not None and events.evaluates(step):
                 found = evaluator()
                 run_dir.append_metrics(step, epoch, "eval", found)
@@ -104,7 +126,7 @@ def train(
                 writer.flush()
                 checkpoints.save(step)
             if stopping and step < plan.total_steps:
-                raise Interrupted(stop.signal_number, step)
+                raise Interrupted(int(signal_number), step)
     writer.close()
     return step
 
@@ -149,26 +171,6 @@ class _Events:
         return bool(self.eval_every) and (
             step % self.eval_every == 0 and step != self.total
         )
-
-
-def _distributed_iterator(
-    task: Task,
-    strategy: tf.distribute.Strategy,
-    step: int,
-    total_steps: int,
-) -> tf.data.Iterator:
-    replicas = strategy.num_replicas_in_sync
-
-    def per_replica(
-        context: tf.distribute.InputContext,
-    ) -> tf.data.Dataset:
-        return task.batches.dataset(
-            task.batch_size // replicas,
-            step * replicas,
-            total_steps * replicas,
-        ).shard(context.num_input_pipelines, context.input_pipeline_id)
-
-    return iter(strategy.distribute_datasets_from_function(per_replica))
 
 
 def _zeros(task: Task) -> dict[str, tf.Tensor]:
