@@ -18,6 +18,7 @@ from typing import Any
 from tf_simclr.config.run import Config
 from tf_simclr.training.devices import make_strategy
 from tf_simclr.training.progress import say
+from tf_simclr.training.stop import Interrupted
 from tf_simclr.training.workers import Workers
 
 _NOTES = (".json", ".jsonl")
@@ -49,7 +50,12 @@ def run_on_workers(function: Callable[[Config], Any], config: Config) -> Any:
             config = stack.enter_context(_apart(config, cluster.index))
         # Nobody writes before all have looked, or leaves before all are done.
         workers.maximum(0)
-        result = function(config)
+        try:
+            result = function(config)
+        except Interrupted:
+            # All are: whoever waits for the chief would miss it.
+            workers.maximum(0)
+            raise
         workers.maximum(0)
     return result
 

@@ -99,7 +99,12 @@ class _Shares:
             stop * passes,
             self.in_all * passes,
         )
-        return parts if passes == 1 else parts.batch(passes)
+        if passes == 1:
+            return parts
+        if all(s.shape.is_fully_defined() for s in parts.element_spec.values()):
+            return parts.batch(passes)
+        # Windows of images, as large as the largest of a part.
+        return parts.padded_batch(passes)
 
 
 class _Turns:
