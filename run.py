@@ -3,6 +3,7 @@
 `python run.py --help` lists the modes, `--helpfull` every flag.
 """
 
+import functools
 import os
 import sys
 import textwrap
@@ -125,6 +126,10 @@ def run_mode(config: Config) -> int:
         if flag in config.given:
             print(f"--{flag} no longer means anything: {reason}.")
     mode = config.stage or config.run.mode
+    alone = config.cluster is not None and not config.works_together
+    if alone and not config.cluster.is_chief:
+        print(f"--mode={mode} is the chief's work: nothing to do here.")
+        return 0
     if not config.train.jit_compile:
         # All that XLA compiles then are views, of which each thread makes
         # some: to split the work on one view as well only costs.
@@ -151,7 +156,9 @@ def run_mode(config: Config) -> int:
         from tf_simclr.stages.preview import preview as function
     else:
         from tf_simclr.stages.evaluate import evaluate as function
-    return exit_code(function, config)
+    from tf_simclr.stages.cluster import run_on_workers
+
+    return exit_code(functools.partial(run_on_workers, function), config)
 
 
 def exit_code(function: Callable[[Config], Any], config: Config) -> int:
@@ -164,10 +171,14 @@ def exit_code(function: Callable[[Config], Any], config: Config) -> int:
         TrainingFailed,
         signals_terminate,
     )
+    from tf_simclr.training.workers import WorkerLost
 
     try:
         with signals_terminate(), memory_explained(config):
             function(config)
+    except WorkerLost as error:
+        print(f"run.py: {error}", file=sys.stderr)
+        return os.EX_TEMPFAIL
     except (TrainingFailed, DataFailed, ExportFailed) as error:
         print(f"run.py: {error}", file=sys.stderr)
         return 1

@@ -103,11 +103,17 @@ def make_runs(context, task):
     """{what: function of a number of steps}, both on the task's devices."""
     import tensorflow as tf
 
-    from tf_simclr.training.loop import distributed_iterator
+    from tf_simclr.training.distributed_input import distributed_iterator
     from tf_simclr.training.step import make_global_step, make_step_function
 
     config, strategy = context.config.train, context.strategy
-    iterator = distributed_iterator(task, strategy, 0, 10**6)
+    iterator = distributed_iterator(
+        task.batches,
+        task.batch_size,
+        strategy,
+        [(0, 10**6)],
+        passes=task.passes,
+    )
     fixed = next(iterator)
     step = make_global_step(task, strategy, config.jit_compile)
 

@@ -31,7 +31,7 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(scope="session")
 def two_replicas():
     """The strategy of two replicas on this machine's CPU."""
-    from tf_simclr.config import CompatConfig, TrainConfig
+    from tf_simclr.config import Config, TrainConfig
     from tf_simclr.training.devices import make_strategy
 
-    return make_strategy(TrainConfig(strategy="mirrored"), CompatConfig())
+    return make_strategy(Config(train=TrainConfig(strategy="mirrored")))

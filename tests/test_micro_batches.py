@@ -20,8 +20,8 @@ from tf_simclr.models.batch_norm import BatchNorm
 from tf_simclr.stages.contrastive import contrastive_objective
 from tf_simclr.stages.memory import ContrastMemory
 from tf_simclr.stages.supervised_task import classification_objective
+from tf_simclr.training.distributed_input import distributed_iterator
 from tf_simclr.training.gradients import replica_gradients
-from tf_simclr.training.loop import distributed_iterator
 from tf_simclr.training.loss_scale import LossScale
 from tf_simclr.training.micro_batches import MicroBatches
 from tf_simclr.training.step import Task, make_global_step
@@ -264,11 +264,10 @@ def test_parts_hold_the_images_of_the_whole(tmp_path):
     strategy = tf.distribute.OneDeviceStrategy("CPU:0")
     found = []
     for passes in (1, PARTS):
-        task = types.SimpleNamespace(
-            batches=batches, batch_size=IMAGES, passes=passes
-        )
         # From the third step on, as after a resume.
-        iterator = distributed_iterator(task, strategy, 2, 4)
+        iterator = distributed_iterator(
+            batches, IMAGES, strategy, [(2, 4)], passes=passes
+        )
         found.append([next(iterator) for _ in range(2)])
     for whole, parts in zip(*found, strict=True):
         for name, value in cut(whole).items():

@@ -64,6 +64,12 @@ class DataConfig:
         " and take up to 2 GiB. Images of up to 64 pixels a side are kept in"
         " any case.",
     )
+    data_service: str | None = option(
+        None,
+        "Address of a tf.data service, such as grpc://10.0.0.2:5050, whose"
+        " workers prepare the training batches; see python -m"
+        " tf_simclr.data.service --help. What is trained stays the same.",
+    )
     labels_per_class: int = option(
         0,
         "Fine-tune on this many labelled images of each class; 0 means all"
@@ -121,6 +127,8 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         check_fields(self)
+        if self.data_service is not None:
+            check_address(self.data_service)
         given = [
             f"--{name}={getattr(self, name)}"
             for name in ("labels_per_class", "label_fraction", "label_ids")
@@ -132,3 +140,19 @@ class DataConfig:
                 " choose the labelled subset: give one of them. Received:"
                 f" {' and '.join(given)}"
             )
+
+
+def check_address(address: str) -> tuple[str, int]:
+    """Host and port of `grpc://HOST:PORT`.
+
+    Raises:
+      UserError: it is written otherwise.
+    """
+    scheme, _, place = address.partition("://")
+    host, _, port = place.rpartition(":")
+    if scheme != "grpc" or not host or not port.isdecimal():
+        raise UserError(
+            "--data_service is written grpc://HOST:PORT, as the dispatcher"
+            f" says when it starts. Received: {address}"
+        )
+    return host, int(port)

@@ -3,6 +3,7 @@
 import dataclasses
 
 from tf_simclr.config.augment import AugmentConfig
+from tf_simclr.config.cluster import Cluster, read_cluster
 from tf_simclr.config.compat import CompatConfig
 from tf_simclr.config.data import DataConfig
 from tf_simclr.config.field import check_fields, option
@@ -96,6 +97,33 @@ class Config:
         """Whether a stage ends with an evaluation of the eval split."""
         return self.run.mode != "train"
 
+    @property
+    def cluster(self) -> Cluster | None:
+        """The machines that share this run; None where it is one process.
+
+        Raises:
+          UserError: TF_CONFIG is malformed, or missing where it is needed.
+        """
+        strategy = self.train.strategy
+        if strategy not in ("auto", "multi_worker") or self.compat.use_tpu:
+            return None
+        cluster = read_cluster()
+        if strategy == "multi_worker" and cluster is None:
+            raise UserError(
+                "--strategy=multi_worker needs the environment variable"
+                " TF_CONFIG, which lists the machines: set it, or take"
+                " --strategy=auto for the devices of this one."
+            )
+        if strategy == "auto" and cluster and len(cluster.addresses) == 1:
+            return None
+        return cluster
+
+    @property
+    def works_together(self) -> bool:
+        """Whether all machines of a cluster compute in this mode; in the
+        other ones the chief does alone."""
+        return bool(self.stage) or self.run.mode in ("pipeline", "eval")
+
     def check(self) -> None:
         """Refuses combinations that cannot work, before anything is read.
 
@@ -127,6 +155,14 @@ class Config:
                 " --augment_on at host, or one of --jit_compile and"
                 " --micro_batch_size out."
             )
+        if self.train.logical_devices and (
+            self.train.strategy == "tpu" or self.compat.use_tpu
+        ):
+            raise UserError(
+                "--logical_devices splits a GPU or the CPU, not a TPU: leave"
+                f" it out. Received: {self.train.logical_devices}"
+            )
+        _ = self.cluster
         stage = self.stage
         objective = self.objective
         if stage != "finetune" or objective.from_scratch:

@@ -58,9 +58,18 @@ class TrainConfig:
     )
     strategy: str = option(
         "auto",
-        "Devices: auto takes all GPUs of this machine, or the CPU; tpu takes"
-        " the one that --tpu_name names.",
-        choices=("auto", "one_device", "mirrored", "tpu"),
+        "Devices: auto takes all GPUs of this machine, or the CPU; mirrored"
+        " the same, or all logical CPUs; multi_worker all devices of the"
+        " machines that the environment variable TF_CONFIG lists (auto does so"
+        " where it lists several); tpu the one that --tpu_name names.",
+        choices=("auto", "one_device", "mirrored", "multi_worker", "tpu"),
+    )
+    logical_devices: int = option(
+        0,
+        "Splits the first GPU, or the CPU, into this many logical devices, to"
+        " try several devices on a machine that has one; 0 leaves it whole.",
+        minimum=0,
+        maximum=64,
     )
     precision: str = option(
         "float32",

@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from tf_simclr.data.order import sample_order
 from tf_simclr.data.sources.image_set import ImageSet
-from tf_simclr.data.sources.pixels import ArrayPixels
+from tf_simclr.data.sources.pixels import ArrayPixels, on_host
 from tf_simclr.data.views.make import place
 from tf_simclr.data.views.planes import to_planes
 from tf_simclr.data.views.spec import ViewSpec
@@ -35,17 +35,25 @@ def array_batches(
     images: ImageSet,
     spec: ViewSpec,
     batch_size: int,
-    start_step: int,
-    stop_step: int,
+    start_step: int | tf.Tensor,
+    stop_step: int | tf.Tensor,
+    total: int,
 ) -> tf.data.Dataset:
     """Batches of finished views.
+
+    Args:
+      images: what to train on.
+      spec: the views.
+      batch_size: images of a batch.
+      start_step, stop_step: which batches.
+      total: how many images a whole run takes.
 
     Yields:
       {name: float32 (batch_size, S, S, 3)} and `label` int32 (batch_size,).
     """
-    pixels = tf.constant(images.pixels.array)
-    labels = tf.constant(images.labels)
-    finish = spec.finish(stop_step * batch_size, of_crops=False)
+    pixels = on_host(images.pixels.array)
+    labels = on_host(images.labels)
+    finish = spec.finish(total, of_crops=False)
 
     def load(epochs: tf.Tensor, indices: tf.Tensor) -> Batch:
         stored = tf.gather(pixels, indices)
@@ -93,16 +101,16 @@ def unmade_array_batches(
     images: ImageSet,
     spec: ViewSpec,
     batch_size: int,
-    start_step: int,
-    stop_step: int,
+    start_step: int | tf.Tensor,
+    stop_step: int | tf.Tensor,
 ) -> tf.data.Dataset:
     """Batches for `ViewSpec.make`: images and what is drawn for them.
 
     Yields:
       `images` uint8 (batch_size, H, W, 3), `boxes`, `draws`, `label`.
     """
-    pixels = tf.constant(images.pixels.array)
-    labels = tf.constant(images.labels)
+    pixels = on_host(images.pixels.array)
+    labels = on_host(images.labels)
 
     def load(epochs: tf.Tensor, indices: tf.Tensor) -> Batch:
         stored = tf.gather(pixels, indices)

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import numpy as np
 import tensorflow as tf
 
 from tf_simclr.config.augment import AugmentConfig
@@ -42,18 +43,32 @@ class TrainingBatches:
     contrastive: bool
 
     def dataset(
-        self, batch_size: int, start_step: int, stop_step: int
+        self,
+        batch_size: int,
+        start_step: int | tf.Tensor,
+        stop_step: int | tf.Tensor,
+        in_all: int | None = None,
     ) -> tf.data.Dataset:
         """What the host makes of the steps start_step ... stop_step - 1.
 
         `views` turns it into what a step takes. It depends on seed, step and
         batch size alone.
+
+        Args:
+          batch_size: images per batch.
+          start_step, stop_step: int64 tensors where a graph decides them.
+          in_all: steps of the whole run, which decide how views are made (see
+            `ViewSpec.finish`); None: `stop_step`.
         """
         images, spec = self.images, self._spec
+        total = batch_size * (stop_step if in_all is None else in_all)
         on_device = self.augment.augment_on == "device"
         if is_batched(images, self.image_size):
-            make = unmade_array_batches if on_device else array_batches
-            batches = make(images, spec, batch_size, start_step, stop_step)
+            steps = start_step, stop_step
+            if on_device:
+                batches = unmade_array_batches(images, spec, batch_size, *steps)
+            else:
+                batches = array_batches(images, spec, batch_size, *steps, total)
         else:
             order = sample_order(
                 len(images),
@@ -65,7 +80,6 @@ class TrainingBatches:
             if on_device:
                 batches = unmade_file_batches(images, spec, order, batch_size)
             else:
-                total = stop_step * batch_size
                 batches = file_batches(images, spec, order, batch_size, total)
         return _with_threads(batches.prefetch(_AHEAD))
 
@@ -90,14 +104,25 @@ class TrainingBatches:
 
 
 def evaluation_batches(
-    images: ImageSet, batch_size: int, image_size: int
+    images: ImageSet,
+    batch_size: int,
+    image_size: int,
+    indices: np.ndarray | None = None,
 ) -> tf.data.Dataset:
     """Every image once, in order, without augmentation; the last batch may
     be smaller.
 
+    Args:
+      images: the split.
+      batch_size: images at a time.
+      image_size: side of the view.
+      indices: which images instead, in which order; one may come again.
+
     Yields:
       `image` float32 (n, image_size, image_size, 3), `label` int32 (n,).
     """
+    if indices is not None:
+        images = images.take(indices)
     if is_batched(images, image_size):
         batches = (
             tf.data.Dataset.from_tensor_slices(

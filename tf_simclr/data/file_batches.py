@@ -10,7 +10,7 @@ import tensorflow as tf
 from tf_simclr.data.decode import decode_window, read_geometry
 from tf_simclr.data.orientation import UPRIGHT, stored_boxes
 from tf_simclr.data.sources.image_set import ImageSet
-from tf_simclr.data.sources.pixels import ArrayPixels
+from tf_simclr.data.sources.pixels import ArrayPixels, on_host
 from tf_simclr.data.views.resize import crop_and_resize_image, cut
 from tf_simclr.data.views.spec import ViewSpec
 
@@ -135,7 +135,7 @@ def _planned(
       float32 (V, N); `label` int32 scalar.
     """
     read = _reader(images)
-    labels = tf.constant(images.labels)
+    labels = on_host(images.labels)
 
     def add_image(epoch: tf.Tensor, index: tf.Tensor) -> tuple:
         return epoch, index, *read(index)
@@ -191,7 +191,7 @@ def _window_decoder(images: ImageSet) -> Callable[[Item], tf.Tensor]:
     """A function of an item of `_planned`: uint8 pixels of its window."""
     pixels = images.pixels
     if isinstance(pixels, ArrayPixels):
-        array = tf.constant(pixels.array)
+        array = on_host(pixels.array)
         return lambda item: cut(array[item["stored"]], item["window"])
     return lambda item: decode_window(
         item["stored"], item["window"], item["orientation"]

@@ -26,7 +26,10 @@ def sample_order(
       A dataset of (epochs, indices), each int64 (batch_size,).
     """
 
-    def locate(positions: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def locate(batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        positions = (
+            start + batch * batch_size + tf.range(batch_size, dtype=tf.int64)
+        )
         epochs = positions // num_examples
         seeds = tf.stack(
             [
@@ -45,5 +48,5 @@ def sample_order(
         )
         return epochs, indices
 
-    positions = tf.data.Dataset.range(start, stop)
-    return positions.batch(batch_size, drop_remainder=True).map(locate)
+    # One element per batch, so that a batch is what can be asked for alone.
+    return tf.data.Dataset.range((stop - start) // batch_size).map(locate)

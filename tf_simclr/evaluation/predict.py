@@ -11,15 +11,20 @@ from tf_simclr.data.batches import evaluation_batches
 from tf_simclr.data.failure import naming_bad_images
 from tf_simclr.data.sources.image_set import ImageSet
 
+Outputs = dict[str, np.ndarray]
+
 
 class Predictor:
     """Runs a network in inference mode over whole splits.
+
+    The replicas that the network was built for share the images; each image
+    is computed once, whatever their number.
 
     Args:
       network: maps a batch of images to named outputs.
       names: which outputs to keep, such as `final_avg_pool`.
       image_size: side of the evaluation view.
-      batch_size: images at a time.
+      batch_size: images at a time, over all replicas.
       max_batches: stops after so many; 0 for all.
     """
 
@@ -35,18 +40,29 @@ class Predictor:
         self._image_size = image_size
         self._batch_size = batch_size
         self._max_batches = max_batches
+        self._strategy = network.distribute_strategy
+
+        def on_replica(images: tf.Tensor) -> dict[str, tf.Tensor]:
+            outputs = network(images, training=False)
+            return {name: outputs[name] for name in names}
 
         # One trace for whole batches and for the last, smaller one.
         views = tf.TensorSpec([None, image_size, image_size, 3])
+        self._forward = tf.function(
+            on_replica, input_signature=[views], autograph=False
+        )
 
-        @tf.function(input_signature=[views], autograph=False)
-        def forward(batch: tf.Tensor) -> dict[str, tf.Tensor]:
-            outputs = network(batch, training=False)
-            return {name: outputs[name] for name in names}
+        @tf.function(autograph=False)
+        def shared(images: tf.Tensor) -> dict[str, tf.Tensor]:
+            outputs = self._strategy.run(on_replica, args=(images,))
+            return {
+                name: self._strategy.gather(value, axis=0)
+                for name, value in outputs.items()
+            }
 
-        self._forward = forward
+        self._shared = shared
 
-    def __call__(self, images: ImageSet) -> dict[str, np.ndarray]:
+    def __call__(self, images: ImageSet) -> Outputs:
         """The named outputs for every image, once and in order.
 
         Returns:
@@ -56,14 +72,12 @@ class Predictor:
           DataFailed: an image cannot be read.
         """
         found: dict[str, list[np.ndarray]] = collections.defaultdict(list)
-        for _, outputs in self.stream(images):
+        for _, outputs in self._batches(images, with_views=False):
             for name, value in outputs.items():
                 found[name].append(value)
         return {name: np.concatenate(parts) for name, parts in found.items()}
 
-    def stream(
-        self, images: ImageSet
-    ) -> Iterator[tuple[tf.Tensor, dict[str, np.ndarray]]]:
+    def stream(self, images: ImageSet) -> Iterator[tuple[tf.Tensor, Outputs]]:
         """The same batch by batch, for sets larger than memory.
 
         Yields:
@@ -73,15 +87,70 @@ class Predictor:
         Raises:
           DataFailed: an image cannot be read.
         """
-        batches = evaluation_batches(images, self._batch_size, self._image_size)
-        with naming_bad_images(images):
-            for batch in batches.take(self._max_batches or -1):
-                outputs = {**self.run(batch["image"]), "label": batch["label"]}
-                yield (
-                    batch["image"],
-                    {name: value.numpy() for name, value in outputs.items()},
-                )
+        yield from self._batches(images, with_views=True)
 
     def run(self, views: tf.Tensor) -> dict[str, tf.Tensor]:
         """The named outputs for views (n, image_size, image_size, 3)."""
         return self._forward(views)
+
+    def _batches(
+        self, images: ImageSet, *, with_views: bool
+    ) -> Iterator[tuple[tf.Tensor | None, Outputs]]:
+        with naming_bad_images(images):
+            if self._strategy.num_replicas_in_sync > 1:
+                yield from self._by_all(images, with_views)
+            else:
+                yield from self._by_one(images)
+
+    def _by_one(self, images: ImageSet) -> Iterator[tuple[tf.Tensor, Outputs]]:
+        batches = evaluation_batches(images, self._batch_size, self._image_size)
+        for batch in batches.take(self._max_batches or -1):
+            outputs = {**self.run(batch["image"]), "label": batch["label"]}
+            yield (
+                batch["image"],
+                {name: value.numpy() for name, value in outputs.items()},
+            )
+
+    def _by_all(
+        self, images: ImageSet, with_views: bool
+    ) -> Iterator[tuple[tf.Tensor | None, Outputs]]:
+        count = len(images)
+        if self._max_batches:
+            count = min(count, self._max_batches * self._batch_size)
+        start = 0
+        for batch in self._distributed_batches(images, count):
+            outputs = self._shared(batch["image"])
+            # Beyond the last image, it is repeated.
+            found = {k: v[: count - start].numpy() for k, v in outputs.items()}
+            views = None
+            if with_views:
+                gathered = self._strategy.gather(batch["image"], axis=0)
+                views = gathered[: count - start]
+            stop = start + len(next(iter(found.values())))
+            found["label"] = images.labels[start:stop]
+            yield views, found
+            start = stop
+
+    def _distributed_batches(
+        self, images: ImageSet, count: int
+    ) -> tf.distribute.DistributedDataset:
+        """The first `count` images in parts of one size, one per replica.
+
+        The last one is repeated until all parts are full: where shapes never
+        change, nothing is compiled twice and no replica is left without work.
+        """
+        replicas = self._strategy.num_replicas_in_sync
+        size = -(-min(self._batch_size, count) // replicas)
+        rounds = -(-count // (size * replicas))
+        places = np.arange(rounds * replicas * size)
+        indices = np.minimum(places, count - 1)
+
+        def per_machine(
+            context: tf.distribute.InputContext,
+        ) -> tf.data.Dataset:
+            # (round, machine, the images of a machine's replicas).
+            parts = indices.reshape(rounds, context.num_input_pipelines, -1)
+            here = parts[:, context.input_pipeline_id].ravel()
+            return evaluation_batches(images, size, self._image_size, here)
+
+        return self._strategy.distribute_datasets_from_function(per_machine)

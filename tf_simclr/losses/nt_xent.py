@@ -71,8 +71,7 @@ def nt_xent(
     if keys is not None:
         compared = tuple(embed(key, normalize) for key in keys)
         compared = tuple(tf.stop_gradient(key) for key in compared)
-    all1, offset = _gather(compared[0], count)
-    all2, _ = _gather(compared[1], count)
+    all1, all2, offset = _gather(*compared, count)
     positives = offset + tf.range(count)
     rows = anchors1.shape[0]
     if rows is not None:
@@ -179,12 +178,15 @@ def embed(projections: tf.Tensor, normalize: bool) -> tf.Tensor:
 
 
 def _gather(
-    embeddings: tf.Tensor, count: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """All replicas' embeddings and this replica's first row among them."""
+    embeddings1: tf.Tensor, embeddings2: tf.Tensor, count: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """All replicas' embeddings of both views, and this replica's first row
+    among them."""
     context = tf.distribute.get_replica_context()
     if context is None or context.num_replicas_in_sync == 1:
-        return embeddings, tf.constant(0)
-    gathered = context.all_gather(embeddings, axis=0)
+        return embeddings1, embeddings2, tf.constant(0)
+    # Side by side: one collective operation instead of two.
+    both = tf.concat([embeddings1, embeddings2], axis=1)
+    all1, all2 = tf.split(context.all_gather(both, axis=0), 2, axis=1)
     replica = tf.cast(context.replica_id_in_sync_group, tf.int32)
-    return gathered, replica * count
+    return all1, all2, replica * count

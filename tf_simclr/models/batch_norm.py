@@ -2,7 +2,7 @@
 
 import contextlib
 import contextvars
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import tensorflow as tf
 import tf_keras as keras
@@ -76,10 +76,15 @@ class BatchNorm(keras.layers.Layer):
                 **kwargs,
             )
 
+        # Synchronised, they are the same on all replicas; a mean of them
+        # would round.
+        aggregation = tf.VariableAggregation.MEAN
+        if self.synchronized:
+            aggregation = tf.VariableAggregation.ONLY_FIRST_REPLICA
         statistic = {
             "trainable": False,
             "synchronization": tf.VariableSynchronization.ON_READ,
-            "aggregation": tf.VariableAggregation.MEAN,
+            "aggregation": aggregation,
         }
         self.gamma = weight("gamma", "zeros" if self.zero_init else "ones")
         self.beta = weight("beta", "zeros") if self.center else None
@@ -160,3 +165,26 @@ class BatchNorm(keras.layers.Layer):
             "zero_init": self.zero_init,
             "synchronized": self.synchronized,
         }
+
+
+def settle_statistics(
+    modules: Iterable[tf.Module], strategy: tf.distribute.Strategy
+) -> None:
+    """Gives all replicas the same moving statistics: the mean of theirs.
+
+    Without synchronisation each replica averages the moments of its own
+    images. What is evaluated, saved or exported is the mean over replicas;
+    continuing from it changes nothing in training, nor in later means.
+
+    Args:
+      modules: whose batch norms, frozen ones included.
+      strategy: the devices, called across the replicas.
+    """
+    if strategy.num_replicas_in_sync == 1:
+        return
+    with strategy.scope():
+        for module in modules:
+            for layer in module.submodules:
+                if isinstance(layer, BatchNorm) and not layer.synchronized:
+                    for moving in (layer.moving_mean, layer.moving_variance):
+                        moving.assign(tf.convert_to_tensor(moving))

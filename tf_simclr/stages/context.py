@@ -8,11 +8,13 @@ import zlib
 import tensorflow as tf
 import tf_keras as keras
 
+from tf_simclr.config.data import check_address
 from tf_simclr.config.flat import to_flat
 from tf_simclr.config.run import Config
 from tf_simclr.data.decoded import keep_decoded
 from tf_simclr.data.failure import naming_bad_images
 from tf_simclr.data.labels import LabelledSubset, choose_labels
+from tf_simclr.data.service import check_reachable
 from tf_simclr.data.sources.image_set import ImageSet
 from tf_simclr.data.sources.open import Splits
 from tf_simclr.errors import UserError
@@ -204,6 +206,7 @@ class StageContext:
                 self.run_dir,
                 self.strategy,
                 evaluator if during else None,
+                self.config.data.data_service,
             )
         result = {"global_step": float(step)}
         if scored:
@@ -373,6 +376,8 @@ def prepare_stage(
       UserError: the data, the batch or the directory cannot be used.
     """
     run_dir = RunDirectory(config.run.model_dir)
+    if config.data.data_service is not None:
+        check_reachable(*check_address(config.data.data_service))
     splits = stage_images(config)
     subset = None
     if splits.train.has_labels or labels_only:
@@ -400,7 +405,7 @@ def prepare_stage(
             f" {plan.total_steps} steps of this stage: name earlier steps."
         )
     set_up_numerics(config.train)
-    strategy = make_strategy(config.train, config.compat)
+    strategy = make_strategy(config)
     check_batch_divides(strategy, batch)
     check_micro_batch(strategy, batch, config.train.micro_batch_size)
     check_compiles(strategy, config.train)

@@ -12,6 +12,7 @@ from tf_simclr.evaluation.evaluate import (
 from tf_simclr.stages.images import stage_images, write_image_files
 from tf_simclr.stages.loaded import load_network
 from tf_simclr.stages.scored import leave_scores
+from tf_simclr.training.devices import make_strategy
 from tf_simclr.training.progress import say
 from tf_simclr.training.run_dir import RunDirectory, check_writable
 
@@ -28,7 +29,7 @@ def evaluate(config: Config) -> dict[str, float]:
     """
     model_dir = config.run.model_dir
     check_writable(model_dir)
-    loaded = load_network(config)
+    loaded = load_network(config, make_strategy(config))
     network, stored, data = loaded.network, loaded.stored, loaded.config.data
     splits = stage_images(loaded.config)
     images = splits.evaluation

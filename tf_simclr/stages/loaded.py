@@ -2,6 +2,8 @@
 
 import dataclasses
 
+import tensorflow as tf
+
 from tf_simclr.config.flat import from_flat, to_flat
 from tf_simclr.config.run import Config
 from tf_simclr.data.sources.image_set import ImageSet
@@ -83,8 +85,14 @@ class LoadedNetwork:
         return Exportable(self.network, record, stored.step, stored.scores)
 
 
-def load_network(config: Config) -> LoadedNetwork:
+def load_network(
+    config: Config, strategy: tf.distribute.Strategy | None = None
+) -> LoadedNetwork:
     """Loads `--checkpoint`, or the run in `model_dir` itself.
+
+    Args:
+      config: names the weights.
+      strategy: the devices; None: TensorFlow's default device.
 
     Raises:
       UserError: no weights, or a flag contradicts them.
@@ -98,7 +106,8 @@ def load_network(config: Config) -> LoadedNetwork:
     )
     check_given_flags(config, described, stored)
     config = _with_stored_data(config, stored)
-    network = build_network(stored.architecture, config.data.image_size)
+    with (strategy or tf.distribute.get_strategy()).scope():
+        network = build_network(stored.architecture, config.data.image_size)
     report = assign_weights(network, stored, with_classifier=True)
     say(f"{stored.path} ({stored.kind}): {report}")
     return LoadedNetwork(network, stored, config)

@@ -1,36 +1,46 @@
 """On which devices a run computes."""
 
 import functools
+import subprocess
 
 import tensorflow as tf
 
 from tf_simclr.config.compat import CompatConfig
+from tf_simclr.config.run import Config
 from tf_simclr.config.train import TrainConfig
 from tf_simclr.errors import UserError
 
+# What logical GPUs may take of the memory that is free; the rest is for CUDA.
+_GPU_SHARE = 0.9
 
-def make_strategy(
-    config: TrainConfig, compat: CompatConfig
-) -> tf.distribute.Strategy:
-    """The strategy that `config` names: all GPUs, one device, or a TPU.
+
+def make_strategy(config: Config) -> tf.distribute.Strategy:
+    """The devices that `config` names: the same object at each call.
+
+    For logical devices and for several machines the first call must come
+    before TensorFlow has computed anything.
 
     Raises:
-      UserError: the TPU cannot be found.
+      UserError: they cannot be had.
     """
-    if config.strategy == "tpu" or compat.use_tpu:
-        return _tpu_strategy(compat)
+    train = config.train
+    if train.logical_devices:
+        _split(train.logical_devices)
+    if train.strategy == "tpu" or config.compat.use_tpu:
+        return _tpu_strategy(config.compat)
+    if config.cluster is not None:
+        return _multi_worker()
     gpus = tf.config.list_logical_devices("GPU")
     cpus = tf.config.list_logical_devices("CPU")
-    if config.strategy == "mirrored" or (
-        config.strategy == "auto" and len(gpus) > 1
-    ):
-        return _mirrored(tuple(device.name for device in gpus or cpus))
+    several = len(gpus or cpus) > 1 and (gpus or train.logical_devices)
+    if train.strategy == "mirrored" or (train.strategy == "auto" and several):
+        return mirrored(tuple(device.name for device in gpus or cpus))
     device = gpus[0] if gpus else cpus[0]
     return tf.distribute.OneDeviceStrategy(device.name)
 
 
 @functools.lru_cache
-def _mirrored(devices: tuple[str, ...]) -> tf.distribute.Strategy:
+def mirrored(devices: tuple[str, ...]) -> tf.distribute.MirroredStrategy:
     """One strategy per set of devices and process.
 
     Collective operations of several strategies in one process, such as those
@@ -39,6 +49,16 @@ def _mirrored(devices: tuple[str, ...]) -> tf.distribute.Strategy:
     return tf.distribute.MirroredStrategy(devices)
 
 
+@functools.lru_cache
+def _multi_worker() -> tf.distribute.Strategy:
+    """All devices of the machines that TF_CONFIG lists, once they are up."""
+    try:
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    except RuntimeError as error:
+        raise _too_late("--strategy=multi_worker") from error
+
+
+@functools.lru_cache
 def _tpu_strategy(compat: CompatConfig) -> tf.distribute.Strategy:
     name = compat.tpu_name or compat.master
     try:
@@ -54,6 +74,44 @@ def _tpu_strategy(compat: CompatConfig) -> tf.distribute.Strategy:
             f" --strategy=tpu out. Received: {error}".replace("\n", " ")
         ) from error
     return tf.distribute.TPUStrategy(resolver)
+
+
+@functools.lru_cache
+def _split(count: int) -> None:
+    """Makes `count` logical devices of the first GPU, or of the CPU."""
+    gpus = tf.config.list_physical_devices("GPU")
+    limit = _free_gpu_memory() * _GPU_SHARE / count if gpus else None
+    if gpus:
+        tf.config.set_visible_devices(gpus[:1], "GPU")
+    device = (gpus or tf.config.list_physical_devices("CPU"))[0]
+    part = tf.config.LogicalDeviceConfiguration(memory_limit=limit)
+    try:
+        tf.config.set_logical_device_configuration(device, [part] * count)
+    except RuntimeError as error:
+        raise _too_late(f"--logical_devices={count}") from error
+
+
+def _free_gpu_memory() -> float:
+    """MB that are free on the first GPU; TensorFlow does not tell before it
+    has started."""
+    query = ("--query-gpu=memory.free", "--format=csv,noheader,nounits")
+    try:
+        answer = subprocess.run(
+            ["nvidia-smi", *query], capture_output=True, text=True, check=True
+        )
+        return float(answer.stdout.splitlines()[0])
+    except (OSError, subprocess.CalledProcessError, ValueError) as error:
+        raise UserError(
+            "--logical_devices needs nvidia-smi, which tells a GPU's memory:"
+            f" leave the flag out. Received: {error}"
+        ) from error
+
+
+def _too_late(flag: str) -> UserError:
+    return UserError(
+        f"{flag} must be set up before TensorFlow is used: call"
+        " tf_simclr.training.devices.make_strategy(config) first."
+    )
 
 
 def check_batch_divides(

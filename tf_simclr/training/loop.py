@@ -11,10 +11,12 @@ import tensorflow as tf
 
 from tf_simclr.config.train import TrainConfig
 from tf_simclr.evaluation.evaluate import Evaluator
+from tf_simclr.models.batch_norm import settle_statistics
 from tf_simclr.optimizers.factory import build_slots
 from tf_simclr.optimizers.schedule import SchedulePlan, WarmupCosine
 from tf_simclr.training import running
 from tf_simclr.training.checkpoints import Checkpoints, Position
+from tf_simclr.training.distributed_input import distributed_iterator
 from tf_simclr.training.event_files import cut_events_after
 from tf_simclr.training.events import Events
 from tf_simclr.training.first_step import note_first_step
@@ -27,6 +29,7 @@ from tf_simclr.training.step import Task, make_step_function
 from tf_simclr.training.stop import Interrupted, StopRequest
 from tf_simclr.training.summaries.writer import Summaries
 from tf_simclr.training.update import GRADIENT_NORM
+from tf_simclr.training.workers import Workers
 
 # Device time between two looks at the clock, counted in seconds.
 _CHUNK_SECONDS = 2.0
@@ -39,6 +42,7 @@ def train(
     run_dir: RunDirectory,
     strategy: tf.distribute.Strategy,
     evaluator: Evaluator | None = None,
+    data_service: str | None = None,
 ) -> int:
     """Trains to `plan.total_steps`, from the latest checkpoint if there is one.
 
@@ -49,6 +53,7 @@ def train(
       run_dir: where files go; the directory exists.
       strategy: devices; `task`'s variables were made in its scope.
       evaluator: called every `--eval_every_epochs`; returns metrics.
+      data_service: who makes the batches, see `distributed_iterator`.
 
     Returns:
       The step that was reached.
@@ -56,9 +61,12 @@ def train(
     Raises:
       TrainingFailed: the loss is not finite, or no checkpoint can be saved.
       Interrupted: a signal asked to stop; the state is saved.
+      WorkerLost: another process of the cluster has gone.
     """
     recoveries = Recoveries(run_dir, config.recover_from_nan)
-    training = _Training(task, plan, config, run_dir, strategy, evaluator)
+    training = _Training(
+        task, plan, config, run_dir, strategy, evaluator, data_service
+    )
     while True:
         try:
             return training.run(recoveries.left_out)
@@ -77,11 +85,13 @@ class _Training:
         run_dir: RunDirectory,
         strategy: tf.distribute.Strategy,
         evaluator: Evaluator | None,
+        data_service: str | None,
     ):
         self._task, self._plan = task, plan
         self._total = plan.total_steps
         self._config, self._run_dir = config, run_dir
         self._strategy, self._evaluator = strategy, evaluator
+        self._workers, self._data_service = Workers(strategy), data_service
         with strategy.scope():
             build_slots(task.optimizer, task.trainable)
             self._checkpoints = Checkpoints(
@@ -107,6 +117,7 @@ class _Training:
         """
         found = self._checkpoints.restore()
         at = found or Position(0, 0, {})
+        self._workers.check_same(at.step)
         self._step, self._summed_from = at.step, at.summed_from
         self._saved = at.step if found else None
         self._running = running.start_running(
@@ -152,28 +163,34 @@ class _Training:
             StopRequest() as stop,
         ):
             iterator = distributed_iterator(
-                self._task,
+                self._task.batches,
+                self._task.batch_size,
                 self._strategy,
                 batch_ranges(self._step, self._total, left_out),
+                self._data_service,
+                passes=self._task.passes,
             )
             chunk = 1
             while self._step < self._total:
                 chunk = self._advance(iterator, chunk)
                 self._after_steps()
-                if stop.signal_number is not None:
+                # All workers stop at the same step.
+                (number,) = self._workers.maximum(stop.signal_number or 0)
+                if number:
                     if self._saved != self._step:
                         self._save({}, planned=False)
-                    raise Interrupted(stop.signal_number, self._step)
+                    raise Interrupted(int(number), self._step)
 
     def _advance(self, iterator: tf.data.Iterator, chunk: int) -> int:
-        """Takes up to `chunk` steps; returns how many to take next."""
+        """Takes up to `chunk` steps; returns how many to take next: on all
+        workers the same."""
         step = self._step
         room = self._profiler.room(step)
         count = min(chunk, self._events.next(step) - step, room)
         self._profiler.at(step)
         self._summaries.before(count)
         started = time.monotonic()
-        with self._watch.watched():
+        with self._watch.watched(), self._workers.watched():
             self._running, waited = self._run_steps(
                 iterator, tf.constant(count), self._running
             )
@@ -186,7 +203,8 @@ class _Training:
         self._progress.add_wait(waited)
         self._summaries.stepped(count, seconds, waited)
         self._step += count
-        return _next_chunk(count, chunk, seconds)
+        (slowest,) = self._workers.maximum(seconds)
+        return _next_chunk(count, chunk, slowest)
 
     def _after_steps(self) -> None:
         """Does what is due at this step."""
@@ -194,6 +212,8 @@ class _Training:
         if events.logs(step) or self._progress.due():
             self._report(log=events.logs(step))
         found = {}
+        if events.evaluates(step):
+            self._settle()
         if self._evaluator is not None and events.evaluates(step):
             found = self._evaluator()
             self._write("eval", found)
@@ -220,7 +240,12 @@ class _Training:
         else:
             self._summaries.evaluation(self._step, metrics)
 
+    def _settle(self) -> None:
+        modules = (self._task.network, *self._task.state.values())
+        settle_statistics(modules, self._strategy)
+
     def _save(self, score: dict[str, float], *, planned: bool = True) -> None:
+        self._settle()
         if not self._checkpoints.finite():
             raise self._not_finite()
         if self._step:
@@ -229,7 +254,8 @@ class _Training:
         if self._summed_from < self._step:
             sums = running.named(self._running.sums, self._names)
         at = Position(self._step, self._summed_from, sums)
-        self._checkpoints.save(at, score, planned=planned)
+        with self._workers.watched():
+            self._checkpoints.save(at, score, planned=planned)
         self._saved = self._step
 
     def _not_finite(self) -> NotFinite:
@@ -254,39 +280,6 @@ class _Training:
             "gradient_norm_before": norms[1],
         }
         return NotFinite(message, step, figures)
-
-
-def distributed_iterator(
-    task: Task,
-    strategy: tf.distribute.Strategy,
-    ranges: Sequence[tuple[int, int]],
-) -> tf.data.Iterator:
-    """The batches whose numbers lie in `ranges`, in order."""
-    replicas = strategy.num_replicas_in_sync
-
-    # Views are made without AutoGraph, too (see `make_global_step`).
-    @tf.autograph.experimental.do_not_convert
-    def per_replica(
-        context: tf.distribute.InputContext,
-    ) -> tf.data.Dataset:
-        # Made part by part, so that only the views of a whole batch, and not
-        # what leads to them, take its room.
-        parts = replicas * task.passes
-        first, *others = (
-            task.batches.dataset(
-                task.batch_size // parts, start * parts, stop * parts
-            )
-            for start, stop in ranges
-        )
-        for other in others:
-            first = first.concatenate(other)
-        if task.passes > 1:
-            first = first.batch(task.passes).prefetch(1)
-        return first.shard(
-            context.num_input_pipelines, context.input_pipeline_id
-        )
-
-    return iter(strategy.distribute_datasets_from_function(per_replica))
 
 
 def _next_chunk(count: int, chunk: int, seconds: float) -> int:

@@ -16,6 +16,15 @@ import tensorflow as tf
 Size = tuple[int, int]
 
 
+def on_host(values: np.ndarray | list[str]) -> tf.Tensor:
+    """A tensor in the host's memory.
+
+    Outside the graph of whoever asks: a million paths are no constant.
+    """
+    with tf.init_scope(), tf.device("CPU:0"):
+        return tf.constant(values)
+
+
 @dataclasses.dataclass(frozen=True)
 class ArrayPixels:
     """Decoded images of one size.
@@ -77,9 +86,7 @@ class FilePixels:
         root = os.path.join(self.root, "")
         # os.path.join, of a million names in a fraction of the time.
         paths = [n if os.path.isabs(n) else root + n for n in self.names]
-        # Outside the graph of whoever asks: a million paths are no constant.
-        with tf.init_scope(), tf.device("CPU:0"):
-            return tf.constant(paths, tf.string)
+        return on_host(paths)
 
 
 @dataclasses.dataclass(frozen=True)

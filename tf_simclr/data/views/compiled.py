@@ -74,8 +74,10 @@ def can_compile() -> bool:
         return -number
 
     try:
-        dataset = tf.data.Dataset.from_tensors(1.0).map(negative)
-        return float(next(iter(dataset))) == -1.0
+        # Tried now, also where a graph is being made.
+        with tf.init_scope():
+            dataset = tf.data.Dataset.from_tensors(1.0).map(negative)
+            return float(next(iter(dataset))) == -1.0
     except tf.errors.OpError:
         return False
 

@@ -1,0 +1,138 @@
+"""The processes of a tf.data service, which prepare batches for training.
+
+    python -m tf_simclr.data.service dispatcher --port=5050
+    python -m tf_simclr.data.service worker --dispatcher=HOST:5050
+
+One dispatcher, and any number of workers on any number of machines, which may
+come and go while a run goes on. Runs find it by `--data_service`. Paths of
+images and versions of TensorFlow must be the same on all machines.
+"""
+
+import argparse
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from tf_simclr.errors import UserError
+
+# Seconds after which a worker that says nothing counts as gone.
+_WORKER_TIMEOUT = 10
+_HEARTBEAT = 1
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+Server = (
+    tf.data.experimental.service.DispatchServer
+    | tf.data.experimental.service.WorkerServer
+)
+
+
+def start_dispatcher(port: int, work_dir: str | None = None) -> Server:
+    """Starts the process that hands out batch numbers.
+
+    Args:
+      port: where it listens; 0 chooses a free one.
+      work_dir: where it notes its state; a dispatcher that is started again
+        with the same one goes on where the first one was.
+    """
+    service = tf.data.experimental.service
+    return service.DispatchServer(
+        service.DispatcherConfig(
+            port=port,
+            work_dir=work_dir,
+            fault_tolerant_mode=work_dir is not None,
+            worker_timeout_ms=1000 * _WORKER_TIMEOUT,
+        )
+    )
+
+
+def start_worker(dispatcher: str, host: str, port: int = 0) -> Server:
+    """Starts a process that makes batches.
+
+    Args:
+      dispatcher: HOST:PORT of the dispatcher.
+      host: the name by which other machines reach this one.
+      port: where it listens; 0 chooses a free one.
+    """
+    service = tf.data.experimental.service
+    return service.WorkerServer(
+        service.WorkerConfig(
+            dispatcher_address=dispatcher,
+            worker_address=f"{host}:%port%",
+            port=port,
+            heartbeat_interval_ms=1000 * _HEARTBEAT,
+        )
+    )
+
+
+def check_reachable(host: str, port: int, seconds: float = 5.0) -> None:
+    """Refuses an address at which nobody listens.
+
+    Raises:
+      UserError: names it.
+    """
+    try:
+        socket.create_connection((host, port), seconds).close()
+    except OSError as error:
+        raise UserError(
+            f"Nobody answers at {host}:{port}: start the dispatcher there"
+            " first (python -m tf_simclr.data.service dispatcher"
+            f" --port={port}). Received: {error}"
+        ) from error
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serves until a signal ends it; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tf_simclr.data.service", description=__doc__
+    )
+    roles = parser.add_subparsers(dest="role", required=True)
+    dispatcher = roles.add_parser("dispatcher", help="hands out the work")
+    dispatcher.add_argument("--port", type=int, default=5050)
+    dispatcher.add_argument(
+        "--work_dir", help="notes its state here, to be started again"
+    )
+    worker = roles.add_parser("worker", help="makes batches")
+    worker.add_argument("--dispatcher", required=True, metavar="HOST:PORT")
+    worker.add_argument("--port", type=int, default=0)
+    worker.add_argument(
+        "--host",
+        default=socket.gethostname(),
+        help="name by which others reach this machine",
+    )
+    asked = parser.parse_args(arguments)
+    # A server's own threads never see these signals: they wait here.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    try:
+        server = _start(asked)
+    except (UserError, tf.errors.OpError) as error:
+        reason = str(error).splitlines()[0]
+        print(f"tf_simclr.data.service: {reason}", file=sys.stderr)
+        return 2
+    number = signal.sigwait(_SIGNALS)
+    del server
+    return 128 + number
+
+
+def _start(asked: argparse.Namespace) -> Server:
+    if asked.role == "dispatcher":
+        server = start_dispatcher(asked.port, asked.work_dir)
+        port = server.target.rpartition(":")[2]
+        address = f"grpc://{socket.gethostname()}:{port}"
+        print(f"--data_service={address}", flush=True)
+        return server
+    host, _, port = asked.dispatcher.rpartition(":")
+    if not host or not port.isdecimal():
+        raise UserError(
+            f"--dispatcher is written HOST:PORT. Received: {asked.dispatcher}"
+        )
+    check_reachable(host, int(port))
+    server = start_worker(asked.dispatcher, asked.host, asked.port)
+    print(f"serving {asked.dispatcher}", flush=True)
+    return server
+
+
+if __name__ == "__main__":
+    sys.exit(main())
