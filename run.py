@@ -131,11 +131,7 @@ def run_mode(config: Config) -> int:
         print(f"--mode={mode} is the chief's work: nothing to do here.")
         return 0
     if not config.train.jit_compile:
-        # All that XLA compiles then are views, of which each thread makes
-        # some: to split the work on one view as well only costs.
-        os.environ.setdefault(
-            "XLA_FLAGS", "--xla_disable_hlo_passes=cpu-parallel-task-assigner"
-        )
+        compile_views_only()
     # Only what a mode needs is imported, and TensorFlow only from here on.
     import_tensorflow()
     if mode == "pretrain":
@@ -192,6 +188,16 @@ def exit_code(function: Callable[[Config], Any], config: Config) -> int:
         print(f"run.py: {sentence}", file=sys.stderr)
         return 1
     return 0
+
+
+def compile_views_only() -> None:
+    """Says to XLA, before TensorFlow starts, that it compiles nothing else.
+
+    Each thread makes some views: to split the work on one as well only costs.
+    """
+    os.environ.setdefault(
+        "XLA_FLAGS", "--xla_disable_hlo_passes=cpu-parallel-task-assigner"
+    )
 
 
 def import_tensorflow() -> None:

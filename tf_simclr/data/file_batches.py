@@ -41,7 +41,7 @@ def file_batches(
     Yields:
       {name: float32 (batch_size, S, S, 3)} and `label` int32 (batch_size,).
     """
-    decode = _window_decoder(images)
+    decode = window_decoder(images)
     finish = spec.finish(total, of_crops=True)
 
     def load(item: Item) -> Item:
@@ -57,7 +57,7 @@ def file_batches(
         return {**views, "label": item["label"]}
 
     return (
-        _planned(images, spec, order, batch_size)
+        planned(images, spec, order, batch_size)
         .map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         .batch(
             batch_size,
@@ -89,7 +89,7 @@ def unmade_file_batches(
       `images` uint8 (batch_size, H, W, 3), `boxes` float32 (batch_size, V, 4),
       `draws` float32 (batch_size, V, N), `label` int32 (batch_size,).
     """
-    decode = _window_decoder(images)
+    decode = window_decoder(images)
     size = spec.image_size
     longest = int(_LARGEST_WINDOW * size)
 
@@ -117,13 +117,13 @@ def unmade_file_batches(
         }
 
     return (
-        _planned(images, spec, order, batch_size)
+        planned(images, spec, order, batch_size)
         .map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         .padded_batch(batch_size, drop_remainder=True)
     )
 
 
-def _planned(
+def planned(
     images: ImageSet, spec: ViewSpec, order: tf.data.Dataset, batch_size: int
 ) -> tf.data.Dataset:
     """One item per image: what is stored of it, and what is drawn for it.
@@ -187,8 +187,8 @@ def _reader(images: ImageSet) -> Callable[[tf.Tensor], tuple]:
     return read
 
 
-def _window_decoder(images: ImageSet) -> Callable[[Item], tf.Tensor]:
-    """A function of an item of `_planned`: uint8 pixels of its window."""
+def window_decoder(images: ImageSet) -> Callable[[Item], tf.Tensor]:
+    """A function of an item of `planned`: uint8 pixels of its window."""
     pixels = images.pixels
     if isinstance(pixels, ArrayPixels):
         array = on_host(pixels.array)

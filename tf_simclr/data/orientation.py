@@ -35,7 +35,7 @@ def exif_orientation(encoded: tf.Tensor) -> tf.Tensor:
     return tf.cond(
         tf.size(parts) > 1,
         lambda: _read_tag(tf.io.decode_raw(parts[1], tf.uint8)),
-        lambda: UPRIGHT,
+        lambda: tf.constant(UPRIGHT),
     )
 
 
