@@ -7,12 +7,11 @@ that the largest one is counted as quickly as the smallest.
 import collections
 import dataclasses
 import functools
-import math
+from collections.abc import Iterable
 
 import tensorflow as tf
 
 from tf_simclr.models.batch_norm import BatchNorm
-from tf_simclr.models.blocks import ResidualBlock
 from tf_simclr.models.network import Architecture, SimCLRNetwork
 
 # Operations whose outputs the backward pass reads: batch norm its input (the
@@ -70,15 +69,39 @@ def network_costs(described: Architecture, image_size: int) -> NetworkCosts:
         network(tf.zeros([1, image_size, image_size, 3]), training=False)
     flops = 0
     kept: collections.Counter[str] = collections.Counter()
-    blocks = {
-        module.name_scope_of_call: 0
-        for module in network.submodules
-        if isinstance(module, ResidualBlock)
-    }
+    last_output: dict[str, int] = {}
     for operation in graph.get_operations():
         if operation.type in ("Conv2D", "MatMul"):
             kernel = operation.inputs[1].shape
-            outputs = operation.outputs[0].shape.num_elements()
-            # Each output is a product with one column of the kernel.
-            flops += 2 * outputs * kernel.num_elements() // kernel[-1]
-    raise SystemExit(str((flops/1e9, math.prod([1]))))
+            products = operation.outputs[0].shape.num_elements()
+            # Each output is a sum over one column of the kernel.
+            flops += 2 * products * kernel.num_elements() // kernel[-1]
+        if operation.type in _KEPT:
+            block = _block(operation.name)
+            sizes = [out.shape.num_elements() for out in operation.outputs]
+            kept[block] += sum(sizes)
+            last_output[block] = sizes[-1]
+    norms = [m for m in network.submodules if isinstance(m, BatchNorm)]
+    outside = kept.pop("")
+    last_output.pop("")
+    return NetworkCosts(
+        parameters=_numbers(network.trainable_variables),
+        flops=flops,
+        kept=outside + sum(kept.values()),
+        kept_between_blocks=outside + sum(last_output.values()),
+        largest_block=max(kept.values()),
+        norms=len(norms),
+        norm_channels=sum(norm.gamma.shape[0] for norm in norms),
+    )
+
+
+def _block(name: str) -> str:
+    """The residual block that an operation belongs to; '' outside of them."""
+    before, found, after = name.rpartition("/residual_block")
+    if not found:
+        return ""
+    return before + found + after.partition("/")[0]
+
+
+def _numbers(variables: Iterable[tf.Variable]) -> int:
+    return sum(variable.shape.num_elements() for variable in variables)

@@ -66,11 +66,9 @@ class ContrastMemory(tf.Module):
         outputs = self.average(views, training=True)["proj_head_output"]
         keys = tf.stop_gradient(outputs)
         rows, filled = self.queue.read()
-        self.queue.put(embed(keys, self._normalize))
-        return {
-            "keys": tuple(tf.split(keys, 2)),
-            "queue": (rows, filled),
-        }
+        by_view = tuple(tf.split(keys, 2))
+        self.queue.put(*(embed(view, self._normalize) for view in by_view))
+        return {"keys": by_view, "queue": (rows, filled)}
 
     def follow(self) -> None:
         """Moves the average towards the network."""
