@@ -9,12 +9,12 @@ images and versions of TensorFlow must be the same on all machines.
 """
 
 import argparse
+import os
 import signal
 import socket
 import sys
 from collections.abc import Sequence
-
-import tensorflow as tf
+from typing import Any
 
 from tf_simclr.errors import UserError
 
@@ -23,21 +23,17 @@ _WORKER_TIMEOUT = 10
 _HEARTBEAT = 1
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
-Server = (
-    tf.data.experimental.service.DispatchServer
-    | tf.data.experimental.service.WorkerServer
-)
 
-
-def start_dispatcher(port: int, work_dir: str | None = None) -> Server:
-    """Starts the process that hands out batch numbers.
+def start_dispatcher(port: int, work_dir: str | None = None) -> Any:
+    """Starts the server that hands out batch numbers.
 
     Args:
       port: where it listens; 0 chooses a free one.
       work_dir: where it notes its state; a dispatcher that is started again
         with the same one goes on where the first one was.
     """
-    service = tf.data.experimental.service
+    from tensorflow.data.experimental import service
+
     return service.DispatchServer(
         service.DispatcherConfig(
             port=port,
@@ -48,15 +44,16 @@ def start_dispatcher(port: int, work_dir: str | None = None) -> Server:
     )
 
 
-def start_worker(dispatcher: str, host: str, port: int = 0) -> Server:
-    """Starts a process that makes batches.
+def start_worker(dispatcher: str, host: str, port: int = 0) -> Any:
+    """Starts a server that makes batches.
 
     Args:
       dispatcher: HOST:PORT of the dispatcher.
       host: the name by which other machines reach this one.
       port: where it listens; 0 chooses a free one.
     """
-    service = tf.data.experimental.service
+    from tensorflow.data.experimental import service
+
     return service.WorkerServer(
         service.WorkerConfig(
             dispatcher_address=dispatcher,
@@ -80,6 +77,23 @@ def check_reachable(host: str, port: int, seconds: float = 5.0) -> None:
             f"Nobody answers at {host}:{port}: start the dispatcher there"
             " first (python -m tf_simclr.data.service dispatcher"
             f" --port={port}). Received: {error}"
+        ) from error
+
+
+def check_free(port: int) -> None:
+    """Refuses a port on which something listens already.
+
+    Raises:
+      UserError: names it.
+    """
+    try:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("", port))
+    except OSError as error:
+        raise UserError(
+            f"--port={port} cannot be listened on: choose another one."
+            f" Received: {error}"
         ) from error
 
 
@@ -107,17 +121,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     try:
         server = _start(asked)
-    except (UserError, tf.errors.OpError) as error:
-        reason = str(error).splitlines()[0]
-        print(f"tf_simclr.data.service: {reason}", file=sys.stderr)
+    except UserError as error:
+        print(f"tf_simclr.data.service: {error}", file=sys.stderr)
         return 2
     number = signal.sigwait(_SIGNALS)
     del server
     return 128 + number
 
 
-def _start(asked: argparse.Namespace) -> Server:
+def _start(asked: argparse.Namespace) -> Any:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     if asked.role == "dispatcher":
+        check_free(asked.port)
         server = start_dispatcher(asked.port, asked.work_dir)
         port = server.target.rpartition(":")[2]
         address = f"grpc://{socket.gethostname()}:{port}"
@@ -129,6 +144,7 @@ def _start(asked: argparse.Namespace) -> Server:
             f"--dispatcher is written HOST:PORT. Received: {asked.dispatcher}"
         )
     check_reachable(host, int(port))
+    check_free(asked.port)
     server = start_worker(asked.dispatcher, asked.host, asked.port)
     print(f"serving {asked.dispatcher}", flush=True)
     return server

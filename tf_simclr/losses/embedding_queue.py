@@ -30,12 +30,20 @@ class EmbeddingQueue(tf.Module):
         filled = tf.range(self.size, dtype=tf.int64) < self.count
         return tf.convert_to_tensor(self.rows), filled
 
-    def put(self, embeddings: tf.Tensor) -> None:
-        """Replaces the oldest rows by this replica's (n, d) and those of all
-        other replicas; of more than K, the last K stay."""
+    def put(self, *views: tf.Tensor) -> None:
+        """Replaces the oldest rows by those of all replicas; of more than K,
+        the last K stay.
+
+        Args:
+          *views: this replica's embeddings (n, d) of one view after another.
+            All replicas' first views go before all second ones, so that what
+            stays does not depend on the number of replicas.
+        """
         context = tf.distribute.get_replica_context()
         if context is not None and context.num_replicas_in_sync > 1:
-            embeddings = context.all_gather(embeddings, axis=0)
+            both = context.all_gather(tf.concat(views, axis=1), axis=0)
+            views = tf.split(both, len(views), axis=1)
+        embeddings = tf.concat(views, axis=0)
         total = tf.shape(embeddings, out_type=tf.int64)[0]
         positions = self.count + tf.range(total)
         kept = embeddings[-self.size :]

@@ -68,9 +68,9 @@ class ContrastMemory(tf.Module):
           enter the queue after it was read.
         """
         rows, filled = self.queue.read()
-        keys = tf.concat([first, second], axis=0)
-        self.queue.put(embed(keys, self._normalize))
-        return {"keys": (first, second), "queue": (rows, filled)}
+        views = (first, second)
+        self.queue.put(*(embed(view, self._normalize) for view in views))
+        return {"keys": views, "queue": (rows, filled)}
 
     def follow(self) -> None:
         """Moves the average towards the network."""

@@ -1,0 +1,192 @@
+"""Trains every stage on N logical devices and writes down what it found.
+
+A program of its own: a process splits its CPU once.
+    python tests/replica_agreement.py N DATASET.npz FOLDER
+
+FOLDER/N.npz holds, for each case, the loss of the first step, the optimizer's
+momenta after it (the gradients, up to a factor), all batch-norm statistics and
+weights after it and after 20 steps, and NT-Xent by itself with its gradient.
+"""
+
+import os
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+
+import numpy as np
+import tensorflow as tf
+import tiny
+
+from tf_simclr.config.flat import from_flat, parse_overrides
+from tf_simclr.losses.nt_xent import nt_xent
+from tf_simclr.models import encoder
+from tf_simclr.models.naming import named_variables
+from tf_simclr.optimizers.factory import build_slots
+from tf_simclr.stages import context
+from tf_simclr.stages.distill import distill
+from tf_simclr.stages.finetune import finetune
+from tf_simclr.stages.pretrain import pretrain
+from tf_simclr.training.checkpoints import Checkpoints
+from tf_simclr.training.devices import make_strategy
+from tf_simclr.training.step import make_replica_step
+
+STEPS = 20
+BATCH = 8
+STAGES = {"pretrain": pretrain, "finetune": finetune, "distill": distill}
+# Stage, its flags, its optimizer and a rate that moves the weights, but so
+# little that rounding does not grow into another trajectory.
+CASES = {
+    f"{name}-{optimizer}": (stage, f"{text} --optimizer={optimizer} {rate}")
+    for name, stage, text in (
+        ("pretrain", "pretrain", "--temperature=0.5"),
+        ("memory", "pretrain", "--temperature=0.5 --memory_size=25"),
+        ("finetune", "finetune", "--from_scratch"),
+        ("distill", "distill", "--teacher={folder}/teacher"),
+    )
+    for optimizer, rate in (
+        ("lars", "--learning_rate=0.02"),
+        ("momentum", "--learning_rate=0.0002"),
+    )
+}
+
+
+class Recorder:
+    """Stands in for the training loop and remembers."""
+
+    def __init__(self, folder: pathlib.Path):
+        self.found: dict[str, np.ndarray] = {}
+        self.case = ""
+        self._folder = folder
+
+    def train(self, task, plan, config, run_dir, strategy, *_) -> int:
+        """Trains `task`; in all else like `tf_simclr.training.loop.train`."""
+        with strategy.scope():
+            build_slots(task.optimizer, task.trainable)
+        randomise(task.network, seed=0)
+        if "memory" in task.state:
+            randomise(task.state["memory"].average, seed=1)
+        if self.case == "finetune-lars":
+            saver = Checkpoints(run_dir, task.network, task.optimizer, 1)
+            saver.save(0)
+        replica_step = make_replica_step(
+            task.objective,
+            task.trainable,
+            task.optimizer,
+            strategy.num_replicas_in_sync,
+        )
+
+        @tf.function
+        def run_steps(iterator, count):
+            loss = tf.constant(0.0)
+            for _ in tf.range(count):
+                metrics = strategy.run(replica_step, args=(next(iterator),))
+                if task.after_step is not None:
+                    task.after_step()
+                loss = strategy.reduce("MEAN", metrics["total_loss"], None)
+            return loss
+
+        iterator = iter(batches(task.batches.contrastive, strategy))
+        self._note("loss", run_steps(iterator, tf.constant(1)))
+        for index, momentum in enumerate(task.optimizer.momentums):
+            self._note(f"1/gradient/{index}", momentum)
+        self._note_weights(1, task.network)
+        run_steps(iterator, tf.constant(STEPS - 1))
+        self._note_weights(STEPS, task.network)
+        return STEPS
+
+    def _note(self, name: str, value: tf.Tensor) -> None:
+        self.found[f"{self.case}/{name}"] = tf.convert_to_tensor(value).numpy()
+
+    def _note_weights(self, step: int, network: tf.Module) -> None:
+        for name, variable in named_variables(network).items():
+            kind = "statistic" if "moving" in name else "weight"
+            self._note(f"{step}/{kind}/{name}", variable)
+
+
+def batches(
+    contrastive: bool, strategy: tf.distribute.Strategy
+) -> tf.distribute.DistributedDataset:
+    """Noise, the same on any number of devices."""
+    names = ("view1", "view2") if contrastive else ("image",)
+    rng = np.random.default_rng(2)
+    arrays = {
+        name: rng.random((STEPS * BATCH, 8, 8, 3), np.float32) for name in names
+    }
+    arrays["label"] = rng.integers(0, 3, STEPS * BATCH, np.int32)
+    dataset = tf.data.Dataset.from_tensor_slices(arrays)
+    size = BATCH // strategy.num_replicas_in_sync
+    dataset = dataset.batch(size, drop_remainder=True)
+    return strategy.distribute_datasets_from_function(lambda _: dataset)
+
+
+def randomise(network: tf.Module, seed: int) -> None:
+    """Values with which no gradient is zero, as those of a block's inside are
+    while the scale of its last batch norm is."""
+    rng = np.random.default_rng(seed)
+    for name, variable in named_variables(network).items():
+        values = rng.normal(size=variable.shape)
+        if name.endswith(("gamma", "moving_variance")):
+            values = 1.0 + 0.2 * np.tanh(values)
+        elif len(variable.shape) > 1:
+            values /= np.sqrt(np.prod(variable.shape[:-1]))
+        variable.assign(values.astype("float32"))
+
+
+def note_nt_xent(found: dict, strategy: tf.distribute.Strategy) -> None:
+    """NT-Xent of embeddings that a NumPy loop can repeat, and its gradient."""
+    views = np.random.default_rng(1).normal(size=(2, BATCH, 5))
+    views = views.astype("float32")
+    replicas = strategy.num_replicas_in_sync
+    parts = views.reshape(2, replicas, -1, 5)
+    mine = strategy.experimental_distribute_values_from_function(
+        lambda c: tf.constant(parts[:, c.replica_id_in_sync_group])
+    )
+
+    @tf.function
+    def run():
+        def on_replica(pair):
+            with tf.GradientTape() as tape:
+                tape.watch(pair)
+                loss = nt_xent(pair[0], pair[1], temperature=0.5).loss
+                scaled = loss / replicas
+            return loss, tf.transpose(tape.gradient(scaled, pair), (1, 0, 2))
+
+        losses, gradients = strategy.run(on_replica, args=(mine,))
+        loss = strategy.reduce("MEAN", losses, axis=None)
+        return loss, strategy.gather(gradients, axis=0)
+
+    loss, gradients = run()
+    found["nt_xent/views"] = views
+    found["nt_xent/loss"] = loss.numpy()
+    found["nt_xent/gradient"] = gradients.numpy().transpose(1, 0, 2)
+
+
+def main(devices: int, dataset: str, folder: pathlib.Path) -> None:
+    """Runs all cases on so many devices."""
+    # One block of a ResNet: all that differs, in a tenth of the time.
+    encoder.ARCHITECTURES[18] = (False, (1, 0, 0, 0))
+    own = folder / str(devices)
+    recorder = Recorder(own)
+    context.train = recorder.train
+    for recorder.case, (stage, text) in CASES.items():
+        words = [*tiny.NETWORK, "--num_proj_layers=2", "--width_multiplier=0.1"]
+        words += [f"--train_batch_size={BATCH}"]
+        words += [f"--train_steps={STEPS}", "--warmup_epochs=0"]
+        words += [f"--logical_devices={devices}"] * (devices > 1)
+        words.append(text.format(folder=own))
+        flags = parse_overrides(" ".join(words), "flags")
+        run_dir = own / recorder.case
+        if recorder.case == "finetune-lars":
+            run_dir = own / "teacher"
+        flags |= {"mode": "train", "train_mode": stage, "dataset": dataset}
+        config = from_flat({**flags, "model_dir": str(run_dir)})
+        STAGES[stage](config)
+    note_nt_xent(recorder.found, make_strategy(config))
+    np.savez(folder / f"{devices}.npz", **recorder.found)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), sys.argv[2], pathlib.Path(sys.argv[3]))
