@@ -29,7 +29,7 @@ from tf_simclr.stages import context
 from tf_simclr.stages.distill import distill
 from tf_simclr.stages.finetune import finetune
 from tf_simclr.stages.pretrain import pretrain
-from tf_simclr.training.checkpoints import Checkpoints
+from tf_simclr.training.checkpoints import Checkpoints, Position
 from tf_simclr.training.devices import make_strategy
 from tf_simclr.training.step import make_replica_step
 
@@ -70,7 +70,7 @@ class Recorder:
             randomise(task.state["memory"].average, seed=1)
         if self.case == "finetune-lars":
             saver = Checkpoints(run_dir, task.network, task.optimizer, 1)
-            saver.save(0)
+            saver.save(Position(0, 0, {}), {})
         replica_step = make_replica_step(
             task.objective,
             task.trainable,
@@ -175,6 +175,7 @@ def main(devices: int, dataset: str, folder: pathlib.Path) -> None:
         words = [*tiny.NETWORK, "--num_proj_layers=2", "--width_multiplier=0.1"]
         words += [f"--train_batch_size={BATCH}"]
         words += [f"--train_steps={STEPS}", "--warmup_epochs=0"]
+        words += ["--noexport"]
         words += [f"--logical_devices={devices}"] * (devices > 1)
         words.append(text.format(folder=own))
         flags = parse_overrides(" ".join(words), "flags")
