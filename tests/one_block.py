@@ -1,0 +1,26 @@
+"""`run.py` with a ResNet-18 of a single block: all else is as it is.
+
+python tests/one_block.py --mode=pretrain ...
+"""
+
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
+
+import run
+
+
+def shorten() -> None:
+    """Leaves one residual block, in this process, for several processes at
+    once to be ready soon."""
+    from tf_simclr.models import encoder
+
+    encoder.ARCHITECTURES[18] = (False, (1, 0, 0, 0))
+
+
+if __name__ == "__main__":
+    # TensorFlow's notices are for its import by run.py to silence.
+    run.import_tensorflow()
+    shorten()
+    sys.exit(run.main())
