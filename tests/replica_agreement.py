@@ -175,7 +175,6 @@ def main(devices: int, dataset: str, folder: pathlib.Path) -> None:
         words = [*tiny.NETWORK, "--num_proj_layers=2", "--width_multiplier=0.1"]
         words += [f"--train_batch_size={BATCH}"]
         words += [f"--train_steps={STEPS}", "--warmup_epochs=0"]
-        words += ["--noexport"]
         words += [f"--logical_devices={devices}"] * (devices > 1)
         words.append(text.format(folder=own))
         flags = parse_overrides(" ".join(words), "flags")

@@ -128,6 +128,7 @@ class Job:
             "--warmup_epochs=0",
             "--checkpoint_steps=10",
             "--eval_every_epochs=5",
+            "--export",
             "--num_proj_layers=2",
             "--deterministic",
         ]

@@ -23,7 +23,6 @@ SCHEDULE = [
     "--train_epochs=2",
     "--warmup_epochs=0",
     "--checkpoint_steps=2",
-    "--noexport",
 ]
 FLAGS = [*NETWORK, *SCHEDULE]
 

@@ -93,7 +93,10 @@ def _find_prefix(path: str, where: str) -> str:
 
 
 def _of_own_run(folder: str) -> bool:
-    return os.path.exists(os.path.join(folder, os.pardir, CONFIG_FILE))
+    # Beside the weights of an export there is a configuration, too.
+    run_dir, name = os.path.split(os.path.abspath(folder))
+    is_run = os.path.exists(os.path.join(run_dir, CONFIG_FILE))
+    return is_run and name == "checkpoints"
 
 
 def _newest_whole(folder: str, where: str) -> str | None:
