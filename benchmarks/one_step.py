@@ -104,6 +104,7 @@ def make_runs(context, task):
     import tensorflow as tf
 
     from tf_simclr.training.distributed_input import distributed_iterator
+    from tf_simclr.training.running import start_running
     from tf_simclr.training.step import make_global_step, make_step_function
 
     config, strategy = context.config.train, context.strategy
@@ -127,14 +128,15 @@ def make_runs(context, task):
         return losses
 
     whole_steps = make_step_function(task, strategy, config)
-    zeros = {name: tf.constant(0.0) for name in task.metric_names}
+    # The task's metrics, then the gradient's norm.
+    start = start_running(0, [0.0] * (len(task.metric_names) + 1))
 
     def bare(count: int) -> float:
         return float(bare_steps(fixed, tf.constant(count)))
 
     def end_to_end(count: int) -> float:
-        sums, _ = whole_steps(iterator, tf.constant(count), zeros)
-        return float(sums["total_loss"])
+        found, _ = whole_steps(iterator, tf.constant(count), start)
+        return float(found.sums[0])
 
     return {"bare": bare, "end_to_end": end_to_end}
 

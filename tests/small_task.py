@@ -30,6 +30,8 @@ class Batches:
         self._poisoned = tf.constant([-1, *poisoned], tf.int64)
         self._replace = replace or (lambda dataset: dataset)
 
+    views = staticmethod(dict)
+
     def dataset(self, batch_size, start_step, stop_step):
         def load(number):
             value = tf.cast(number, tf.float32) / 100.0

@@ -63,6 +63,7 @@ class Noise:
 
     contrastive = True
     images = range(1000)
+    views = staticmethod(dict)
 
     def dataset(self, count, start, stop):
         rng = np.random.default_rng(0)

@@ -18,6 +18,7 @@ class TinyNetwork(keras.Model):
         self.architecture = types.SimpleNamespace(
             projection_dim=dim, head_layers=1
         )
+        self.embedding_dim = dim
         self.recompute = make.recompute
         self.conv = ConvNorm(make, 6, 3, 2)
         self.head = ProjectionLayer(make, dim, last=True)
