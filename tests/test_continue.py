@@ -96,7 +96,11 @@ def test_a_process_killed_after_its_evaluation_leaves_no_trace(run, capsys):
     (folder / ".writing-result.json-x").mkdir()
     again("")
     assert "pretrain done at step 2" in capsys.readouterr().out
-    assert files(folder) == before
+    # Charts of the final scores are drawn once more.
+    after = files(folder)
+    assert {p: b for p, b in after.items() if "tfevents" not in p.name} == {
+        p: b for p, b in before.items() if "tfevents" not in p.name
+    }
     assert not (folder / ".writing-result.json-x").exists()
 
 
