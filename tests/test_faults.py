@@ -82,7 +82,7 @@ def test_two_devices_stop_and_go_on_as_one_run(
 def test_the_gradient_norm_is_that_of_the_whole_batch(tmp_path, two_replicas):
     # Batches of equal images, and so equal gradients on both devices.
     class Equal(Batches):
-        def dataset(self, batch_size, start_step, stop_step):
+        def dataset(self, batch_size, start_step, stop_step, *_, **__):
             dataset = super().dataset(batch_size, start_step, stop_step)
             return dataset.map(
                 lambda b: tf.nest.map_structure(tf.zeros_like, b)
