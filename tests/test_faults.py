@@ -208,9 +208,7 @@ def test_recovery_goes_around_the_batch(tmp_path, capsys):
     assert [(m["step"], m["batch"]) for m in made] == [(1, 0), (6, 6)]
     assert made[1]["gradient_norm"] == "nan"
     # Step 0 was gone through twice.
-    assert [tag for step, tag, _ in events(tmp_path) if step == 0] == [
-        "train/views"
-    ]
+    assert [tag for step, tag, _ in events(tmp_path) if step == 0] == ["views"]
     assert "leaving out batch 6 (2 of 2 times)" in capsys.readouterr().out
     assert np.isfinite(weights).all()
 
