@@ -1,11 +1,15 @@
 """Recomputed blocks: the same gradients, statistics moved once, less memory."""
 
 import functools
+import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras as keras
+import tiny
 
 from tf_simclr.models.blocks import BlockGroup
 from tf_simclr.models.layers import LayerFactory
@@ -92,3 +96,36 @@ def test_two_replicas_with_global_batch_norm(two_replicas):
             [v for g in run() for v in g.values] + group.non_trainable_variables
         )
     assert_same(*found)
+
+
+@pytest.mark.slow
+def test_activations_take_less_than_half():
+    peaks = []
+    for extra in ("", " --recompute"):
+        # Enough pixels for the activations to be most of a process's memory.
+        flags = (
+            "--resnet_depth=18 --width_multiplier=0.25 --image_size=64"
+            f" --stem=cifar --train_batch_size=256{extra}"
+        )
+        done = subprocess.run(
+            [
+                sys.executable,
+                str(tiny.ROOT / "benchmarks" / "one_step.py"),
+                f"--flags={flags}",
+                "--measure",
+                "bare",
+                "--steps=1",
+                "--repeats=1",
+                "--peak_side=0",
+            ],
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        found = json.loads(done.stdout)
+        peaks.append(found["peak_bytes"]["host"] - found["ready_bytes"]["host"])
+    plain, again = peaks
+    # Some of both is not activations: gradients, the optimizer, the graph.
+    assert again < 0.6 * plain

@@ -29,6 +29,7 @@ from tf_simclr.models.network import (
 from tf_simclr.optimizers.schedule import SchedulePlan, plan_schedule
 from tf_simclr.stages.images import stage_images, write_image_files
 from tf_simclr.stages.scored import leave_scores
+from tf_simclr.stages.start_block import start_block
 from tf_simclr.training.checkpoints import record_score
 from tf_simclr.training.devices import (
     check_batch_divides,
@@ -323,43 +324,11 @@ class StageContext:
         )
 
     def _announce(self, notes: list[str], trained: int, total: int) -> None:
-        data, evaluation = self.config.data, self.splits.evaluation
-        labelled = "no labels"
-        if self.subset is not None:
-            labelled = (
-                f"{len(self.subset)} labelled in"
-                f" {len(self.subset.class_names)} classes (smallest"
-                f" {self.subset.smallest_class()})"
-            )
-        tested = f"{len(evaluation)} to evaluate on" if evaluation else "none"
-        epochs = (
-            self.plan.total_steps
-            * self.config.optimizer.train_batch_size
-            / len(self.images)
-        )
         for notice in self.splits.notices:
-            say_once(f"{data.dataset}: {notice}")
+            say_once(f"{self.config.data.dataset}: {notice}")
         if self.subset is not None:
             say_once(self.subset.table(self.splits.train))
-        say(
-            "\n".join(
-                [
-                    f"--- {self.stage}: {self.run_dir.path}",
-                    f"  data       {data.dataset} at {data.image_size}x"
-                    f"{data.image_size}: {len(self.images)} images to train"
-                    f" on, {labelled}; {tested}",
-                    f"  training   {trained:,} of {total:,} parameters,"
-                    f" {self.config.optimizer.optimizer}",
-                    f"  steps      {self.plan.total_steps} ({epochs:.1f}"
-                    f" epochs) of batch"
-                    f" {self.config.optimizer.train_batch_size}, warm-up"
-                    f" {self.plan.warmup_steps}",
-                    f"  peak lr    {self.plan.equation}",
-                    f"  devices    {describe(self.strategy)}, {self.precision}",
-                    *(f"  {note}" for note in notes),
-                ]
-            )
-        )
+        say(start_block(self, notes, trained, total))
 
 
 def prepare_stage(

@@ -1,0 +1,48 @@
+"""The block that says what a stage will run."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from tf_simclr.training.devices import describe
+
+if TYPE_CHECKING:
+    from tf_simclr.stages.context import StageContext
+
+
+def start_block(
+    context: "StageContext", notes: Sequence[str], trained: int, total: int
+) -> str:
+    """Data, training, steps, peak learning rate and devices of a stage.
+
+    Args:
+      context: the stage.
+      notes: further lines.
+      trained, total: numbers of parameters.
+    """
+    data, plan = context.config.data, context.plan
+    optimizer, subset = context.config.optimizer, context.subset
+    evaluation = context.splits.evaluation
+    labelled = "no labels"
+    if subset is not None:
+        labelled = (
+            f"{len(subset)} labelled in {len(subset.class_names)} classes"
+            f" (smallest {subset.smallest_class()})"
+        )
+    tested = f"{len(evaluation)} to evaluate on" if evaluation else "none"
+    batch = optimizer.train_batch_size
+    epochs = plan.total_steps * batch / len(context.images)
+    return "\n".join(
+        [
+            f"--- {context.stage}: {context.run_dir.path}",
+            f"  data       {data.dataset} at {data.image_size}x"
+            f"{data.image_size}: {len(context.images)} images to train on,"
+            f" {labelled}; {tested}",
+            f"  training   {trained:,} of {total:,} parameters,"
+            f" {optimizer.optimizer}",
+            f"  steps      {plan.total_steps} ({epochs:.1f} epochs) of batch"
+            f" {batch}, warm-up {plan.warmup_steps}",
+            f"  peak lr    {plan.equation}",
+            f"  devices    {describe(context.strategy)}, {context.precision}",
+            *(f"  {note}" for note in notes),
+        ]
+    )
