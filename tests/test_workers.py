@@ -128,6 +128,7 @@ class Job:
             "--warmup_epochs=0",
             "--checkpoint_steps=10",
             "--eval_every_epochs=5",
+            "--export",
             "--num_proj_layers=2",
             "--deterministic",
         ]
@@ -172,7 +173,7 @@ def tensors(folder: pathlib.Path) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.slow
-def test_two_machines_train_and_evaluate_though_one_is_killed(tmp_path):
+def test_two_machines_train_evaluate_and_export_though_one_is_killed(tmp_path):
     (tmp_path / "tmp").mkdir()
     job = Job(tmp_path)
     alone, together = tmp_path / "alone", tmp_path / "together"
@@ -203,4 +204,8 @@ def test_two_machines_train_and_evaluate_though_one_is_killed(tmp_path):
     assert list(found) == list(expected)
     for key, value in expected.items():
         assert np.array_equal(value, found[key]), key
+    for folder in (alone, together):
+        assert (folder / "saved_model" / "60" / "saved_model.pb").exists()
+    # The chief alone wrote there, once in each of its two lives.
+    assert len(list(together.glob("events.out.tfevents.*"))) == 2
     assert list((tmp_path / "tmp").glob("tf_simclr-*")) == []
