@@ -67,7 +67,17 @@ def distributed_iterator(
             return turns.made_here()
         return turns.made_by(data_service)
 
+    if data_service is None and _is_one_cpu(strategy):
+        # Nothing to hand on. What does it starts iterators of its own, whose
+        # tuning threads cannot be switched off (see `_with_threads`).
+        return iter(per_machine(tf.distribute.InputContext()))
     return iter(strategy.distribute_datasets_from_function(per_machine))
+
+
+def _is_one_cpu(strategy: tf.distribute.Strategy) -> bool:
+    (device, *others) = strategy.extended.worker_devices
+    is_cpu = tf.DeviceSpec.from_string(device).device_type == "CPU"
+    return is_cpu and not others and strategy.num_replicas_in_sync == 1
 
 
 @dataclasses.dataclass(frozen=True)
