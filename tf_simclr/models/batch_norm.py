@@ -9,6 +9,9 @@ import tf_keras as keras
 
 # As in the original release (and the ResNet reference code before it).
 EPSILON = 1e-5
+# oneDNN's fast kernels take bfloat16 channels by sixteen. For 8 channels of 128
+# maps of 12x12 its other one takes 10 ms, where float32 takes 0.5 ms.
+_BFLOAT16_LANES = 16
 
 # Replicas are traced in threads of their own, so the switch is one per thread.
 _statistics_move = contextvars.ContextVar("statistics_move", default=True)
@@ -107,6 +110,9 @@ class BatchNorm(keras.layers.Layer):
         return tf.convert_to_tensor(self.beta)
 
     def _fused(self, inputs: tf.Tensor, training: bool) -> tf.Tensor:
+        if inputs.dtype == tf.bfloat16 and inputs.shape[-1] % _BFLOAT16_LANES:
+            outputs = self._fused(tf.cast(inputs, tf.float32), training)
+            return tf.cast(outputs, inputs.dtype)
         outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
             inputs,
             self.gamma,

@@ -36,6 +36,7 @@ from tf_simclr.training.devices import (
     check_compiles,
     check_micro_batch,
     describe,
+    device_kinds,
     make_strategy,
     set_up_numerics,
 )
@@ -125,6 +126,9 @@ class StageContext:
             and self.strategy.num_replicas_in_sync > 1,
             precision=self.precision.policy,
             recompute=train.recompute,
+            # XLA has kernels of its own.
+            small_maps=device_kinds(self.strategy) == {"CPU"}
+            and not train.jit_compile,
         )
         with self.strategy.scope():
             return build_network(

@@ -157,13 +157,15 @@ def check_compiles(
         )
 
 
+def device_kinds(strategy: tf.distribute.Strategy) -> set[str]:
+    """Of what its devices are: 'CPU', 'GPU', 'TPU'."""
+    devices = strategy.extended.worker_devices
+    return {tf.DeviceSpec.from_string(d).device_type for d in devices}
+
+
 def describe(strategy: tf.distribute.Strategy) -> str:
     """Such as '1 CPU' or '4 GPU'."""
-    kinds = {
-        device.split("device:")[1].split(":")[0]
-        for device in strategy.extended.worker_devices
-    }
-    kind = "/".join(sorted(kinds))
+    kind = "/".join(sorted(device_kinds(strategy)))
     return f"{strategy.num_replicas_in_sync} {kind}"
 
 

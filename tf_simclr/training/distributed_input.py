@@ -14,6 +14,7 @@ import tensorflow as tf
 from tf_simclr.data.batches import TrainingBatches
 from tf_simclr.data.in_order import in_order
 from tf_simclr.errors import UserError
+from tf_simclr.training.devices import device_kinds
 
 # Shares that a process makes at the same time.
 _AT_ONCE = 8
@@ -75,9 +76,8 @@ def distributed_iterator(
 
 
 def _is_one_cpu(strategy: tf.distribute.Strategy) -> bool:
-    (device, *others) = strategy.extended.worker_devices
-    is_cpu = tf.DeviceSpec.from_string(device).device_type == "CPU"
-    return is_cpu and not others and strategy.num_replicas_in_sync == 1
+    alone = len(strategy.extended.worker_devices) == 1
+    return alone and device_kinds(strategy) == {"CPU"}
 
 
 @dataclasses.dataclass(frozen=True)

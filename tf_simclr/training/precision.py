@@ -5,6 +5,8 @@ import pathlib
 
 import tensorflow as tf
 
+from tf_simclr.training.devices import device_kinds
+
 # Flags of x86 processors that multiply bfloat16 numbers themselves.
 _BFLOAT16_INSTRUCTIONS = ("amx_bf16", "avx512_bf16")
 _CPU_INFO = pathlib.Path("/proc/cpuinfo")
@@ -41,8 +43,7 @@ def choose_precision(
     """
     if wanted != "auto":
         return Precision(wanted)
-    devices = strategy.extended.worker_devices
-    kinds = {tf.DeviceSpec.from_string(d).device_type for d in devices}
+    kinds = device_kinds(strategy)
     if kinds == {"TPU"}:
         return Precision("mixed_bfloat16", "auto: TPUs multiply bfloat16")
     if kinds == {"GPU"}:
