@@ -22,6 +22,10 @@ from tf_simclr.data.views.spec import ViewSpec
 # Batches made ahead of the step that takes them.
 _AHEAD = 2
 
+# Nothing in these pipelines needs AutoGraph, whose reading of every function's
+# source takes longer than tracing does.
+_without_autograph = tf.autograph.experimental.do_not_convert
+
 
 @dataclasses.dataclass(frozen=True)
 class TrainingBatches:
@@ -42,6 +46,7 @@ class TrainingBatches:
     seed: int
     contrastive: bool
 
+    @_without_autograph
     def dataset(
         self,
         batch_size: int,
@@ -103,6 +108,7 @@ class TrainingBatches:
         return ViewSpec(self.augment, self.image_size, self.seed, names)
 
 
+@_without_autograph
 def evaluation_batches(
     images: ImageSet,
     batch_size: int,

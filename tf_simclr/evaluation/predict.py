@@ -1,7 +1,8 @@
 """Running a network over a whole split."""
 
 import collections
-from collections.abc import Iterator, Sequence
+import functools
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -46,11 +47,7 @@ class Predictor:
             outputs = network(images, training=False)
             return {name: outputs[name] for name in names}
 
-        # One trace for whole batches and for the last, smaller one.
-        views = tf.TensorSpec([None, image_size, image_size, 3])
-        self._forward = tf.function(
-            on_replica, input_signature=[views], autograph=False
-        )
+        self._on_replica = on_replica
 
         @tf.function(autograph=False)
         def shared(images: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -61,6 +58,14 @@ class Predictor:
             }
 
         self._shared = shared
+
+    @functools.cached_property
+    def _forward(self) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
+        # One trace for whole batches and for the last, smaller one.
+        views = tf.TensorSpec([None, self._image_size, self._image_size, 3])
+        return tf.function(
+            self._on_replica, input_signature=[views], autograph=False
+        ).get_concrete_function()
 
     def __call__(self, images: ImageSet) -> Outputs:
         """The named outputs for every image, once and in order.

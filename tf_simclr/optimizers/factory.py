@@ -10,6 +10,7 @@ import tf_keras as keras
 
 from tf_simclr.config.optimizer import OptimizerConfig
 from tf_simclr.errors import UserError
+from tf_simclr.optimizers.adam import Adam
 from tf_simclr.optimizers.lars import LARS
 from tf_simclr.optimizers.schedule import WarmupCosine
 
@@ -62,7 +63,7 @@ def make_optimizer(
             schedule, momentum=config.momentum, nesterov=True
         )
     if config.optimizer == "adam":
-        return keras.optimizers.Adam(schedule)
+        return Adam(schedule)
     addons = tensorflow_addons()
     # These choose what to decay by name; the names are those of the variables
     # that are not kernels.

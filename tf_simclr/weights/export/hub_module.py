@@ -50,10 +50,10 @@ def make_hub_module(source: Exportable) -> HubModule:
     copy_weights(source.network, twin)
     functions = ExportFunctions(twin, source.image_size, source.class_names)
     images = tf.TensorSpec([None, None, None, 3], tf.float32, "images")
-    call = tf.function(functions.outputs)
+    call = tf.function(functions.outputs, autograph=False)
     for training in (False, True):
         call.get_concrete_function(images, training=training)
-    preprocess = tf.function(functions.preprocess)
+    preprocess = tf.function(functions.preprocess, autograph=False)
     for dtype in (tf.float32, tf.uint8):
         preprocess.get_concrete_function(
             tf.TensorSpec(images.shape, dtype, "images")
@@ -76,10 +76,10 @@ def make_hub_module(source: Exportable) -> HubModule:
         trackable,
         {
             "serving_default": tf.function(
-                functions.vectors, input_signature=[images]
+                functions.vectors, input_signature=[images], autograph=False
             ),
             "serving_bytes": tf.function(
-                functions.classify, input_signature=[encoded]
+                functions.classify, input_signature=[encoded], autograph=False
             ),
         },
         functions,
