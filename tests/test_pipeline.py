@@ -11,6 +11,7 @@ import browser
 import event_files
 import numpy as np
 import pytest
+import tensorboard_page
 import tensorflow as tf
 import tiny
 
@@ -180,6 +181,30 @@ def test_the_page_in_a_browser(ended, tmp_path, dark):
     assert shown[ground] > 1_000_000
     assert shown[bars] > 2_000
     assert len(shown) > 500
+
+
+@needs_browser
+def test_tensorboard_in_a_browser(ended):
+    """Its tabs have content, on a page that draws it."""
+    with tensorboard_page.serve(ended.folder) as url:
+        scalars, images, hparams, projector = (
+            tensorboard_page.says(url, tab)
+            for tab in ("scalars", "images", "hparams", "projector")
+        )
+    assert "tag: accuracy/top_1 " in scalars
+    # Of the later groups, which are closed at first, only the names show.
+    for group in ("learning_rate", "loss", "similarity", "trust_ratio"):
+        assert f" {group} " in scalars
+    for part in PARTS:
+        assert f" {part} " in scalars and f" {part} " in hparams
+    for picture in ("confusion", "reliability", "views"):
+        assert f"tag: {picture} " in images
+    assert images.count("[picture of ") >= 6
+    assert "labels_per_class" in hparams and "top-1 accuracy" in hparams
+    assert "2 runs found finetune pretrain " in projector
+    path = ended.folder / "finetune" / "projector" / "metadata.tsv"
+    count = len(path.read_text().splitlines()) - 1
+    assert f"1 tensor found features {count}x" in projector
 
 
 def test_a_profile_of_the_steps_asked_for(ended):

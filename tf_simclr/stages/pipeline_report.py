@@ -11,6 +11,11 @@ from tf_simclr.data.batches import TrainingBatches
 from tf_simclr.data.sources.image_set import ImageSet
 from tf_simclr.evaluation.feature_plane import FeaturePlane, feature_plane
 from tf_simclr.evaluation.predict import Predictor
+from tf_simclr.evaluation.projector import (
+    thumbnail_size,
+    thumbnails,
+    write_projector,
+)
 from tf_simclr.files import write_text
 from tf_simclr.models.network import build_network
 from tf_simclr.report.evaluation_files import mistake_pictures
@@ -86,7 +91,10 @@ def _views(config: Config, images: ImageSet) -> np.ndarray:
 
 
 def _plane(config: Config, images: ImageSet) -> FeaturePlane:
-    """The features of a finished part's network in the plane."""
+    """The features of a finished part's network in the plane.
+
+    Writes them into the part's directory for TensorBoard's projector, too.
+    """
     data = config.data
     stored = open_weights(config.run.model_dir, "model_dir")
     network = build_network(stored.architecture, data.image_size)
@@ -97,7 +105,19 @@ def _plane(config: Config, images: ImageSet) -> FeaturePlane:
         image_size=data.image_size,
         batch_size=data.eval_batch_size,
     )
-    return feature_plane(predict(images)["final_avg_pool"])
+    side = thumbnail_size(len(images), data.image_size)
+    features, pictures = [], []
+    for views, found in predict.stream(images):
+        features.append(found["final_avg_pool"])
+        pictures.append(thumbnails(views, side))
+    write_projector(
+        config.run.model_dir,
+        np.concatenate(features),
+        np.concatenate(pictures),
+        images.ids,
+        [images.class_names[label] for label in images.labels],
+    )
+    return feature_plane(np.concatenate(features))
 
 
 def _mistakes(
