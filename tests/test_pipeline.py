@@ -197,9 +197,10 @@ def test_tensorboard_in_a_browser(ended):
         assert f" {group} " in scalars
     for part in PARTS:
         assert f" {part} " in scalars and f" {part} " in hparams
-    for picture in ("confusion", "reliability", "views"):
+    for picture in ("confusion", "reliability"):
         assert f"tag: {picture} " in images
     assert images.count("[picture of ") >= 6
+    assert " views " in images and " worst mistakes " in images
     assert "labels_per_class" in hparams and "top-1 accuracy" in hparams
     assert "2 runs found finetune pretrain " in projector
     path = ended.folder / "finetune" / "projector" / "metadata.tsv"
