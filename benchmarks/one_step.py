@@ -57,8 +57,8 @@ def pretraining(config):
         make_optimizer,
     )
     from tf_simclr.optimizers.schedule import WarmupCosine
-    from tf_simclr.stages.context import prepare_stage
     from tf_simclr.stages.contrastive import contrastive_objective
+    from tf_simclr.stages.prepare import prepare_stage
     from tf_simclr.training.step import Task
 
     context = prepare_stage(config, "pretrain", labels_only=False)

@@ -72,7 +72,7 @@ def check_reachable(host: str, port: int, seconds: float = 5.0) -> None:
     """
     try:
         socket.create_connection((host, port), seconds).close()
-    except OSError as error:
+    except (OSError, OverflowError) as error:
         raise UserError(
             f"Nobody answers at {host}:{port}: start the dispatcher there"
             " first (python -m tf_simclr.data.service dispatcher"
@@ -90,7 +90,7 @@ def check_free(port: int) -> None:
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(("", port))
-    except OSError as error:
+    except (OSError, OverflowError) as error:
         raise UserError(
             f"--port={port} cannot be listened on: choose another one."
             f" Received: {error}"

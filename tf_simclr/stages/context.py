@@ -8,16 +8,12 @@ import zlib
 import tensorflow as tf
 import tf_keras as keras
 
-from tf_simclr.config.data import check_address
 from tf_simclr.config.flat import to_flat
 from tf_simclr.config.run import Config
-from tf_simclr.data.decoded import keep_decoded
 from tf_simclr.data.failure import naming_bad_images
-from tf_simclr.data.labels import LabelledSubset, choose_labels
-from tf_simclr.data.service import check_reachable
+from tf_simclr.data.labels import LabelledSubset
 from tf_simclr.data.sources.image_set import ImageSet
 from tf_simclr.data.sources.open import Splits
-from tf_simclr.errors import UserError
 from tf_simclr.evaluation.evaluate import Evaluator, classifier_evaluator
 from tf_simclr.files import read_json, write_json
 from tf_simclr.models.layers import LayerFactory
@@ -26,19 +22,14 @@ from tf_simclr.models.network import (
     SimCLRNetwork,
     build_network,
 )
-from tf_simclr.optimizers.schedule import SchedulePlan, plan_schedule
-from tf_simclr.stages.images import stage_images, write_image_files
+from tf_simclr.optimizers.schedule import SchedulePlan
+from tf_simclr.stages.images import write_image_files
 from tf_simclr.stages.scored import leave_scores
 from tf_simclr.stages.start_block import start_block
 from tf_simclr.training.checkpoints import record_score
 from tf_simclr.training.devices import (
-    check_batch_divides,
-    check_compiles,
-    check_micro_batch,
     describe,
     device_kinds,
-    make_strategy,
-    set_up_numerics,
 )
 from tf_simclr.training.loop import train
 from tf_simclr.training.loss_scale import LossScale
@@ -239,8 +230,7 @@ class StageContext:
             say(f"{self.stage} done at step {step}: {scores}")
         else:
             say(f"{self.stage} done at step {step}.")
-        if self.config.run.mode == "train_then_eval":
-            # The original leaves it behind.
+        if self.config.run.mode == "train_then_eval":  # As the original does.
             write_json(self.run_dir.file("flags.json"), to_flat(self.config))
         if self.config.output.export:
             path = export_saved_model(
@@ -333,63 +323,6 @@ class StageContext:
         if self.subset is not None:
             say_once(self.subset.table(self.splits.train))
         say(start_block(self, notes, trained, total))
-
-
-def prepare_stage(
-    config: Config, stage: str, *, labels_only: bool
-) -> StageContext:
-    """Opens the data and devices of a stage; writes nothing.
-
-    Args:
-      config: checked by `Config.check`.
-      stage: pretrain, finetune or distill.
-      labels_only: whether the stage trains on the labelled subset alone.
-
-    Raises:
-      UserError: the data, the batch or the directory cannot be used.
-    """
-    run_dir = RunDirectory(config.run.model_dir)
-    if config.data.data_service is not None:
-        check_reachable(*check_address(config.data.data_service))
-    splits = stage_images(config)
-    subset = None
-    if splits.train.has_labels or labels_only:
-        subset = choose_labels(splits.train, config.data)
-    images = splits.train
-    if labels_only:
-        images = images.take(subset.indices)
-    batch = config.optimizer.train_batch_size
-    if batch > len(images):
-        raise UserError(
-            f"--train_batch_size={batch} is more than the {len(images)}"
-            f" {'labelled ' if labels_only else ''}images there are to train"
-            f" on: take at most {len(images)}."
-        )
-    plan = plan_schedule(
-        config.optimizer,
-        len(images),
-        config.train.train_epochs,
-        config.train.train_steps,
-    )
-    profiled = config.train.profiled_steps
-    if profiled and profiled[0] >= plan.total_steps:
-        raise UserError(
-            f"--profile_steps={config.train.profile_steps} lies beyond the"
-            f" {plan.total_steps} steps of this stage: name earlier steps."
-        )
-    set_up_numerics(config.train)
-    strategy = make_strategy(config)
-    check_batch_divides(strategy, batch)
-    check_micro_batch(strategy, batch, config.train.micro_batch_size)
-    check_compiles(strategy, config.train)
-    with naming_bad_images(images):
-        kept = keep_decoded(images, config.data.cache_dataset)
-    if not labels_only:
-        splits = dataclasses.replace(splits, train=kept)
-    images = kept
-    return StageContext(
-        config, stage, splits, subset, images, plan, strategy, run_dir
-    )
 
 
 def _checksum(images: ImageSet) -> str:

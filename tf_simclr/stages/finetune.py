@@ -8,7 +8,7 @@ from tf_simclr.data.batches import Batch
 from tf_simclr.losses.supervised import supervised_loss
 from tf_simclr.models.network import Architecture
 from tf_simclr.stages.architecture import check_given_flags
-from tf_simclr.stages.context import prepare_stage
+from tf_simclr.stages.prepare import prepare_stage
 from tf_simclr.stages.supervised_task import classification_task
 from tf_simclr.training.objective import Rows
 from tf_simclr.weights.assign import assign_weights

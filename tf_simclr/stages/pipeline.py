@@ -11,12 +11,12 @@ from tf_simclr.errors import UserError
 from tf_simclr.files import read_json, write_json
 from tf_simclr.report.evaluation_files import EVALUATION_FILE
 from tf_simclr.report.pipeline_text import result_table
-from tf_simclr.stages.context import prepare_stage
 from tf_simclr.stages.distill import distill
 from tf_simclr.stages.evaluate import evaluate
 from tf_simclr.stages.finetune import finetune
 from tf_simclr.stages.images import stage_images, write_image_files
 from tf_simclr.stages.pipeline_report import write_report
+from tf_simclr.stages.prepare import prepare_stage
 from tf_simclr.stages.pretrain import pretrain
 from tf_simclr.training.progress import say
 from tf_simclr.training.run_dir import RunDirectory, check_writable

@@ -22,7 +22,7 @@ from tf_simclr.report.evaluation_files import mistake_pictures
 from tf_simclr.report.pipeline_data import PipelineData, StageData, read_stage
 from tf_simclr.report.pipeline_page import pipeline_page
 from tf_simclr.report.pipeline_text import pipeline_text
-from tf_simclr.stages.context import prepare_stage
+from tf_simclr.stages.prepare import prepare_stage
 from tf_simclr.training.run_dir import RunDirectory
 from tf_simclr.training.summaries.pictures import sample_views
 from tf_simclr.weights.assign import assign_weights

@@ -8,13 +8,13 @@ from tf_simclr.losses.chance import classification_chance, contrastive_chance
 from tf_simclr.models.network import Architecture
 from tf_simclr.optimizers.factory import decayed_in_loss, make_optimizer
 from tf_simclr.optimizers.schedule import WarmupCosine
-from tf_simclr.stages.context import prepare_stage
 from tf_simclr.stages.contrastive import (
     PROJECTIONS,
     SHOWN,
     contrastive_objective,
 )
 from tf_simclr.stages.memory import make_memory
+from tf_simclr.stages.prepare import prepare_stage
 from tf_simclr.training.step import Task
 from tf_simclr.training.step_probe import StepProbe
 

@@ -13,6 +13,8 @@ import tensorflow as tf
 
 from tf_simclr.data.batches import TrainingBatches
 from tf_simclr.data.in_order import in_order
+from tf_simclr.data.sources.image_set import ImageSet
+from tf_simclr.data.sources.pixels import RecordPixels
 from tf_simclr.errors import UserError
 from tf_simclr.training.devices import device_kinds
 
@@ -73,6 +75,20 @@ def distributed_iterator(
         # tuning threads cannot be switched off (see `_with_threads`).
         return iter(per_machine(tf.distribute.InputContext()))
     return iter(strategy.distribute_datasets_from_function(per_machine))
+
+
+def check_servable(images: ImageSet) -> None:
+    """Refuses what only this process can read.
+
+    Raises:
+      UserError: images in TFRecord shards, which are read by Python.
+    """
+    if isinstance(images.pixels, RecordPixels):
+        raise UserError(
+            "--data_service does not read TFRecord shards: take a folder of"
+            " images or a .csv list, or leave it out. Received:"
+            f" {len(images)} images in {len(images.pixels.shards)} shards"
+        )
 
 
 def _is_one_cpu(strategy: tf.distribute.Strategy) -> bool:

@@ -1,0 +1,82 @@
+"""Opens what a stage works with, and refuses what it cannot use."""
+
+import dataclasses
+
+from tf_simclr.config.data import check_address
+from tf_simclr.config.run import Config
+from tf_simclr.data.decoded import keep_decoded
+from tf_simclr.data.failure import naming_bad_images
+from tf_simclr.data.labels import choose_labels
+from tf_simclr.data.service import check_reachable
+from tf_simclr.errors import UserError
+from tf_simclr.optimizers.schedule import plan_schedule
+from tf_simclr.stages.context import StageContext
+from tf_simclr.stages.images import stage_images
+from tf_simclr.training.devices import (
+    check_batch_divides,
+    check_compiles,
+    check_micro_batch,
+    make_strategy,
+    set_up_numerics,
+)
+from tf_simclr.training.distributed_input import check_servable
+from tf_simclr.training.run_dir import RunDirectory
+
+
+def prepare_stage(
+    config: Config, stage: str, *, labels_only: bool
+) -> StageContext:
+    """Opens the data and devices of a stage; writes nothing.
+
+    Args:
+      config: checked by `Config.check`.
+      stage: pretrain, finetune or distill.
+      labels_only: whether the stage trains on the labelled subset alone.
+
+    Raises:
+      UserError: the data, the batch or the directory cannot be used.
+    """
+    run_dir = RunDirectory(config.run.model_dir)
+    if config.data.data_service is not None:
+        check_reachable(*check_address(config.data.data_service))
+    splits = stage_images(config)
+    subset = None
+    if splits.train.has_labels or labels_only:
+        subset = choose_labels(splits.train, config.data)
+    images = splits.train
+    if labels_only:
+        images = images.take(subset.indices)
+    batch = config.optimizer.train_batch_size
+    if batch > len(images):
+        raise UserError(
+            f"--train_batch_size={batch} is more than the {len(images)}"
+            f" {'labelled ' * labels_only}images there are to train on: take"
+            f" at most {len(images)}."
+        )
+    plan = plan_schedule(
+        config.optimizer,
+        len(images),
+        config.train.train_epochs,
+        config.train.train_steps,
+    )
+    profiled = config.train.profiled_steps
+    if profiled and profiled[0] >= plan.total_steps:
+        raise UserError(
+            f"--profile_steps={config.train.profile_steps} lies beyond the"
+            f" {plan.total_steps} steps of this stage: name earlier steps."
+        )
+    set_up_numerics(config.train)
+    strategy = make_strategy(config)
+    check_batch_divides(strategy, batch)
+    check_micro_batch(strategy, batch, config.train.micro_batch_size)
+    check_compiles(strategy, config.train)
+    with naming_bad_images(images):
+        kept = keep_decoded(images, config.data.cache_dataset)
+    if config.data.data_service is not None:
+        check_servable(kept)
+    if not labels_only:
+        splits = dataclasses.replace(splits, train=kept)
+    images = kept
+    return StageContext(
+        config, stage, splits, subset, images, plan, strategy, run_dir
+    )
