@@ -228,6 +228,8 @@ def main() -> None:
     parser.add_argument("--peak_side", type=int, default=PEAK_SIDE)
     arguments = parser.parse_args()
     arguments.flags = " ".join(arguments.flags.split())
+    if "--jit_compile" not in arguments.flags:
+        run.compile_views_only()
     run.import_tensorflow()
     print(json.dumps(measure(arguments)))
 

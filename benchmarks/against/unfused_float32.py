@@ -4,7 +4,7 @@
 
 Our own network in float32, but batch norm formed from moments by single
 operations, and views made image by image by the graph of
-`benchmarks/input_pipeline.py`: `per_image_dataset(images, image_size,
+`benchmarks/per_image_views.py`: `per_image_dataset(images, image_size,
 batch_size)`, which yields pairs of float32 views (batch_size, image_size,
 image_size, 3) without end. From end to end; prints `pairs/s: X` per repeat.
 """
@@ -46,7 +46,7 @@ def main() -> None:
     run.import_tensorflow()
     import numpy as np
     import tensorflow as tf
-    from input_pipeline import per_image_dataset
+    from per_image_views import per_image_dataset
 
     from tf_simclr.training.step import make_replica_step
 
