@@ -92,7 +92,8 @@ def check_servable(images: ImageSet) -> None:
 
 
 def _is_one_cpu(strategy: tf.distribute.Strategy) -> bool:
-    alone = len(strategy.extended.worker_devices) == 1
+    # Of several machines, each has its own devices only.
+    alone = strategy.num_replicas_in_sync == 1
     return alone and device_kinds(strategy) == {"CPU"}
 
 
