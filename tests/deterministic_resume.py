@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tiny
+from one_block import shorten
 from small_task import at_step
 
 from tf_simclr.config.flat import from_flat, parse_overrides
@@ -72,6 +73,7 @@ def compare(whole: pathlib.Path, parts: pathlib.Path) -> None:
 
 def main(folder: pathlib.Path) -> None:
     """Compares an undisturbed run of each stage with a resumed one."""
+    shorten()
     dataset = tiny.write_npz(folder)
     cases = (
         ("pretrain", "pretrain", "--eval_every_epochs=1"),

@@ -50,6 +50,8 @@ CASES = {
         ("lars", "--learning_rate=0.02"),
         ("momentum", "--learning_rate=0.0002"),
     )
+    # The queue is the same under any optimizer.
+    if (name, optimizer) != ("memory", "momentum")
 }
 
 
@@ -109,11 +111,18 @@ class Recorder:
 def batches(
     contrastive: bool, strategy: tf.distribute.Strategy
 ) -> tf.distribute.DistributedDataset:
-    """Noise, the same on any number of devices."""
+    """Noise, the same on any number of devices.
+
+    Each image has a color of its own: means over the pixels of noise alone
+    differ so little that batch norm makes much of their rounding.
+    """
     names = ("view1", "view2") if contrastive else ("image",)
     rng = np.random.default_rng(2)
+    count = STEPS * BATCH
     arrays = {
-        name: rng.random((STEPS * BATCH, 8, 8, 3), np.float32) for name in names
+        name: rng.random((count, 1, 1, 3), np.float32)
+        + 0.5 * rng.random((count, 4, 4, 3), np.float32)
+        for name in names
     }
     arrays["label"] = rng.integers(0, 3, STEPS * BATCH, np.int32)
     dataset = tf.data.Dataset.from_tensor_slices(arrays)

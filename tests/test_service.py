@@ -46,6 +46,17 @@ def serving(*arguments: str) -> Iterator[tuple[subprocess.Popen, str]]:
             process.terminate()
 
 
+def training(*flags: str) -> subprocess.Popen:
+    """A run of a ResNet with one block."""
+    return subprocess.Popen(
+        [sys.executable, str(tiny.ROOT / "tests" / "one_block.py"), *flags],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": ""},
+    )
+
+
 def weights(folder: pathlib.Path) -> dict[str, np.ndarray]:
     """The tensors of a run's last checkpoint."""
     prefix = str(folder / "checkpoints" / f"ckpt-{STEPS}")
@@ -57,9 +68,11 @@ def weights(folder: pathlib.Path) -> dict[str, np.ndarray]:
 @pytest.mark.slow
 def test_a_killed_worker_changes_nothing(tmp_path):
     flags = [*FLAGS, f"--dataset={tiny.write_npz(tmp_path)}"]
-    alone = tiny.run(*flags, f"--model_dir={tmp_path / 'alone'}")
-    assert alone.returncode == 0, alone.stderr
+    folder = tmp_path / "served"
     with contextlib.ExitStack() as stack:
+        alone = stack.enter_context(
+            training(*flags, f"--model_dir={tmp_path / 'alone'}")
+        )
         _, line = stack.enter_context(serving("dispatcher", "--port=0"))
         port = line.rpartition(":")[2]
         worker = [
@@ -71,25 +84,21 @@ def test_a_killed_worker_changes_nothing(tmp_path):
             stack.enter_context(serving(*worker)) for _ in range(2)
         )
         assert said == f"serving localhost:{port}"
-        folder = tmp_path / "served"
-        with subprocess.Popen(
-            [
-                *(sys.executable, str(tiny.ROOT / "run.py"), *flags),
+        served = stack.enter_context(
+            training(
+                *flags,
                 f"--model_dir={folder}",
                 f"--data_service=grpc://localhost:{port}",
-            ],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "PYTHONPATH": ""},
-        ) as training:
-            log, deadline = folder / "metrics.jsonl", time.monotonic() + 120
-            while not log.exists() and time.monotonic() < deadline:
-                time.sleep(0.02)
-            victim.kill()
-            lines = len(log.read_text().splitlines())
-            _, errors = training.communicate(timeout=200)
-        assert training.returncode == 0, errors
+            )
+        )
+        log, deadline = folder / "metrics.jsonl", time.monotonic() + 120
+        while not log.exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        victim.kill()
+        lines = len(log.read_text().splitlines())
+        for process in (served, alone):
+            _, errors = process.communicate(timeout=200)
+            assert process.returncode == 0, errors
         assert other.poll() is None
     # It was killed while the others were needed.
     assert lines < STEPS / 5
