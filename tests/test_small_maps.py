@@ -1,14 +1,20 @@
 """Convolutions of small maps: the same numbers in faster forms."""
 
+import sys
+
 import numpy as np
 import pytest
 import tensorflow as tf
+import tiny
 
 from tf_simclr.config.model import ModelConfig
 from tf_simclr.models import small_maps
 from tf_simclr.models.encoder import ARCHITECTURES
 from tf_simclr.models.layers import LayerFactory
 from tf_simclr.models.network import Architecture, build_network
+
+sys.path.append(str(tiny.ROOT / "benchmarks"))
+import convolutions  # noqa: E402
 
 # (images, side, channels in and out, kernel, stride), one for every form: side
 # by side and products; fewer side by side; products of odd and even strided
@@ -125,3 +131,29 @@ def test_network_is_the_same(monkeypatch):
 
     for one, other in zip(*map(loss_and_gradients, networks), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-3)
+
+
+@pytest.mark.parametrize("shape", [(16, 4, 8, 12, 3, 1), (4, 8, 8, 12, 1, 2)])
+def test_forms_that_the_benchmark_compares_are_the_same(shape):
+    images, side, channels, outputs, size, strides = shape
+    small = side // strides
+    rng = np.random.default_rng(0)
+    tensors = [
+        tf.constant(rng.normal(size=sizes), tf.float32)
+        for sizes in (
+            (images, side, side, channels),
+            (size, size, channels, outputs),
+            (images, small, small, outputs),
+        )
+    ]
+    for result, candidates in convolutions.forms(shape).items():
+        wanted = candidates["native"](*tensors)
+        for name, form in candidates.items():
+            np.testing.assert_allclose(
+                form(*tensors), wanted, atol=1e-4, err_msg=f"{result}, {name}"
+            )
+    assert convolutions.measure(shape, tf.float32, 1).keys() == {
+        "forward",
+        "to inputs",
+        "to kernel",
+    }

@@ -9,8 +9,8 @@ import tf_keras as keras
 
 # As in the original release (and the ResNet reference code before it).
 EPSILON = 1e-5
-# oneDNN's fast kernels take bfloat16 channels by sixteen. For 8 channels of 128
-# maps of 12x12 its other one takes 10 ms, where float32 takes 0.5 ms.
+# oneDNN's fast kernels take bfloat16 channels by sixteen; its other one is many
+# times slower than float32.
 _BFLOAT16_LANES = 16
 
 # Replicas are traced in threads of their own, so the switch is one per thread.
