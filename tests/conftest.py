@@ -35,3 +35,15 @@ def two_replicas():
     from tf_simclr.training.devices import make_strategy
 
     return make_strategy(Config(train=TrainConfig(strategy="mirrored")))
+
+
+@pytest.fixture(scope="module")
+def one_block():
+    """For the tests of a module, a ResNet-18 is a single block: soon traced."""
+    from one_block import ONE_BLOCK
+
+    from tf_simclr.models.encoder import ARCHITECTURES
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(ARCHITECTURES, 18, ONE_BLOCK)
+        yield

@@ -20,6 +20,8 @@ from tf_simclr.evaluation.feature_file import FeatureFile
 from tf_simclr.evaluation.projector import sprite, thumbnail_size
 from tf_simclr.evaluation.similar import MostSimilar
 
+pytestmark = pytest.mark.usefixtures("one_block")
+
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory) -> str:

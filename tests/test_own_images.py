@@ -15,6 +15,8 @@ from tf_simclr.config import DataConfig
 from tf_simclr.data.sources import kinds, listed
 from tf_simclr.data.sources.open import open_dataset
 
+pytestmark = pytest.mark.usefixtures("one_block")
+
 
 def command(capfd, *arguments) -> tuple[int, str, str]:
     """Exit code, standard output and standard error of `run.py`."""

@@ -12,6 +12,8 @@ import tiny
 
 import run
 
+pytestmark = pytest.mark.usefixtures("one_block")
+
 
 def main(*flags: str) -> int:
     return run.main(["run.py", *flags])
