@@ -30,6 +30,8 @@ STAGES = {"pretrain": pretrain, "finetune": finetune, "distill": distill}
 # A log line at step 3 only, so that a stop at step 2 has sums to carry on.
 FLAGS = [
     *tiny.FLAGS,
+    # Random numbers of every kind.
+    "--color_jitter_strength=1",
     "--deterministic",
     "--train_steps=4",
     "--checkpoint_steps=4",

@@ -73,11 +73,14 @@ class Recorder:
         if self.case == "finetune-lars":
             saver = Checkpoints(run_dir, task.network, task.optimizer, 1)
             saver.save(Position(0, 0, {}), {})
-        replica_step = make_replica_step(
-            task.objective,
-            task.trainable,
-            task.optimizer,
-            strategy.num_replicas_in_sync,
+        # Only the loop below needs AutoGraph.
+        replica_step = tf.autograph.experimental.do_not_convert(
+            make_replica_step(
+                task.objective,
+                task.trainable,
+                task.optimizer,
+                strategy.num_replicas_in_sync,
+            )
         )
 
         @tf.function

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import time
@@ -120,7 +121,9 @@ def test_a_killed_worker_changes_nothing(tmp_path):
     ],
 )
 def test_mistakes_are_one_sentence(arguments, message, capsys):
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
     assert service.main(arguments) == 2
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == before
     errors = capsys.readouterr().err
     assert message in errors and errors.count("\n") == 1
 

@@ -19,7 +19,6 @@ sys.path.insert(0, str(tiny.ROOT / "benchmarks"))
 
 import export_formats  # noqa: E402
 
-pytestmark = pytest.mark.usefixtures("one_block")
 SIZE = 12
 TRAINING = [
     "--mode=finetune",

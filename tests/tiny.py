@@ -15,6 +15,8 @@ NETWORK = [
     "--width_multiplier=0.05",
     "--image_size=8",
     "--proj_out_dim=16",
+    # Its many operations take a second to trace; tests of its own have it.
+    "--color_jitter_strength=0",
     # An export takes longer than the training.
     "--noexport",
 ]

@@ -118,15 +118,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     asked = parser.parse_args(arguments)
     # A server's own threads never see these signals: they wait here.
-    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     try:
         server = _start(asked)
+        number = signal.sigwait(_SIGNALS)
+        del server
+        return 128 + number
     except UserError as error:
         print(f"tf_simclr.data.service: {error}", file=sys.stderr)
         return 2
-    number = signal.sigwait(_SIGNALS)
-    del server
-    return 128 + number
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _start(asked: argparse.Namespace) -> Any:
