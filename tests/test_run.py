@@ -283,16 +283,12 @@ def test_an_interrupted_run_continues(tmp_path, dataset, number):
         text=True,
     )
     deadline = time.monotonic() + 120
-    # A checkpoint is whole once its manifest is there.
-    while not list(model_dir.glob("checkpoints/ckpt-10.manifest.json")):
+    while 10 not in tiny.checkpoint_steps(model_dir):
         assert time.monotonic() < deadline and process.poll() is None
         time.sleep(0.1)
     process.send_signal(number)
     _, errors = process.communicate(timeout=60)
-    steps = max(
-        int(path.name.split("-")[1].split(".")[0])
-        for path in model_dir.glob("checkpoints/ckpt-*.manifest.json")
-    )
+    steps = max(tiny.checkpoint_steps(model_dir))
     if number == signal.SIGTERM:
         assert process.returncode == 128 + signal.SIGTERM
         assert f"Stopped by SIGTERM after saving step {steps}" in errors

@@ -3,6 +3,8 @@
 import json
 import os
 import pathlib
+import re
+import signal
 import socket
 import subprocess
 import sys
@@ -172,17 +174,24 @@ def tensors(folder: pathlib.Path) -> dict[str, np.ndarray]:
     }
 
 
+def wait_for_checkpoint(
+    folder: pathlib.Path, step: int, process: subprocess.Popen
+) -> None:
+    """Until a checkpoint of `step` or later is whole."""
+    deadline = time.monotonic() + 240
+    while max(tiny.checkpoint_steps(folder), default=0) < step:
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.02)
+
+
 @pytest.mark.slow
-def test_two_machines_train_evaluate_and_export_though_one_is_killed(tmp_path):
+def test_two_machines_train_evaluate_and_export_though_one_is_stopped(tmp_path):
     (tmp_path / "tmp").mkdir()
     job = Job(tmp_path)
     alone, together = tmp_path / "alone", tmp_path / "together"
     undisturbed = job.start(alone, "--logical_devices=2")
     chief, other = job.start_both(together)
-    deadline = time.monotonic() + 240
-    while not (together / "checkpoints" / "ckpt-20.index").exists():
-        assert time.monotonic() < deadline and chief.poll() is None
-        time.sleep(0.02)
+    wait_for_checkpoint(together, 20, chief)
     other.kill()
     other.communicate()
     _, errors = chief.communicate(timeout=120)
@@ -191,10 +200,22 @@ def test_two_machines_train_evaluate_and_export_though_one_is_killed(tmp_path):
     assert "Traceback" not in errors
     assert not (together / "result.json").exists()
 
+    # The same commands go on, are asked to stop in one place, and go on again.
+    chief, other = job.start_both(together)
+    wait_for_checkpoint(together, 40, chief)
+    other.terminate()
+    said = []
+    for process in (chief, other):
+        output, errors = process.communicate(timeout=120)
+        assert process.returncode == 128 + signal.SIGTERM, errors
+        assert "Continuing from step" in output
+        said += re.findall(r"Stopped by SIGTERM after saving step \d+", errors)
+    assert len(said) == 2 and said[0] == said[1]
+
     for process in job.start_both(together):
         output, errors = process.communicate(timeout=240)
         assert process.returncode == 0, errors
-        assert "Continuing from step" in output
+        assert said[0].replace("Stopped by SIGTERM after saving", "") in output
     _, errors = undisturbed.communicate(timeout=240)
     assert undisturbed.returncode == 0, errors
 
@@ -206,6 +227,6 @@ def test_two_machines_train_evaluate_and_export_though_one_is_killed(tmp_path):
         assert np.array_equal(value, found[key]), key
     for folder in (alone, together):
         assert (folder / "saved_model" / "60" / "saved_model.pb").exists()
-    # The chief alone wrote there, once in each of its two lives.
-    assert len(list(together.glob("events.out.tfevents.*"))) == 2
+    # The chief alone wrote there, once in each of its three lives.
+    assert len(list(together.glob("events.out.tfevents.*"))) == 3
     assert list((tmp_path / "tmp").glob("tf_simclr-*")) == []

@@ -56,3 +56,9 @@ def run(*arguments: str, **kwargs) -> subprocess.CompletedProcess:
         check=False,
         **kwargs,
     )
+
+
+def checkpoint_steps(model_dir: pathlib.Path) -> list[int]:
+    """Of the checkpoints that are whole: a manifest is written last."""
+    paths = model_dir.glob("checkpoints/ckpt-*.manifest.json")
+    return sorted(int(path.name[5:].split(".")[0]) for path in paths)

@@ -2,8 +2,9 @@
 
     python benchmarks/against/unfused_float32.py
 
-Our own network in float32, but batch norm formed from moments by single
-operations, and views made image by image by the graph of
+Our own network in float32, but with TensorFlow's convolutions throughout,
+batch norm formed from moments by single operations, and views made image by
+image by the graph of
 `benchmarks/per_image_views.py`: `per_image_dataset(images, image_size,
 batch_size)`, which yields pairs of float32 views (batch_size, image_size,
 image_size, 3) without end. From end to end; prints `pairs/s: X` per repeat.
@@ -22,9 +23,15 @@ from one_step import configuration, pretraining
 import run
 
 
-def unfuse_batch_norm() -> None:
-    """Makes every batch norm of this process one of single operations."""
+def write_down_straight() -> None:
+    """Makes every batch norm of this process one of single operations, and
+    every convolution TensorFlow's own."""
+    import tensorflow as tf
+
+    from tf_simclr.models import layers
     from tf_simclr.models.batch_norm import BatchNorm
+
+    layers.convolve = tf.nn.conv2d
 
     def unfused(self, inputs, training):
         return self._plain(inputs, training, local=True)
@@ -50,7 +57,7 @@ def main() -> None:
 
     from tf_simclr.training.step import make_replica_step
 
-    unfuse_batch_norm()
+    write_down_straight()
     with tempfile.TemporaryDirectory() as folder:
         config = configuration(f"{arguments.flags} --precision=float32", folder)
         _, task = pretraining(config)
