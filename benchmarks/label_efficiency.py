@@ -1,0 +1,272 @@
+"""Accuracy by labels per class: the three stages beside what else there is.
+
+    python benchmarks/label_efficiency.py --output=runs/label_efficiency
+
+One pretraining without labels is shared by all. For each number of labels per
+class and each label seed, a pipeline of flags/fashion_mnist.cfg runs the
+supervised baseline, linear evaluation, fine-tuning from head layer 1,
+self-distillation and distillation; fine-tuning from head layer 0 and the
+classical methods (`classical_baselines.py`) take the same labels. Each score is
+a line of OUTPUT/scores.jsonl; what is there is not run again, so that the same
+command goes on after any stop. Ends with a table, and OUTPUT/accuracy.png.
+
+--part=validation, for choosing, trains on the first four fifths of the training
+images and scores on the others; --part=test scores on the test images. The two
+share nothing. Flags of `run.py` may follow.
+"""
+
+import argparse
+import json
+import pathlib
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+
+import numpy as np
+from classical_baselines import METHODS as CLASSICAL
+from classical_baselines import ClassicalBaselines
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+RECIPE = ROOT / "flags" / "fashion_mnist.cfg"
+# Key -> title, in the order of the table.
+METHODS = {
+    "supervised": "supervised only",
+    **CLASSICAL,
+    "linear": "linear evaluation",
+    "finetuned_layer_0": "fine-tuned from head layer 0",
+    "finetuned": "fine-tuned from head layer 1 (teacher)",
+    "self_distilled": "self-distilled",
+    "distilled": "distilled student",
+}
+PARTS = {
+    "validation": ["--train_split=train[:80%]", "--eval_split=train[80%:]"],
+    "test": [],
+}
+# The largest batch of the stages that see labels only.
+_LARGEST_BATCH = 100
+
+
+class Study:
+    """The runs of one part of the data in a folder.
+
+    Args:
+      output: the folder.
+      part: 'validation' or 'test'.
+      flags: more flags of `run.py`.
+    """
+
+    def __init__(self, output: pathlib.Path, part: str, flags: list[str]):
+        self._output = output / part
+        self._output.mkdir(parents=True, exist_ok=True)
+        self._flags = [f"--flagfile={RECIPE}", *PARTS[part], *flags]
+        self._scores = self._output / "scores.jsonl"
+        self._baselines: ClassicalBaselines | None = None
+        self._splits = None
+
+    @property
+    def scores(self) -> list[dict]:
+        """All lines so far."""
+        if not self._scores.exists():
+            return []
+        return [json.loads(x) for x in self._scores.read_text().splitlines()]
+
+    def run_cell(self, count: int, seed: int) -> None:
+        """All methods with `count` labels per class, where they are missing."""
+        done = {
+            line["method"]
+            for line in self.scores
+            if (line["labels_per_class"], line["label_seed"]) == (count, seed)
+        }
+        if done.issuperset(METHODS):
+            return
+        started = time.monotonic()
+        folder = self._output / f"{count}-{seed}"
+        shared = self._output / "pretrain"
+        if not (folder / "pretrain").exists() and shared.exists():
+            shutil.copytree(shared, folder / "pretrain")
+        found = self._pipeline(count, seed, folder)
+        if not shared.exists():
+            shutil.copytree(folder / "pretrain", shared)
+        found["finetuned_layer_0"] = self._layer_0(count, seed, folder)
+        found |= self._classical(folder)
+        seconds = time.monotonic() - started
+        with self._scores.open("a") as file:
+            for method in METHODS:
+                line = {
+                    "labels_per_class": count,
+                    "label_seed": seed,
+                    "method": method,
+                    "top_1": found[method],
+                    "seconds_of_all": round(seconds),
+                }
+                file.write(json.dumps(line) + "\n")
+
+    def _common(self, count: int, seed: int) -> list[str]:
+        batch = min(_LARGEST_BATCH, count * self._classes)
+        return [
+            *self._flags,
+            f"--labels_per_class={count}",
+            f"--label_seed={seed}",
+            f"--train_batch_size={batch}",
+        ]
+
+    def _pipeline(self, count: int, seed: int, folder: pathlib.Path) -> dict:
+        flags = [*self._common(count, seed), "--self_distill"]
+        _run(*flags, f"--model_dir={folder}")
+        result = json.loads((folder / "result.json").read_text())
+        ending = "_top_1"
+        return {
+            key.removesuffix(ending): value
+            for key, value in result.items()
+            if key.endswith(ending)
+        }
+
+    def _layer_0(self, count: int, seed: int, folder: pathlib.Path) -> float:
+        import run
+
+        common = self._common(count, seed)
+        config = run.parse_config(["run.py", *common])
+        own = shlex.split(config.pipeline.finetune_flags)
+        target = folder / "finetune_layer_0"
+        _run(
+            *common,
+            *own,
+            "--mode=finetune",
+            "--ft_proj_selector=0",
+            "--noexport",
+            f"--checkpoint={folder / 'pretrain'}",
+            f"--model_dir={target}",
+        )
+        result = json.loads((target / "result.json").read_text())
+        return result["eval/label_top_1_accuracy"]
+
+    def _classical(self, folder: pathlib.Path) -> dict:
+        train, test = self.splits.train, self.splits.evaluation
+        if self._baselines is None:
+            self._baselines = ClassicalBaselines(
+                train.pixels.array, test.pixels.array, test.labels
+            )
+        labels = json.loads((folder / "finetune" / "labels.json").read_text())
+        places = {name: index for index, name in enumerate(train.ids)}
+        indices = np.array([places[name] for name in labels["ids"]])
+        return self._baselines.scores(indices, np.array(labels["labels"]))
+
+    @property
+    def splits(self):
+        """The images."""
+        if self._splits is None:
+            import run
+
+            run.import_tensorflow()
+            from tf_simclr.data.sources.open import open_dataset
+
+            config = run.parse_config(["run.py", *self._flags])
+            self._splits = open_dataset(config.data)
+        return self._splits
+
+    @property
+    def _classes(self) -> int:
+        return len(self.splits.train.class_names)
+
+
+def _run(*flags: str) -> None:
+    command = [sys.executable, str(ROOT / "run.py"), *flags]
+    subprocess.run(command, check=True)
+
+
+def collected(scores: list[dict]) -> dict[str, dict[int, list[float]]]:
+    """{method: {labels per class: its scores}}."""
+    found: dict[str, dict[int, list[float]]] = {name: {} for name in METHODS}
+    for line in scores:
+        counts = found[line["method"]]
+        counts.setdefault(line["labels_per_class"], []).append(line["top_1"])
+    return found
+
+
+def table(scores: list[dict]) -> str:
+    """Mean and standard deviation over label seeds, a column per number."""
+    found = collected(scores)
+    counts = sorted({line["labels_per_class"] for line in scores})
+    titles = [f"{count} per class" for count in counts]
+    lines = [
+        f"| method | {' | '.join(titles)} |",
+        f"|---|{'---:|' * len(counts)}",
+    ]
+    for method, title in METHODS.items():
+        cells = [_cell(found[method].get(count, [])) for count in counts]
+        lines.append(f"| {title} | {' | '.join(cells)} |")
+    seeds = {count: len(found["distilled"].get(count, [])) for count in counts}
+    numbers = ", ".join(f"{n} for {count}" for count, n in seeds.items())
+    return "\n".join([*lines, "", f"Label seeds per cell: {numbers}."])
+
+
+def _cell(values: list[float]) -> str:
+    if not values:
+        return "-"
+    if len(values) == 1:
+        return f"{values[0]:.3f}"
+    return f"{np.mean(values):.3f} ± {np.std(values, ddof=1):.3f}"
+
+
+def draw(scores: list[dict], path: pathlib.Path) -> None:
+    """Accuracy against labels per class, with standard deviations."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    axes = figure.add_subplot()
+    for index, (method, counts) in enumerate(collected(scores).items()):
+        points = sorted(counts.items())
+        means = [np.mean(values) for _, values in points]
+        spread = [
+            np.std(values, ddof=1) if len(values) > 1 else 0.0
+            for _, values in points
+        ]
+        axes.errorbar(
+            [count for count, _ in points],
+            means,
+            spread,
+            label=METHODS[method],
+            color=f"C{index}",
+            linestyle=":" if method in CLASSICAL else "-",
+            marker="o",
+            markersize=4,
+            capsize=3,
+        )
+    axes.set_xscale("log")
+    ticks = sorted({line["labels_per_class"] for line in scores})
+    axes.set_xticks(ticks, [str(tick) for tick in ticks])
+    axes.minorticks_off()
+    axes.set_xlabel("labels per class")
+    axes.set_ylabel("accuracy")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
+    figure.savefig(path, dpi=120)
+
+
+def main() -> None:
+    """Runs what is missing; prints the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument(
+        "--labels", nargs="*", type=int, default=[10, 40, 1, 4, 100]
+    )
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--part", choices=PARTS, default="validation")
+    parser.add_argument("--output", default="runs/label_efficiency")
+    arguments, flags = parser.parse_known_args()
+    output = pathlib.Path(arguments.output).resolve()
+    study = Study(output, arguments.part, flags)
+    for seed in range(arguments.seeds):
+        for count in arguments.labels:
+            study.run_cell(count, seed)
+    print(f"\n{table(study.scores)}")
+    draw(study.scores, output / arguments.part / "accuracy.png")
+
+
+if __name__ == "__main__":
+    main()
