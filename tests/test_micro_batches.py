@@ -15,7 +15,7 @@ from tf_simclr.config import AugmentConfig, DataConfig, ObjectiveConfig
 from tf_simclr.data.batches import TrainingBatches
 from tf_simclr.data.sources.open import open_dataset
 from tf_simclr.losses.distillation import distillation_loss
-from tf_simclr.losses.supervised import supervised_loss
+from tf_simclr.losses.supervised import HAS_LABELS, supervised_loss
 from tf_simclr.models.batch_norm import BatchNorm
 from tf_simclr.stages.contrastive import contrastive_objective
 from tf_simclr.stages.memory import ContrastMemory
@@ -283,7 +283,12 @@ def test_a_variable_out_of_reach_is_named():
         lambda: 1.0,
         dict,
         PARTS,
-        ("distillation_loss", "supervised_loss", "supervised_acc"),
+        (
+            "distillation_loss",
+            "supervised_loss",
+            "supervised_acc",
+            HAS_LABELS,
+        ),
         lambda function, arguments: function(*arguments),
     )
     batch = {"image": images(1), "label": tf.constant(LABELS)}

@@ -29,6 +29,18 @@ def test_sums_go_on_from_where_they_were():
     assert running.named(cleared.last, NAMES) == {"loss": 3.0, "norm": 4.0}
 
 
+def test_what_some_steps_lack_is_a_mean_over_the_others():
+    names = ("loss", "accuracy", "has_labels")
+    shares = {"accuracy": "has_labels"}
+    none = [2.0, 0.0, 0.0]
+    state = running.start_running(0, [0.0] * 3)
+    state = counted(state, tf.constant([[1.0, 0.5, 1.0], none, none]))
+    found = running.means(state, names, 0, shares)
+    assert found == {"loss": 5.0 / 3, "accuracy": 0.5}
+    state = counted(running.start_running(0, [0.0] * 3), tf.constant([none]))
+    assert running.means(state, names, 0, shares) == {"loss": 2.0}
+
+
 def test_nothing_is_counted_after_the_first_bad_step():
     steps = tf.constant([[1.0, 2.0], [np.inf, np.nan], [1.0, 1.0]])
     state = counted(running.start_running(0, [0.0, 0.0]), steps)

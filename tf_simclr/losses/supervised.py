@@ -2,6 +2,10 @@
 
 import tensorflow as tf
 
+HAS_LABELS = "has_labels"
+"""The metric that is 1 where a batch holds a label, else 0: cross-entropy and
+accuracy are 0 there."""
+
 
 def label_shares(labels: tf.Tensor) -> tf.Tensor:
     """What each image counts in a mean over the labelled ones.

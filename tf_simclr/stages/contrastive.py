@@ -7,7 +7,12 @@ import tensorflow as tf
 from tf_simclr.config.objective import ObjectiveConfig
 from tf_simclr.data.batches import Batch
 from tf_simclr.losses.nt_xent import nt_xent
-from tf_simclr.losses.supervised import accuracy, supervised_loss
+from tf_simclr.losses.supervised import (
+    HAS_LABELS,
+    accuracy,
+    label_shares,
+    supervised_loss,
+)
 from tf_simclr.losses.weight_decay import l2_loss
 from tf_simclr.models.network import SimCLRNetwork
 from tf_simclr.stages.memory import ContrastMemory
@@ -17,6 +22,8 @@ from tf_simclr.training.step_probe import StepProbe
 # What a probe keeps, and of how many images: enough for its statistics.
 PROJECTIONS = "projections"
 SHOWN = 256
+# What only batches with a label have.
+SHARES = {"supervised_loss": HAS_LABELS, "supervised_acc": HAS_LABELS}
 
 
 def contrastive_objective(
@@ -87,10 +94,11 @@ def contrastive_objective(
             total += supervised
             metrics["supervised_loss"] = supervised
             metrics["supervised_acc"] = accuracy(labels, logits)
+            metrics[HAS_LABELS] = tf.reduce_sum(label_shares(labels))
         return total, metrics
 
     names = ("total_loss", "contrast_loss", "contrast_acc", "contrast_entropy")
-    names += ("weight_decay",) + ("supervised_loss", "supervised_acc") * online
+    names += ("weight_decay",) + (*SHARES, HAS_LABELS) * online
     objective = Objective(
         forward=forward,
         loss=loss,

@@ -10,6 +10,7 @@ from tf_simclr.optimizers.factory import decayed_in_loss, make_optimizer
 from tf_simclr.optimizers.schedule import WarmupCosine
 from tf_simclr.stages.contrastive import (
     PROJECTIONS,
+    SHARES,
     SHOWN,
     contrastive_objective,
 )
@@ -89,6 +90,7 @@ def pretrain(config: Config) -> dict[str, float]:
         batch_size=batch_size,
         after_step=memory.follow if memory else None,
         state={"memory": memory} if memory else {},
+        shares=SHARES if online else {},
         chance=levels,
         probe=probe,
     )

@@ -8,7 +8,7 @@ import tensorflow as tf
 from tf_simclr.data.batches import Batch, TrainingBatches
 from tf_simclr.data.sources.image_set import ImageSet
 from tf_simclr.losses.chance import classification_chance
-from tf_simclr.losses.supervised import accuracy, label_shares
+from tf_simclr.losses.supervised import HAS_LABELS, accuracy, label_shares
 from tf_simclr.losses.weight_decay import l2_loss
 from tf_simclr.models.network import SimCLRNetwork
 from tf_simclr.optimizers.factory import decayed_in_loss, make_optimizer
@@ -55,8 +55,13 @@ def classification_objective(
 
     def loss(batch: Batch, rows: Rows) -> tuple[tf.Tensor, Metrics]:
         terms = losses(batch, rows)
-        found = accuracy(batch["label"], rows["logits"], batch["label_share"])
-        return tf.add_n([*terms.values()]), {**terms, "supervised_acc": found}
+        shares = batch["label_share"]
+        metrics = {
+            **terms,
+            "supervised_acc": accuracy(batch["label"], rows["logits"], shares),
+            HAS_LABELS: tf.reduce_sum(shares),
+        }
+        return tf.add_n([*terms.values()]), metrics
 
     return Objective(
         forward=forward,
@@ -119,7 +124,9 @@ def classification_task(
             *weights,
             "weight_decay",
             "supervised_acc",
+            HAS_LABELS,
         ),
+        shares={"supervised_acc": HAS_LABELS},
         summary=lambda metrics: [f"loss {metrics['total_loss']:.4f}"],
         batches=TrainingBatches(
             images,

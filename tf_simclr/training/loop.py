@@ -223,7 +223,9 @@ class _Training:
     def _report(self, *, log: bool) -> None:
         """Shows the metrics since the last log line, and logs them."""
         rate = float(self._schedule(self._step - 1))
-        metrics = running.means(self._running, self._names, self._summed_from)
+        metrics = running.means(
+            self._running, self._names, self._summed_from, self._task.shares
+        )
         if self._progress.due():
             facts = [*self._task.summary(metrics), f"lr {rate:.3g}"]
             self._progress.show(self._step, facts)

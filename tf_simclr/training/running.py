@@ -67,13 +67,29 @@ def without_sums(running: Running) -> Running:
 
 
 def means(
-    running: Running, names: Sequence[str], since: int
+    running: Running,
+    names: Sequence[str],
+    since: int,
+    shares: Mapping[str, str] | None = None,
 ) -> dict[str, float]:
-    """The metrics' means over the steps after `since`."""
-    steps = int(running.step) - since
+    """The metrics' means over the steps after `since`.
+
+    Args:
+      running: what the steps summed up.
+      names: of the metrics.
+      since: the step before the first one.
+      shares: {metric: the one that says of how many steps it is}, for those
+        that are 0 where a step has nothing to measure. Such a metric is left
+        out where no step had; the other one always is.
+    """
+    shares = shares or {}
+    sums = named(running.sums, names)
+    steps = dict.fromkeys(names, int(running.step) - since)
+    steps |= {name: sums[share] for name, share in shares.items()}
     return {
-        name: total / steps
-        for name, total in named(running.sums, names).items()
+        name: sums[name] / steps[name]
+        for name in names
+        if name not in shares.values() and steps[name] > 0
     }
 
 

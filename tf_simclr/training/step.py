@@ -41,6 +41,7 @@ class Task:
       state: what else belongs into a checkpoint, by name.
       passes: in how many parts a replica takes its share of a batch.
       loss_scale: scales the loss, as float16 needs; None: not scaled.
+      shares: {metric: the one that says whether a step has it}.
       chance: what a network that knows nothing scores, by metric.
       probe: looks at the gradients now and then.
     """
@@ -58,6 +59,7 @@ class Task:
     state: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     passes: int = 1
     loss_scale: LossScale | None = None
+    shares: Mapping[str, str] = dataclasses.field(default_factory=dict)
     chance: Mapping[str, float] = dataclasses.field(default_factory=dict)
     probe: StepProbe | None = None
 
