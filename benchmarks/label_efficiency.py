@@ -115,7 +115,7 @@ class Study:
         ]
 
     def _pipeline(self, count: int, seed: int, folder: pathlib.Path) -> dict:
-        flags = [*self._common(count, seed), "--self_distill"]
+        flags = [*self._common(count, seed), "--self_distill", "--noexport"]
         _run(*flags, f"--model_dir={folder}")
         result = json.loads((folder / "result.json").read_text())
         ending = "_top_1"
