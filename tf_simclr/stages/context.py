@@ -164,8 +164,6 @@ class StageContext:
         }
         record = self._record(architecture, sources or {}, derived)
         labels = self.subset.to_json() if self.subset else None
-        if self.config.output.export:
-            ExportFolder(self.run_dir.file("saved_model"), record).check()
         scored = self.config.evaluates_at_end and evaluator is not None
         finished = self.finished_result(scored=scored)
         # A finished pretraining serves any labels: only its probes saw some.
@@ -174,6 +172,8 @@ class StageContext:
         if finished is not None:
             self._say_finished(int(finished["global_step"]))
             return finished
+        if self.config.output.export:
+            ExportFolder(self.run_dir.file("saved_model"), record).check()
         with self.run_dir.locked():
             # Another process may have written since the first look.
             changes = self.run_dir.check_usable(record, labels)

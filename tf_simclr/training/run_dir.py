@@ -5,6 +5,7 @@ import dataclasses
 import json
 import os
 import platform
+import tempfile
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -127,7 +128,16 @@ class RunDirectory:
 
 
 def check_writable(path: str) -> None:
-    """Refuses a directory that cannot be made or written, without making it."""
+    """Refuses a directory that cannot be made or written, without making it.
+
+    Permissions do not tell: some file systems take nothing from anybody. So a
+    folder is made, where one exists, and removed.
+    """
+    if "://" in path:
+        raise UserError(
+            "--model_dir must be a folder: mount the bucket, and name the folder"
+            f" it is mounted at. Received: {path}"
+        )
     existing = os.path.abspath(path)
     while not os.path.lexists(existing):
         existing = os.path.dirname(existing)
@@ -135,11 +145,13 @@ def check_writable(path: str) -> None:
         raise UserError(
             f"--model_dir={path} cannot be used: {existing} is not a directory."
         )
-    if not os.access(existing, os.W_OK | os.X_OK):
+    try:
+        os.rmdir(tempfile.mkdtemp(prefix=".writable-", dir=existing))
+    except OSError as error:
         raise UserError(
-            f"--model_dir={path} cannot be written: {existing} gives no"
-            " permission, or its disk is mounted read-only."
-        )
+            f"--model_dir={path} cannot be written: {existing} takes no new"
+            f" folder. Choose another place. Received: {error.strerror}"
+        ) from error
 
 
 def config_record(
