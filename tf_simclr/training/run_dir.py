@@ -135,8 +135,8 @@ def check_writable(path: str) -> None:
     """
     if "://" in path:
         raise UserError(
-            "--model_dir must be a folder: mount the bucket, and name the folder"
-            f" it is mounted at. Received: {path}"
+            "--model_dir must be a folder: mount the bucket, and name the place"
+            f" where it is. Received: {path}"
         )
     existing = os.path.abspath(path)
     while not os.path.lexists(existing):
