@@ -11,11 +11,12 @@ a line of OUTPUT/scores.jsonl; what is there is not run again, so that the same
 command goes on after any stop. Ends with a table, and OUTPUT/accuracy.png.
 
 --part=validation, for choosing, trains on the first four fifths of the training
-images and scores on the others; --part=test scores on the test images. The two
-share nothing. Flags of `run.py` may follow.
+images and scores on the others; --part=test trains on all of them and scores on
+the test images. Each has its own pretraining. Flags of `run.py` may follow.
 """
 
 import argparse
+import functools
 import json
 import pathlib
 import shlex
@@ -64,8 +65,6 @@ class Study:
         self._output.mkdir(parents=True, exist_ok=True)
         self._flags = [f"--flagfile={RECIPE}", *PARTS[part], *flags]
         self._scores = self._output / "scores.jsonl"
-        self._baselines: ClassicalBaselines | None = None
-        self._splits = None
 
     @property
     def scores(self) -> list[dict]:
@@ -86,24 +85,22 @@ class Study:
         started = time.monotonic()
         folder = self._output / f"{count}-{seed}"
         shared = self._output / "pretrain"
-        if not (folder / "pretrain").exists() and shared.exists():
-            shutil.copytree(shared, folder / "pretrain")
+        if shared.exists():
+            _copy(shared, folder / "pretrain")
         found = self._pipeline(count, seed, folder)
-        if not shared.exists():
-            shutil.copytree(folder / "pretrain", shared)
+        _copy(folder / "pretrain", shared)
         found["finetuned_layer_0"] = self._layer_0(count, seed, folder)
         found |= self._classical(folder)
         seconds = time.monotonic() - started
+        cell = {"labels_per_class": count, "label_seed": seed}
+        lines = [
+            {**cell, "method": method, "top_1": found[method]}
+            | {"seconds_of_all": round(seconds)}
+            for method in METHODS
+        ]
         with self._scores.open("a") as file:
-            for method in METHODS:
-                line = {
-                    "labels_per_class": count,
-                    "label_seed": seed,
-                    "method": method,
-                    "top_1": found[method],
-                    "seconds_of_all": round(seconds),
-                }
-                file.write(json.dumps(line) + "\n")
+            # At once: half a cell would be run, and written, again.
+            file.write("".join(json.dumps(line) + "\n" for line in lines))
 
     def _common(self, count: int, seed: int) -> list[str]:
         batch = min(_LARGEST_BATCH, count * self._classes)
@@ -145,32 +142,43 @@ class Study:
         return result["eval/label_top_1_accuracy"]
 
     def _classical(self, folder: pathlib.Path) -> dict:
-        train, test = self.splits.train, self.splits.evaluation
-        if self._baselines is None:
-            self._baselines = ClassicalBaselines(
-                train.pixels.array, test.pixels.array, test.labels
-            )
         labels = json.loads((folder / "finetune" / "labels.json").read_text())
-        places = {name: index for index, name in enumerate(train.ids)}
+        ids = self.splits.train.ids
+        places = {name: index for index, name in enumerate(ids)}
         indices = np.array([places[name] for name in labels["ids"]])
         return self._baselines.scores(indices, np.array(labels["labels"]))
 
-    @property
+    @functools.cached_property
     def splits(self):
         """The images."""
-        if self._splits is None:
-            import run
+        import run
 
-            run.import_tensorflow()
-            from tf_simclr.data.sources.open import open_dataset
+        run.import_tensorflow()
+        from tf_simclr.data.sources.open import open_dataset
 
-            config = run.parse_config(["run.py", *self._flags])
-            self._splits = open_dataset(config.data)
-        return self._splits
+        config = run.parse_config(["run.py", *self._flags])
+        return open_dataset(config.data)
+
+    @functools.cached_property
+    def _baselines(self) -> ClassicalBaselines:
+        train, test = self.splits.train, self.splits.evaluation
+        return ClassicalBaselines(
+            train.pixels.array, test.pixels.array, test.labels
+        )
 
     @property
     def _classes(self) -> int:
         return len(self.splits.train.class_names)
+
+
+def _copy(source: pathlib.Path, target: pathlib.Path) -> None:
+    """Copies a folder, whole or not at all, where there is none yet."""
+    if target.exists():
+        return
+    unfinished = target.with_name(f"{target.name}.unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    shutil.copytree(source, unfinished)
+    unfinished.rename(target)
 
 
 def _run(*flags: str) -> None:

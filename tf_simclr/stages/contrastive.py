@@ -90,11 +90,12 @@ def contrastive_objective(
         if online:
             labels = tf.concat([batch["label"], batch["label"]], axis=0)
             logits = tf.concat([rows["logits1"], rows["logits2"]], axis=0)
-            supervised = supervised_loss(labels, logits)
+            shares = label_shares(labels)
+            supervised = supervised_loss(labels, logits, shares)
             total += supervised
             metrics["supervised_loss"] = supervised
-            metrics["supervised_acc"] = accuracy(labels, logits)
-            metrics[HAS_LABELS] = tf.reduce_sum(label_shares(labels))
+            metrics["supervised_acc"] = accuracy(labels, logits, shares)
+            metrics[HAS_LABELS] = tf.reduce_sum(shares)
         return total, metrics
 
     names = ("total_loss", "contrast_loss", "contrast_acc", "contrast_entropy")
