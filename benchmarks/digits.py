@@ -19,6 +19,7 @@ import sys
 import time
 
 import numpy as np
+from hardware import hardware
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 ROWS = {
@@ -103,7 +104,12 @@ def main() -> None:
                 f" {np.std(values, ddof=1):.4f} | {each} |"
             )
     print("\nseconds: " + " ".join(f"{r['seconds']:.0f}" for r in results))
-    (output / "results.json").write_text(json.dumps(results, indent=2))
+    record = {
+        "command": " ".join(["python", *sys.argv]),
+        "hardware": hardware(),
+        "runs": results,
+    }
+    (output / "results.json").write_text(json.dumps(record, indent=2))
 
 
 if __name__ == "__main__":

@@ -79,13 +79,9 @@ def measure(
     }
 
 
-def as_markdown(rows: list[dict]) -> str:
-    """All rows as Markdown."""
+def table(rows: list[dict]) -> str:
+    """All rows as a table in Markdown."""
     lines = [
-        "# Peak memory of a training step",
-        "",
-        as_line(rows[0]["hardware"]),
-        "",
         "| network | image | precision | recompute | batch | peak, MiB |"
         " MiB a pair |",
         "|---|---:|---|---|---:|---:|---:|",
@@ -98,7 +94,14 @@ def as_markdown(rows: list[dict]) -> str:
             f" {row['peak_mib']:.0f} |"
             f" {'-' if each is None else f'{each:.1f}'} |"
         )
-    return "\n".join([*lines, ""])
+    return "\n".join(lines)
+
+
+def as_markdown(rows: list[dict]) -> str:
+    """The table with its title and the machine."""
+    machine = as_line(rows[0]["hardware"])
+    title = "# Peak memory of a training step"
+    return f"{title}\n\n{machine}\n\n{table(rows)}\n"
 
 
 def main() -> None:

@@ -1,0 +1,274 @@
+"""What each choice is worth: `ablation_studies.py`, over several seeds.
+
+    python benchmarks/ablations.py --jobs=2 --output=runs/ablations
+
+Pretrains a small network for each setting, fine-tunes it on few labels, in one
+study distills it, and scores on a part of the training images that none of
+them has seen; a seed chooses weights, order, views and labels. Settings that
+share a pretraining share its run. Each score is a line of OUTPUT/scores.jsonl;
+what is there is not run again, so that the same command goes on after any stop.
+Ends with a table for each study.
+
+Processes are forked from one that has imported TensorFlow and used nothing of
+it, which saves the import; each runs `run.py`'s own `main`.
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+import shlex
+import sys
+import time
+from collections.abc import Iterable
+
+import numpy as np
+from ablation_studies import (
+    DATA,
+    DISTILLATION,
+    FINETUNING,
+    STUDENT,
+    TITLES,
+    Variant,
+    variants,
+)
+from killed_process import finish, fork
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+
+@dataclasses.dataclass(frozen=True)
+class Trial:
+    """A variant on a data set, with a seed."""
+
+    data: str
+    variant: Variant
+    seed: int
+
+    @property
+    def key(self) -> dict:
+        """What names it in a line of scores."""
+        return {
+            "data": self.data,
+            "study": self.variant.study,
+            "setting": self.variant.setting,
+            "seed": self.seed,
+        }
+
+    def score(self, output: pathlib.Path) -> float:
+        """Runs its stages, where they are missing; top-1 accuracy."""
+        variant, data = self.variant, DATA[self.data]
+        recipe = _recipe(data.recipe)
+        labels = variant.labels or data.labels
+        common = f"--seed={self.seed} --label_seed={self.seed} {data.flags}"
+        pretrained = _run(
+            output,
+            f"--mode=pretrain {recipe.pretrain_flags} {data.pretrain}"
+            f" {common} {variant.pretrain} --nolineareval_while_pretraining",
+            data.recipe,
+        )
+        scored = finetuned = _run(
+            output,
+            f"--mode=finetune {recipe.finetune_flags} {FINETUNING}"
+            f" {_images_of(common)} {variant.finetune}"
+            f" --train_batch_size={min(40, 10 * labels)}"
+            f" --labels_per_class={labels} --checkpoint={pretrained}",
+            data.recipe,
+        )
+        if variant.distill is not None:
+            scored = _run(
+                output,
+                f"--mode=distill {recipe.distill_flags} {DISTILLATION}"
+                f" {_images_of(common)} {STUDENT} {variant.distill}"
+                f" --labels_per_class={labels} --teacher={finetuned}",
+                data.recipe,
+            )
+        result = json.loads((scored / "result.json").read_text())
+        return result["eval/label_top_1_accuracy"]
+
+
+def _images_of(common: str) -> str:
+    """`common` without the network, which the weights bring along."""
+    words = common.split()
+    return " ".join(w for w in words if not w.startswith("--width_multiplier"))
+
+
+def _recipe(path: str):
+    import run
+
+    return run.parse_config(["run.py", f"--flagfile={ROOT / path}"]).pipeline
+
+
+def _run(output: pathlib.Path, text: str, recipe: str) -> pathlib.Path:
+    """A run with these flags on top of a recipe's, unless it is there."""
+    flags = [f"--flagfile={ROOT / recipe}", *shlex.split(text)]
+    name = hashlib.sha256(text.encode()).hexdigest()[:16]
+    folder = output / "runs" / name
+    if (folder / "done").exists():
+        return folder
+    folder.mkdir(parents=True, exist_ok=True)
+    log = folder.with_suffix(".log")
+    command = ["run.py", *flags, f"--model_dir={folder}", "--noexport"]
+    command += ["--eval_every_epochs=0"] * ("--mode=pretrain" in text)
+    code = finish(fork(command, 1, log), lambda: False)
+    if code != 0:
+        raise SystemExit(f"A run failed with {code}: see {log}")
+    (folder / "done").touch()
+    return folder
+
+
+def read_scores(folder: pathlib.Path) -> list[dict]:
+    """All lines that the processes have written."""
+    return [
+        json.loads(line)
+        for path in sorted(folder.glob("scores*.jsonl"))
+        for line in path.read_text().splitlines()
+    ]
+
+
+def run_share(
+    trials: Iterable[Trial], output: pathlib.Path, part: pathlib.Path
+) -> None:
+    """Runs trials one after the other; adds their scores to a file."""
+    for trial in trials:
+        started = time.monotonic()
+        line = {**trial.key, "top_1": trial.score(output)}
+        line["seconds"] = round(time.monotonic() - started)
+        with part.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+        print(json.dumps(line), flush=True)
+
+
+def shares(trials: list[Trial], count: int) -> list[list[Trial]]:
+    """Trials for each of `count` processes; those that share a pretraining
+    stay together."""
+    groups: dict[tuple, list[Trial]] = {}
+    for trial in trials:
+        key = (trial.data, trial.variant.pretrain, trial.seed)
+        groups.setdefault(key, []).append(trial)
+    found: list[list[Trial]] = [[] for _ in range(count)]
+    for group in groups.values():
+        min(found, key=len).extend(group)
+    return found
+
+
+def tables(scores: list[dict]) -> dict[str, str]:
+    """{study: its table in Markdown, data sets beside one another}."""
+    return {
+        study: "\n\n".join(
+            _table([line for line in scores if line["study"] == study], data)
+            for data in DATA
+            if any((x["study"], x["data"]) == (study, data) for x in scores)
+        )
+        for study in TITLES
+        if any(line["study"] == study for line in scores)
+    }
+
+
+def _table(scores: list[dict], data: str) -> str:
+    """Rows by the first axis, columns by the second, if there is one."""
+    lines = [line for line in scores if line["data"] == data]
+    axes = list(lines[0]["setting"])
+    values = [
+        list(dict.fromkeys(line["setting"][axis] for line in lines))
+        for axis in axes
+    ]
+    order = [_ordered(found) for found in values]
+    columns = order[1] if len(axes) > 1 else ["accuracy"]
+    start = axes[0] if len(axes) == 1 else f"{axes[0]} \\ {axes[1]}"
+    made = [
+        f"| {data}: {start} | {' | '.join(columns)} |",
+        f"|---|{'---:|' * len(columns)}",
+    ]
+    for row in order[0]:
+        cells = []
+        for column in columns:
+            found = [
+                line["top_1"]
+                for line in lines
+                if line["setting"][axes[0]] == row
+                and (len(axes) == 1 or line["setting"][axes[1]] == column)
+            ]
+            cells.append(_cell(found))
+        made.append(f"| {row} | {' | '.join(cells)} |")
+    return "\n".join(made)
+
+
+def _ordered(values: list[str]) -> list[str]:
+    """By number, where they are numbers."""
+
+    def number(text: str) -> float:
+        with contextlib.suppress(ValueError):
+            return float(text)
+        return float("inf")
+
+    return sorted(values, key=number)
+
+
+def _cell(values: list[float]) -> str:
+    if not values:
+        return "-"
+    if len(values) == 1:
+        return f"{values[0]:.3f}"
+    return f"{np.mean(values):.3f} ± {np.std(values, ddof=1):.3f}"
+
+
+def load_program() -> None:
+    """Imports all that runs need, and starts nothing."""
+    import run
+
+    run.import_tensorflow()
+    from tf_simclr.stages import distill, finetune, pretrain  # noqa: F401
+
+
+def main() -> None:
+    """Runs what is missing; prints the tables."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--data", nargs="*", default=list(DATA), choices=DATA)
+    parser.add_argument(
+        "--studies", nargs="*", default=list(TITLES), choices=TITLES
+    )
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--jobs", type=int, default=1, help="runs at a time")
+    parser.add_argument("--output", default="runs/ablations")
+    arguments = parser.parse_args()
+    output = pathlib.Path(arguments.output).resolve()
+    output.mkdir(parents=True, exist_ok=True)
+    done = [{**line} for line in read_scores(output)]
+    keys = [
+        {k: line[k] for k in ("data", "study", "setting", "seed")}
+        for line in done
+    ]
+    missing = [
+        trial
+        for data in arguments.data
+        for seed in range(arguments.seeds)
+        for variant in variants()
+        if variant.study in arguments.studies
+        for trial in [Trial(data, variant, seed)]
+        if trial.key not in keys
+    ]
+    load_program()
+    workers = []
+    for job, share in enumerate(shares(missing, arguments.jobs)):
+        worker = os.fork()
+        if not worker:
+            with contextlib.suppress(KeyboardInterrupt):
+                run_share(share, output, output / f"scores-{job}.jsonl")
+            os._exit(0)
+        workers.append(worker)
+    failed = any(os.waitpid(worker, 0)[1] for worker in workers)
+    scores = read_scores(output)
+    for study, text in tables(scores).items():
+        print(f"\n### {TITLES[study]}\n\n{text}")
+    sys.exit(int(failed))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,255 @@
+"""Tables, figures and sentences of README, docs and recipes, from the results.
+
+`check_docs.py` compares them with what stands there.
+"""
+
+import functools
+import json
+import pathlib
+import statistics
+from collections.abc import Callable
+from typing import Any
+
+import ablations
+import kill_test
+import label_efficiency
+import memory
+import numpy as np
+from digits import ROWS as DIGITS_ROWS
+
+RESULTS = pathlib.Path(__file__).resolve().parent / "results"
+
+
+@functools.cache
+def load(name: str) -> Any:
+    """What a benchmark wrote: NAME.json, or the lines of NAME.jsonl."""
+    path = RESULTS / f"{name}.json"
+    if path.exists():
+        return json.loads(path.read_text())
+    lines = path.with_suffix(".jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def digits_table(name: str = "digits") -> str:
+    """Rows of `digits.py` for one label seed and for all."""
+    runs = load(name)["runs"]
+    lines = [
+        f"| method | label seed 0 | mean of {len(runs)} label seeds | sd |",
+        "|---|---:|---:|---:|",
+    ]
+    sizes = {
+        "finetuned_top_1": "teacher_parameters",
+        "distilled_top_1": "student_parameters",
+    }
+    for key, title in DIGITS_ROWS.items():
+        values = [run[key] for run in runs]
+        size = f", {runs[0][sizes[key]]:,} parameters" if key in sizes else ""
+        lines.append(
+            f"| {title}{size} | {values[0]:.4f} | {np.mean(values):.4f} |"
+            f" {np.std(values, ddof=1):.4f} |"
+        )
+    return "\n".join(lines)
+
+
+def digits_mean(key: str, name: str = "digits") -> float:
+    """Of one row of `digits.py`."""
+    return float(np.mean([run[key] for run in load(name)["runs"]]))
+
+
+def _rate(case: str, what: str) -> float:
+    rates = load("train_step")["cases"][f"R18 32px, {case}"]
+    return statistics.median(rates["pairs_per_second"][what])
+
+
+def _other(name: str) -> float:
+    return statistics.median(load("train_step")["against"][name])
+
+
+def _share(case: str) -> float:
+    """Of the rate of matrix products, that the bare step reaches."""
+    found = load("train_step")["cases"][f"R18 32px, {case}"]
+    flops = _rate(case, "bare") * found["flops_per_pair"] * 1e-9
+    return flops / statistics.median(found["product_gflops"])
+
+
+def _spread(values: list[float], digits: int = 1) -> str:
+    low, middle, high = (
+        f"{x:,.{digits}f}"
+        for x in (min(values), statistics.median(values), max(values))
+    )
+    return f"{middle} ({low}-{high})"
+
+
+def train_step_table() -> str:
+    """Pairs per second of the step, beside other programs."""
+    found = load("train_step")
+    lines = ["| program | bare step | end to end |", "|---|---:|---:|"]
+    for case in ("mixed_bfloat16", "float32"):
+        rates = found["cases"][f"R18 32px, {case}"]["pairs_per_second"]
+        lines.append(
+            f"| `--precision={case}` | {_spread(rates['bare'])},"
+            f" {_share(case):.0%} of the rate of matrix products |"
+            f" {_spread(rates['end_to_end'])} |"
+        )
+    for name, title, bare in (
+        ("compiled", "PyTorch in bfloat16, compiled", True),
+        ("eager", "PyTorch in bfloat16, eager", True),
+        (
+            "unfused",
+            "our network in float32, convolutions, batch norm and views written"
+            " straight down",
+            False,
+        ),
+    ):
+        rates = _spread(found["against"][name])
+        cells = (rates, "") if bare else ("", rates)
+        lines.append(f"| {title} | {cells[0]} | {cells[1]} |")
+    return "\n".join(lines)
+
+
+def _views(case: dict, name: str) -> float | None:
+    pairs = case["pairs_per_second"].get(name)
+    return statistics.median(pairs) if pairs else None
+
+
+_VIEWS = {
+    "per image": "a plain graph, image by image, without blur",
+    "ours": "ours",
+    "ours, no blur": "ours, without blur",
+    "device": "host's part of `--augment_on=device`",
+}
+_SOURCES = {
+    "folder": "a folder",
+    "TFRecord": "TFRecord shards",
+    "memory": "memory",
+}
+
+
+def views_table() -> str:
+    """Pairs of views per second, and how often the plain graph's."""
+    lines = [
+        f"| views | {' | '.join(_VIEWS.values())} |",
+        f"|---|{'---:|' * len(_VIEWS)}",
+    ]
+    for case in load("input_pipeline")["cases"]:
+        plain = _views(case, "per image")
+        cells = [f"{plain:,.0f}"] + [
+            f"{_views(case, name):,.0f} ({_views(case, name) / plain:.2f}x)"
+            for name in list(_VIEWS)[1:]
+        ]
+        lines.append(
+            f"| {case['size']} px, from {_SOURCES[case['source']]} |"
+            f" {' | '.join(cells)} |"
+        )
+    return "\n".join(lines)
+
+
+def stages_table() -> str:
+    """Core-milliseconds of each stage of views of 224 pixels."""
+    [case] = [
+        case
+        for case in load("input_pipeline")["cases"]
+        if (case["size"], case["source"]) == (224, "folder")
+    ]
+    lines = ["| stage | core-milliseconds a pair |", "|---|---:|"]
+    for name, costs in case["core_ms"].items():
+        lines.append(f"| {name} | {_spread(costs, 2)} |")
+    return "\n".join(lines)
+
+
+def kill_table() -> str:
+    """Runs, kills and identical ends by stage and devices."""
+    found = load("kill_test")
+    names = dict.fromkeys(result["case"] for result in found)
+    cases = [
+        kill_test.Case(stage, int(devices))
+        for stage, _, devices in (name.partition("-") for name in names)
+    ]
+    order = list(kill_test.STAGES)
+    cases.sort(key=lambda case: (order.index(case.stage), case.devices))
+    return kill_test.table(cases, found)
+
+
+def kills() -> int:
+    """Of all runs."""
+    return sum(len(result["kills"]) for result in load("kill_test"))
+
+
+def _convolution(found: dict[str, float]) -> str:
+    names = {"products": "by products", "side by side": "side by side"}
+    text = f"{found['native']:.1f}"
+    best = min(found, key=found.__getitem__)
+    return (
+        text
+        if best == "native"
+        else f"{text}, {names[best]} **{found[best]:.1f}**"
+    )
+
+
+def convolutions_table() -> str:
+    """Milliseconds of oneDNN's kernels, and of a form that wins."""
+    results = ("forward", "to inputs", "to kernel")
+    lines = [
+        f"| map | channels | kernel | {' | '.join(results)} |",
+        f"|---|---|---|{'---:|' * len(results)}",
+    ]
+    for row in load("convolutions")["results"]:
+        _, side, channels, outputs, size, strides = row["shape"]
+        step = f" / {strides}" if strides > 1 else ""
+        cells = [_convolution(row["milliseconds"][name]) for name in results]
+        lines.append(
+            f"| {side}x{side} | {channels} to {outputs} | {size}x{size}{step} |"
+            f" {' | '.join(cells)} |"
+        )
+    return "\n".join(lines)
+
+
+def _ablation(study: str) -> Callable[[], str]:
+    return lambda: ablations.tables(load("ablations"))[study]
+
+
+def efficiency(method: str, count: int) -> float:
+    """Mean accuracy of a method with `count` labels per class."""
+    found = label_efficiency.collected(load("label_efficiency"))
+    return float(np.mean(found[method][count]))
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "digits": digits_table,
+    "digits_float32": functools.partial(digits_table, "digits_float32"),
+    "train_step": train_step_table,
+    "views": views_table,
+    "view_stages": stages_table,
+    "memory": lambda: memory.table(load("memory")),
+    "kills": kill_table,
+    "convolutions": convolutions_table,
+    "label_efficiency": lambda: label_efficiency.table(
+        load("label_efficiency")
+    ),
+    **{f"ablations.{study}": _ablation(study) for study in ablations.TITLES},
+}
+FIGURES: dict[str, Callable[[], float]] = {
+    "digits.seconds": lambda: load("digits")["runs"][0]["seconds"],
+    "train_step.against_torch": lambda: (
+        _rate("mixed_bfloat16", "bare")
+        / max(_other("compiled"), _other("eager"))
+    ),
+    "train_step.against_unfused": lambda: (
+        _rate("float32", "end_to_end") / _other("unfused")
+    ),
+    "train_step.end_to_end": lambda: (
+        _rate("mixed_bfloat16", "end_to_end") / _rate("mixed_bfloat16", "bare")
+    ),
+    "train_step.float32_share": lambda: 100 * _share("float32"),
+    "kills.runs": lambda: len(load("kill_test")),
+    "kills.kills": kills,
+}
+SENTENCES: dict[str, list[Callable[[], str]]] = {
+    "flags/digits.cfg": [
+        lambda: (
+            f"fine-tuned {digits_mean('finetuned_top_1'):.3f}, self-distilled"
+            f" {digits_mean('self_distilled_top_1'):.3f}, distilled student"
+            f" {digits_mean('distilled_top_1'):.3f}"
+        ),
+    ],
+}
