@@ -25,7 +25,6 @@ import sys
 import time
 from collections.abc import Iterable
 
-import numpy as np
 from ablation_studies import (
     DATA,
     DISTILLATION,
@@ -36,6 +35,7 @@ from ablation_studies import (
     variants,
 )
 from killed_process import finish, fork
+from spreads import mean_and_deviation
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -193,7 +193,7 @@ def _table(scores: list[dict], data: str) -> str:
                 if line["setting"][axes[0]] == row
                 and (len(axes) == 1 or line["setting"][axes[1]] == column)
             ]
-            cells.append(_cell(found))
+            cells.append(mean_and_deviation(found))
         made.append(f"| {row} | {' | '.join(cells)} |")
     return "\n".join(made)
 
@@ -207,14 +207,6 @@ def _ordered(values: list[str]) -> list[str]:
         return float("inf")
 
     return sorted(values, key=number)
-
-
-def _cell(values: list[float]) -> str:
-    if not values:
-        return "-"
-    if len(values) == 1:
-        return f"{values[0]:.3f}"
-    return f"{np.mean(values):.3f} ± {np.std(values, ddof=1):.3f}"
 
 
 def load_program() -> None:
@@ -240,10 +232,9 @@ def main() -> None:
     arguments = parser.parse_args()
     output = pathlib.Path(arguments.output).resolve()
     output.mkdir(parents=True, exist_ok=True)
-    done = [{**line} for line in read_scores(output)]
     keys = [
-        {k: line[k] for k in ("data", "study", "setting", "seed")}
-        for line in done
+        {key: line[key] for key in ("data", "study", "setting", "seed")}
+        for line in read_scores(output)
     ]
     missing = [
         trial
@@ -259,6 +250,9 @@ def main() -> None:
     for job, share in enumerate(shares(missing, arguments.jobs)):
         worker = os.fork()
         if not worker:
+            # Small steps leave most of several cores idle: a part for each.
+            cores = sorted(os.sched_getaffinity(0))
+            os.sched_setaffinity(0, cores[job :: arguments.jobs] or cores)
             with contextlib.suppress(KeyboardInterrupt):
                 run_share(share, output, output / f"scores-{job}.jsonl")
             os._exit(0)

@@ -23,12 +23,12 @@ from hardware import hardware
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 ROWS = {
-    "supervised_top_1": "supervised only",
+    "supervised_top_1": "supervised only (same network, same augmentation)",
+    "label_spreading": "scikit-learn's LabelSpreading (kNN kernel, raw pixels)",
     "linear_top_1": "linear evaluation",
     "finetuned_top_1": "fine-tuned (teacher)",
     "self_distilled_top_1": "self-distilled",
     "distilled_top_1": "distilled student",
-    "label_spreading": "LabelSpreading (kNN)",
 }
 # Neighbours of LabelSpreading's graph: scikit-learn's default.
 NEIGHBOURS = 7

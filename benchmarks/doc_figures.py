@@ -16,6 +16,7 @@ import label_efficiency
 import memory
 import numpy as np
 from digits import ROWS as DIGITS_ROWS
+from spreads import median_and_range
 
 RESULTS = pathlib.Path(__file__).resolve().parent / "results"
 
@@ -72,14 +73,6 @@ def _share(case: str) -> float:
     return flops / statistics.median(found["product_gflops"])
 
 
-def _spread(values: list[float], digits: int = 1) -> str:
-    low, middle, high = (
-        f"{x:,.{digits}f}"
-        for x in (min(values), statistics.median(values), max(values))
-    )
-    return f"{middle} ({low}-{high})"
-
-
 def train_step_table() -> str:
     """Pairs per second of the step, beside other programs."""
     found = load("train_step")
@@ -87,9 +80,9 @@ def train_step_table() -> str:
     for case in ("mixed_bfloat16", "float32"):
         rates = found["cases"][f"R18 32px, {case}"]["pairs_per_second"]
         lines.append(
-            f"| `--precision={case}` | {_spread(rates['bare'])},"
-            f" {_share(case):.0%} of the rate of matrix products |"
-            f" {_spread(rates['end_to_end'])} |"
+            f"| `--precision={case}` | {median_and_range(rates['bare'])},"
+            f" {100 * _share(case):.0f} % of the rate of matrix products |"
+            f" {median_and_range(rates['end_to_end'])} |"
         )
     for name, title, bare in (
         ("compiled", "PyTorch in bfloat16, compiled", True),
@@ -101,7 +94,7 @@ def train_step_table() -> str:
             False,
         ),
     ):
-        rates = _spread(found["against"][name])
+        rates = median_and_range(found["against"][name])
         cells = (rates, "") if bare else ("", rates)
         lines.append(f"| {title} | {cells[0]} | {cells[1]} |")
     return "\n".join(lines)
@@ -144,17 +137,38 @@ def views_table() -> str:
     return "\n".join(lines)
 
 
-def stages_table() -> str:
-    """Core-milliseconds of each stage of views of 224 pixels."""
+def _large_views() -> dict:
+    """What was measured of views of 224 pixels from a folder."""
     [case] = [
         case
         for case in load("input_pipeline")["cases"]
         if (case["size"], case["source"]) == (224, "folder")
     ]
-    lines = ["| stage | core-milliseconds a pair |", "|---|---:|"]
-    for name, costs in case["core_ms"].items():
-        lines.append(f"| {name} | {_spread(costs, 2)} |")
-    return "\n".join(lines)
+    return case
+
+
+def stage_cost(name: str) -> float:
+    """Core-milliseconds of a stage for a pair of views of 224 pixels."""
+    return statistics.median(_large_views()["core_ms"][name])
+
+
+def views_ratio(name: str) -> float:
+    """How often the plain graph's rate, at 224 pixels from a folder."""
+    case = _large_views()
+    return _views(case, name) / _views(case, "per image")
+
+
+PHOTOS = (
+    "supervised_top_1",
+    "linear_top_1",
+    "finetuned_top_1",
+    "distilled_top_1",
+)
+
+
+def photos(key: str) -> float:
+    """Of the `result.json` of flags/photos.cfg."""
+    return load("photos")[key]
 
 
 def kill_table() -> str:
@@ -186,6 +200,20 @@ def _convolution(found: dict[str, float]) -> str:
     )
 
 
+# The last group's of ResNet-18: 512 images of 4x4 pixels and 512 channels.
+_LAST = [512, 4, 512, 512, 3, 1]
+
+
+def _last_convolution(dtype: str, result: str, form: str) -> float:
+    """Milliseconds of one of its three results."""
+    [row] = [
+        row
+        for row in load("convolutions")["results"]
+        if (row["dtype"], row["shape"]) == (dtype, _LAST)
+    ]
+    return row["milliseconds"][result][form]
+
+
 def convolutions_table() -> str:
     """Milliseconds of oneDNN's kernels, and of a form that wins."""
     results = ("forward", "to inputs", "to kernel")
@@ -194,8 +222,13 @@ def convolutions_table() -> str:
         f"|---|---|---|{'---:|' * len(results)}",
     ]
     for row in load("convolutions")["results"]:
+        if row["dtype"] != "bfloat16":
+            continue
         _, side, channels, outputs, size, strides = row["shape"]
         step = f" / {strides}" if strides > 1 else ""
+        if strides > 1 and size > 1:
+            # What is strided has been padded.
+            side = ((side - size) // strides + 1) * strides
         cells = [_convolution(row["milliseconds"][name]) for name in results]
         lines.append(
             f"| {side}x{side} | {channels} to {outputs} | {size}x{size}{step} |"
@@ -219,7 +252,6 @@ TABLES: dict[str, Callable[[], str]] = {
     "digits_float32": functools.partial(digits_table, "digits_float32"),
     "train_step": train_step_table,
     "views": views_table,
-    "view_stages": stages_table,
     "memory": lambda: memory.table(load("memory")),
     "kills": kill_table,
     "convolutions": convolutions_table,
@@ -229,7 +261,13 @@ TABLES: dict[str, Callable[[], str]] = {
     **{f"ablations.{study}": _ablation(study) for study in ablations.TITLES},
 }
 FIGURES: dict[str, Callable[[], float]] = {
+    **{
+        f"{name}.{key}": functools.partial(digits_mean, key, name)
+        for name in ("digits", "digits_float32")
+        for key in DIGITS_ROWS
+    },
     "digits.seconds": lambda: load("digits")["runs"][0]["seconds"],
+    **{f"photos.{key}": functools.partial(photos, key) for key in PHOTOS},
     "train_step.against_torch": lambda: (
         _rate("mixed_bfloat16", "bare")
         / max(_other("compiled"), _other("eager"))
@@ -237,10 +275,27 @@ FIGURES: dict[str, Callable[[], float]] = {
     "train_step.against_unfused": lambda: (
         _rate("float32", "end_to_end") / _other("unfused")
     ),
-    "train_step.end_to_end": lambda: (
-        _rate("mixed_bfloat16", "end_to_end") / _rate("mixed_bfloat16", "bare")
-    ),
+    "train_step.float32": lambda: _rate("float32", "end_to_end"),
+    "train_step.unfused": lambda: _other("unfused"),
     "train_step.float32_share": lambda: 100 * _share("float32"),
+    "train_step.at_whole_rate": lambda: (
+        _rate("float32", "end_to_end") / _other("unfused") / _share("float32")
+    ),
+    **{
+        f"conv.{name}": functools.partial(_last_convolution, *where)
+        for name, where in {
+            "products": ("bfloat16", "to kernel", "products"),
+            "side_by_side": ("bfloat16", "to kernel", "side by side"),
+            "float32_products": ("float32", "to kernel", "products"),
+            "float32_native": ("float32", "to kernel", "native"),
+            "patches": ("bfloat16", "forward", "products"),
+        }.items()
+    },
+    "views.decoding": lambda: stage_cost("decoding"),
+    "views.crop": lambda: stage_cost("crop and resize"),
+    "views.finish": lambda: stage_cost("jitter, grayscale and blur in one"),
+    "views.with_blur": lambda: views_ratio("ours"),
+    "views.without_blur": lambda: views_ratio("ours, no blur"),
     "kills.runs": lambda: len(load("kill_test")),
     "kills.kills": kills,
 }
@@ -250,6 +305,14 @@ SENTENCES: dict[str, list[Callable[[], str]]] = {
             f"fine-tuned {digits_mean('finetuned_top_1'):.3f}, self-distilled"
             f" {digits_mean('self_distilled_top_1'):.3f}, distilled student"
             f" {digits_mean('distilled_top_1'):.3f}"
+        ),
+    ],
+    "flags/photos.cfg": [
+        lambda: (
+            f"supervised only {photos('supervised_top_1'):.3f}, linear"
+            f" evaluation {photos('linear_top_1'):.3f}, fine-tuned"
+            f" {photos('finetuned_top_1'):.3f}, student"
+            f" {photos('distilled_top_1'):.3f}"
         ),
     ],
 }

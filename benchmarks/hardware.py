@@ -23,7 +23,7 @@ def hardware() -> dict[str, str | int | float | list[str]]:
             for device in tf.config.list_physical_devices()
             if device.device_type != "CPU"
         ],
-        "system": platform.platform(),
+        "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "tensorflow": tf.__version__,
         "tf_keras": keras.__version__,

@@ -44,6 +44,7 @@ from hardware import as_line, hardware  # noqa: E402
 from input_stages import VIEWS, slowest, stage_milliseconds  # noqa: E402
 from per_image_views import per_image_dataset, stored  # noqa: E402
 from sample_images import write_samples  # noqa: E402
+from spreads import median_and_range  # noqa: E402
 
 from tf_simclr.config.augment import AugmentConfig  # noqa: E402
 from tf_simclr.data.batches import TrainingBatches  # noqa: E402
@@ -165,15 +166,6 @@ def measure_source(
     return case
 
 
-def spread(values: list[float], digits: int = 0) -> str:
-    """Median, with the lowest and highest."""
-    low, middle, high = (
-        f"{value:,.{digits}f}"
-        for value in (min(values), statistics.median(values), max(values))
-    )
-    return f"{middle} ({low}-{high})"
-
-
 def as_markdown(results: dict) -> str:
     """All results as Markdown."""
     lines = [
@@ -195,7 +187,9 @@ def as_markdown(results: dict) -> str:
         baseline = case["pairs_per_second"][BASELINE]
         for name, pairs in case["pairs_per_second"].items():
             ratio = statistics.median(pairs) / statistics.median(baseline)
-            lines.append(f"{start} {name} | {spread(pairs)} | {ratio:.2f} |")
+            lines.append(
+                f"{start} {name} | {median_and_range(pairs, 0)} | {ratio:.2f} |"
+            )
     for case in results["cases"]:
         if "core_ms" in case:
             lines += profile_table(case)
@@ -216,7 +210,7 @@ def profile_table(case: dict) -> list[str]:
         f"| stage | core-milliseconds per image of {len(VIEWS)} views |",
         "|---|---:|",
         *(
-            f"| {name} | {spread(costs, 3)} |"
+            f"| {name} | {median_and_range(costs, 3)} |"
             for name, costs in case["core_ms"].items()
         ),
     ]

@@ -13,9 +13,14 @@ from collections.abc import Callable
 import numpy as np
 
 KINDS = ("any moment", "training", "writing")
-# Checkpoints that a run saves, and about how long saving one takes.
+# Checkpoints that a run saves, and about how long saving one takes: 9 ms on an
+# AMD EPYC.
 SAVES = 6
-WRITING_SECONDS = 0.05
+WRITING_SECONDS = 0.01
+# Of the watched process as of this one; the watcher's is less, where that is
+# allowed: writing is over in milliseconds.
+_NICENESS = os.getpriority(os.PRIO_PROCESS, 0)
+_WATCHFUL = _NICENESS - 10
 # Seconds after which a run counts as hanging.
 PATIENCE = 600.0
 # prctl's name for it.
@@ -35,6 +40,7 @@ def fork(command: list[str], devices: int, log: pathlib.Path) -> int:
         return process
     code = 1
     try:
+        os.setpriority(os.PRIO_PROCESS, 0, _NICENESS)
         ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
         with log.open("ab") as file:
             os.dup2(file.fileno(), 1)
@@ -60,6 +66,8 @@ def finish(process: int, due: Callable[[], bool]) -> int | None:
       Its exit code; None if it was killed.
     """
     started = time.monotonic()
+    with contextlib.suppress(PermissionError):
+        os.setpriority(os.PRIO_PROCESS, 0, _WATCHFUL)
     while True:
         done, status = os.waitpid(process, os.WNOHANG)
         if done:

@@ -28,6 +28,7 @@ import time
 import numpy as np
 from classical_baselines import METHODS as CLASSICAL
 from classical_baselines import ClassicalBaselines
+from spreads import mean_and_deviation
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -205,19 +206,13 @@ def table(scores: list[dict]) -> str:
         f"|---|{'---:|' * len(counts)}",
     ]
     for method, title in METHODS.items():
-        cells = [_cell(found[method].get(count, [])) for count in counts]
+        cells = [
+            mean_and_deviation(found[method].get(count, [])) for count in counts
+        ]
         lines.append(f"| {title} | {' | '.join(cells)} |")
     seeds = {count: len(found["distilled"].get(count, [])) for count in counts}
     numbers = ", ".join(f"{n} for {count}" for count, n in seeds.items())
     return "\n".join([*lines, "", f"Label seeds per cell: {numbers}."])
-
-
-def _cell(values: list[float]) -> str:
-    if not values:
-        return "-"
-    if len(values) == 1:
-        return f"{values[0]:.3f}"
-    return f"{np.mean(values):.3f} ± {np.std(values, ddof=1):.3f}"
 
 
 def draw(scores: list[dict], path: pathlib.Path) -> None:

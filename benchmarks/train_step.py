@@ -25,6 +25,7 @@ import subprocess
 import sys
 
 from hardware import as_line
+from spreads import median_and_range
 
 HERE = pathlib.Path(__file__).resolve().parent
 # Name -> flags of `run.py`. The first is the original release's CIFAR-10
@@ -66,14 +67,6 @@ def run_against(named: str) -> tuple[str, list[float]]:
     return name, found
 
 
-def spread(values: list[float]) -> str:
-    """Median, with the lowest and highest."""
-    if not values:
-        return "-"
-    middle = statistics.median(values)
-    return f"{middle:.1f} ({min(values):.1f}-{max(values):.1f})"
-
-
 def as_markdown(results: dict) -> str:
     """All results as Markdown."""
     lines = [
@@ -97,13 +90,14 @@ def as_markdown(results: dict) -> str:
         peak = max(case["peak_bytes"].values()) / 2**30
         lines.append(
             f"| {name} | {case['precision']} | {case['batch']} |"
-            f" {spread(bare)} | {spread(whole)} | {ratio:.3f} | {speed:.0f} |"
-            f" {spread(products)} | {share:.1%} | {peak:.2f} |"
+            f" {median_and_range(bare)} | {median_and_range(whole)} |"
+            f" {ratio:.3f} | {speed:.0f} |"
+            f" {median_and_range(products)} | {share:.1%} | {peak:.2f} |"
         )
     if results["against"]:
         lines += ["", "| other program | pairs/s |", "|---|---:|"]
         lines += [
-            f"| {name} | {spread(found)} |"
+            f"| {name} | {median_and_range(found)} |"
             for name, found in results["against"].items()
         ]
     return "\n".join([*lines, ""])

@@ -274,7 +274,7 @@ def test_an_interrupted_run_continues(tmp_path, dataset, number):
     process = subprocess.Popen(
         [
             sys.executable,
-            str(tiny.ROOT / "run.py"),
+            str(tiny.ONE_BLOCK),
             *flags,
             "--train_steps=5000",
         ],
@@ -293,7 +293,9 @@ def test_an_interrupted_run_continues(tmp_path, dataset, number):
         assert process.returncode == 128 + signal.SIGTERM
         assert f"Stopped by SIGTERM after saving step {steps}" in errors
         assert "Traceback" not in errors
-    result = tiny.run(*flags, f"--train_steps={steps + 3}")
+    result = tiny.run(
+        *flags, f"--train_steps={steps + 3}", program=tiny.ONE_BLOCK
+    )
     assert result.returncode == 0, result.stderr
     assert f"Continuing from step {steps}" in result.stdout
     lines = (model_dir / "metrics.jsonl").read_text().splitlines()

@@ -50,7 +50,7 @@ def serving(*arguments: str) -> Iterator[tuple[subprocess.Popen, str]]:
 def training(*flags: str) -> subprocess.Popen:
     """A run of a ResNet with one block."""
     return subprocess.Popen(
-        [sys.executable, str(tiny.ROOT / "tests" / "one_block.py"), *flags],
+        [sys.executable, str(tiny.ONE_BLOCK), *flags],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,

@@ -139,7 +139,7 @@ class Job:
         return subprocess.Popen(
             [
                 sys.executable,
-                str(tiny.ROOT / "tests" / "one_block.py"),
+                str(tiny.ONE_BLOCK),
                 *self.flags,
                 f"--model_dir={model_dir}",
                 *flags,

@@ -45,10 +45,17 @@ def write_npz(folder: pathlib.Path, *, labels: bool = True) -> str:
     return str(path)
 
 
-def run(*arguments: str, **kwargs) -> subprocess.CompletedProcess:
+RUN = ROOT / "run.py"
+# The same with a network that is soon traced.
+ONE_BLOCK = ROOT / "tests" / "one_block.py"
+
+
+def run(
+    *arguments: str, program: pathlib.Path = RUN, **kwargs
+) -> subprocess.CompletedProcess:
     """Runs `run.py` as a user does."""
     return subprocess.run(
-        [sys.executable, str(ROOT / "run.py"), *arguments],
+        [sys.executable, str(program), *arguments],
         capture_output=True,
         text=True,
         timeout=300,

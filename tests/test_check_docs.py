@@ -1,0 +1,55 @@
+"""README and docs say what was measured, and a wrong number is seen."""
+
+import sys
+
+import pytest
+import tiny
+
+sys.path.append(str(tiny.ROOT / "benchmarks"))
+import check_docs  # noqa: E402
+
+TABLES = {"one": lambda: "| a |\n|---:|\n| 1 |"}
+PAGE = """# Page
+
+<!-- table: one -->
+| a |
+|---:|
+| 1 |
+<!-- end -->
+"""
+
+
+def test_the_pages_agree_with_the_results():
+    assert check_docs.problems() == []
+
+
+def test_another_number_in_a_table_is_seen_and_mended():
+    assert check_docs.rewritten(PAGE, TABLES, {}) == PAGE
+    wrong = PAGE.replace("| 1 |", "| 2 |")
+    assert wrong != PAGE
+    assert check_docs.rewritten(wrong, TABLES, {}) == PAGE
+    with pytest.raises(KeyError, match="two"):
+        check_docs.rewritten(PAGE.replace("one", "two"), TABLES, {})
+
+
+@pytest.mark.parametrize(
+    "shown, right",
+    [
+        ("1,235", "1,235"),
+        ("1,234.6", "1,234.6"),
+        ("1,234.5", "1,234.6"),
+        ("7.12", "1,234.56"),
+    ],
+)
+def test_a_figure_in_a_sentence_is_compared_as_it_is_rounded(shown, right):
+    figures = {"a.time": lambda: 1234.56}
+    text = "It took {}<!-- a.time --> s, for 3 images."
+    found = check_docs.rewritten(text.format(shown), {}, figures)
+    assert found == text.format(right)
+
+
+def test_a_table_of_numbers_that_nothing_derives_is_named():
+    assert check_docs.unmarked_tables(PAGE) == []
+    bare = PAGE.replace("<!-- end -->", "").replace("<!-- table: one -->", "")
+    assert check_docs.unmarked_tables(bare) == ["| a |"]
+    assert check_docs.unmarked_tables("| a |\n|---|\n| b |") == []
