@@ -18,6 +18,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import math
 import os
 import pathlib
 import shlex
@@ -114,7 +115,7 @@ def _run(output: pathlib.Path, text: str, recipe: str) -> pathlib.Path:
     log = folder.with_suffix(".log")
     command = ["run.py", *flags, f"--model_dir={folder}", "--noexport"]
     command += ["--eval_every_epochs=0"] * ("--mode=pretrain" in text)
-    code = finish(fork(command, 1, log), lambda: False)
+    code = finish(fork(command, 1, log), lambda: False, patience=math.inf)
     if code != 0:
         raise SystemExit(f"A run failed with {code}: see {log}")
     (folder / "done").touch()

@@ -59,11 +59,18 @@ def fork(command: list[str], devices: int, log: pathlib.Path) -> int:
         os._exit(code)
 
 
-def finish(process: int, due: Callable[[], bool]) -> int | None:
+def finish(
+    process: int, due: Callable[[], bool], patience: float = PATIENCE
+) -> int | None:
     """Waits for a process; kills it as soon as `due`.
 
+    Args:
+      process: its id.
+      due: whether to kill it now.
+      patience: seconds after which it counts as hanging and is killed.
+
     Returns:
-      Its exit code; None if it was killed.
+      Its exit code; None if it was killed when due, 1 if it hung.
     """
     started = time.monotonic()
     with contextlib.suppress(PermissionError):
@@ -72,7 +79,7 @@ def finish(process: int, due: Callable[[], bool]) -> int | None:
         done, status = os.waitpid(process, os.WNOHANG)
         if done:
             return os.waitstatus_to_exitcode(status)
-        late = time.monotonic() - started > PATIENCE
+        late = time.monotonic() - started > patience
         if late or due():
             os.kill(process, signal.SIGKILL)
             os.waitpid(process, 0)

@@ -30,7 +30,9 @@ def commands(monkeypatch) -> list[list[str]]:
         return 0
 
     monkeypatch.setattr(ablations, "fork", fork)
-    monkeypatch.setattr(ablations, "finish", lambda process, due: process)
+    monkeypatch.setattr(
+        ablations, "finish", lambda process, due, patience: process
+    )
     return noted
 
 
