@@ -1,5 +1,6 @@
 """When a run logs, saves and evaluates; what its event files keep."""
 
+import pytest
 import tensorflow as tf
 from small_task import events as written_events
 
@@ -21,6 +22,26 @@ def test_each_event_comes_at_its_interval():
     assert [s for s in upcoming if events.saves(s)] == [4, 8, 11]
     assert [s for s in upcoming if events.evaluates(s)] == [5, 10]
     assert all(events.logs(s) for s in upcoming)
+
+
+@pytest.mark.parametrize(
+    "epochs, steps_per_epoch, every",
+    [
+        (1, 1.0, 100),
+        (1, 30.4, 120),
+        (2, 30.4, 120),
+        (1, 250.0, 250),
+        (3, 70, 210),
+    ],
+)
+def test_checkpoints_of_short_epochs_are_a_hundred_steps_apart(
+    epochs, steps_per_epoch, every
+):
+    config = TrainConfig(checkpoint_epochs=epochs)
+    events = Events(config, 1000, steps_per_epoch)
+    assert [s for s in range(1, 500) if events.saves(s)] == list(
+        range(every, 500, every)
+    )
 
 
 def test_events_after_a_step_are_cut(tmp_path):

@@ -18,7 +18,10 @@ class TrainConfig:
         minimum=0,
     )
     checkpoint_epochs: int = option(
-        1, "Number of epochs between checkpoints/summaries.", minimum=1
+        1,
+        "Number of epochs between checkpoints/summaries. Where these are fewer"
+        " than 100 steps, as many times that as make 100.",
+        minimum=1,
     )
     checkpoint_steps: int = option(
         0,

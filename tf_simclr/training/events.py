@@ -2,6 +2,10 @@
 
 from tf_simclr.config.train import TrainConfig
 
+# Steps between checkpoints, at least, where epochs count: with few labels an
+# epoch is a single step, and saving may take longer than that.
+_LEAST_STEPS = 100
+
 
 class Events:
     """The steps of a run at which more happens than training.
@@ -17,8 +21,9 @@ class Events:
     ):
         epoch = max(1, round(steps_per_epoch))
         self._total = total_steps
+        epochs = config.checkpoint_epochs * epoch
         self._save_every = (
-            config.checkpoint_steps or config.checkpoint_epochs * epoch
+            config.checkpoint_steps or -(-_LEAST_STEPS // epochs) * epochs
         )
         self._log_every = config.log_every_steps or min(
             50, max(1, total_steps // 100)
