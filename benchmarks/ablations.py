@@ -75,7 +75,7 @@ class Trial:
         scored = finetuned = _run(
             output,
             f"--mode=finetune {recipe.finetune_flags} {FINETUNING}"
-            f" {_images_of(common)} {variant.finetune}"
+            f" {common} {_network(variant.pretrain)} {variant.finetune}"
             f" --train_batch_size={min(40, 10 * labels)}"
             f" --labels_per_class={labels} --checkpoint={pretrained}",
             data.recipe,
@@ -84,7 +84,7 @@ class Trial:
             scored = _run(
                 output,
                 f"--mode=distill {recipe.distill_flags} {DISTILLATION}"
-                f" {_images_of(common)} {STUDENT} {variant.distill}"
+                f" {common} {STUDENT} {variant.distill}"
                 f" --labels_per_class={labels} --teacher={finetuned}",
                 data.recipe,
             )
@@ -92,10 +92,11 @@ class Trial:
         return result["eval/label_top_1_accuracy"]
 
 
-def _images_of(common: str) -> str:
-    """`common` without the network, which the weights bring along."""
-    words = common.split()
-    return " ".join(w for w in words if not w.startswith("--width_multiplier"))
+def _network(pretrain: str) -> str:
+    """Those of the flags that tell which network it is: a recipe's own may not
+    contradict its weights."""
+    names = ("--width_multiplier=", "--sk_ratio=")
+    return " ".join(word for word in pretrain.split() if word.startswith(names))
 
 
 def _recipe(path: str):

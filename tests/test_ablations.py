@@ -54,8 +54,15 @@ def test_every_setting_is_understood_and_runs_are_shared(
     assert modes.count("--mode=pretrain") == 2 * len(different)
     distilled = [v for v in variants() if v.distill is not None]
     assert modes.count("--mode=distill") == 2 * len(distilled)
-    # No test image, in any of them.
     configs = [run.parse_config(command) for command in commands]
+    # Networks are fine-tuned as wide as they were pretrained.
+    folders = {config.run.model_dir: config for config in configs}
+    for config in configs:
+        if config.stage == "finetune":
+            start = folders[config.objective.checkpoint]
+            for name in ("width_multiplier", "sk_ratio"):
+                assert getattr(config.model, name) == getattr(start.model, name)
+    # No test image, in any of them.
     for config in configs:
         assert config.data.eval_split.startswith("train[")
     tables = ablations.tables(scores)
