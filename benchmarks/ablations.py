@@ -5,9 +5,9 @@
 Pretrains a small network for each setting, fine-tunes it on few labels, in one
 study distills it, and scores on a part of the training images that none of
 them has seen; a seed chooses weights, order, views and labels. Settings that
-share a pretraining share its run. Each score is a line of OUTPUT/scores.jsonl;
-what is there is not run again, so that the same command goes on after any stop.
-Ends with a table for each study.
+share a pretraining share its run. Each score is a line of a file
+OUTPUT/scores-JOB.jsonl; what is there is not run again, so that the same
+command goes on after any stop. Ends with a table for each study.
 
 Processes are forked from one that has imported TensorFlow and used nothing of
 it, which saves the import; each runs `run.py`'s own `main`.
@@ -108,14 +108,13 @@ def _recipe(path: str):
 def _run(output: pathlib.Path, text: str, recipe: str) -> pathlib.Path:
     """A run with these flags on top of a recipe's, unless it is there."""
     flags = [f"--flagfile={ROOT / recipe}", *shlex.split(text)]
-    name = hashlib.sha256(text.encode()).hexdigest()[:16]
+    name = hashlib.sha256(f"{recipe} {text}".encode()).hexdigest()[:16]
     folder = output / "runs" / name
     if (folder / "done").exists():
         return folder
     folder.mkdir(parents=True, exist_ok=True)
     log = folder.with_suffix(".log")
     command = ["run.py", *flags, f"--model_dir={folder}", "--noexport"]
-    command += ["--eval_every_epochs=0"] * ("--mode=pretrain" in text)
     code = finish(fork(command, 1, log), lambda: False, patience=math.inf)
     if code != 0:
         raise SystemExit(f"A run failed with {code}: see {log}")
@@ -175,11 +174,10 @@ def _table(scores: list[dict], data: str) -> str:
     """Rows by the first axis, columns by the second, if there is one."""
     lines = [line for line in scores if line["data"] == data]
     axes = list(lines[0]["setting"])
-    values = [
-        list(dict.fromkeys(line["setting"][axis] for line in lines))
+    order = [
+        _ordered(dict.fromkeys(line["setting"][axis] for line in lines))
         for axis in axes
     ]
-    order = [_ordered(found) for found in values]
     columns = order[1] if len(axes) > 1 else ["accuracy"]
     start = axes[0] if len(axes) == 1 else f"{axes[0]} \\ {axes[1]}"
     made = [
@@ -200,7 +198,7 @@ def _table(scores: list[dict], data: str) -> str:
     return "\n".join(made)
 
 
-def _ordered(values: list[str]) -> list[str]:
+def _ordered(values: Iterable[str]) -> list[str]:
     """By number, where they are numbers."""
 
     def number(text: str) -> float:

@@ -31,9 +31,9 @@ def load(name: str) -> Any:
     return [json.loads(line) for line in lines]
 
 
-def digits_table(name: str = "digits") -> str:
+def digits_table() -> str:
     """Rows of `digits.py` for one label seed and for all."""
-    runs = load(name)["runs"]
+    runs = load("digits")["runs"]
     lines = [
         f"| method | label seed 0 | mean of {len(runs)} label seeds | sd |",
         "|---|---:|---:|---:|",
@@ -241,15 +241,8 @@ def _ablation(study: str) -> Callable[[], str]:
     return lambda: ablations.tables(load("ablations"))[study]
 
 
-def efficiency(method: str, count: int) -> float:
-    """Mean accuracy of a method with `count` labels per class."""
-    found = label_efficiency.collected(load("label_efficiency"))
-    return float(np.mean(found[method][count]))
-
-
 TABLES: dict[str, Callable[[], str]] = {
     "digits": digits_table,
-    "digits_float32": functools.partial(digits_table, "digits_float32"),
     "train_step": train_step_table,
     "views": views_table,
     "memory": lambda: memory.table(load("memory")),

@@ -23,6 +23,14 @@ def test_the_pages_agree_with_the_results():
     assert check_docs.problems() == []
 
 
+def test_a_recipe_that_says_another_score_is_named(monkeypatch):
+    sentences = {"flags/digits.cfg": [lambda: "distilled student 0.123"]}
+    monkeypatch.setattr(check_docs, "SENTENCES", sentences)
+    assert check_docs.missing_sentences() == [
+        "flags/digits.cfg lacks: distilled student 0.123"
+    ]
+
+
 def test_another_number_in_a_table_is_seen_and_mended():
     assert check_docs.rewritten(PAGE, TABLES, {}) == PAGE
     wrong = PAGE.replace("| 1 |", "| 2 |")
