@@ -19,7 +19,6 @@ import dataclasses
 import hashlib
 import json
 import math
-import os
 import pathlib
 import shlex
 import sys
@@ -36,6 +35,7 @@ from ablation_studies import (
     variants,
 )
 from killed_process import finish, fork
+from pinned import run_pinned
 from spreads import mean_and_deviation
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -246,22 +246,16 @@ def main() -> None:
         if trial.key not in keys
     ]
     load_program()
-    workers = []
-    for job, share in enumerate(shares(missing, arguments.jobs)):
-        worker = os.fork()
-        if not worker:
-            # Small steps leave most of several cores idle: a part for each.
-            cores = sorted(os.sched_getaffinity(0))
-            os.sched_setaffinity(0, cores[job :: arguments.jobs] or cores)
-            with contextlib.suppress(KeyboardInterrupt):
-                run_share(share, output, output / f"scores-{job}.jsonl")
-            os._exit(0)
-        workers.append(worker)
-    failed = any(os.waitpid(worker, 0)[1] for worker in workers)
+    parts = shares(missing, arguments.jobs)
+
+    def work(job: int) -> None:
+        run_share(parts[job], output, output / f"scores-{job}.jsonl")
+
+    complete = run_pinned(work, arguments.jobs)
     scores = read_scores(output)
     for study, text in tables(scores).items():
         print(f"\n### {TITLES[study]}\n\n{text}")
-    sys.exit(int(failed))
+    sys.exit(int(not complete))
 
 
 if __name__ == "__main__":

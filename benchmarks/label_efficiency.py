@@ -10,6 +10,9 @@ classical methods (`classical_baselines.py`) take the same labels. Each score is
 a line of OUTPUT/scores.jsonl; what is there is not run again, so that the same
 command goes on after any stop. Ends with a table, and OUTPUT/accuracy.png.
 
+With --jobs=2 the pretraining runs alone, then two cells at a time, each on half
+of the cores.
+
 --part=validation, for choosing, trains on the first four fifths of the training
 images and scores on the others; --part=test trains on all of them and scores on
 the test images. Each has its own pretraining. Flags of `run.py` may follow.
@@ -28,6 +31,7 @@ import time
 import numpy as np
 from classical_baselines import METHODS as CLASSICAL
 from classical_baselines import ClassicalBaselines
+from pinned import run_pinned
 from spreads import mean_and_deviation
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -74,8 +78,19 @@ class Study:
             return []
         return [json.loads(x) for x in self._scores.read_text().splitlines()]
 
+    def pretrain(self) -> None:
+        """The pretraining that all cells share, where it has not ended."""
+        _run(
+            *self._flags,
+            *self._own("pretrain_flags"),
+            "--mode=pretrain",
+            "--noexport",
+            f"--model_dir={self._shared}",
+        )
+
     def run_cell(self, count: int, seed: int) -> None:
-        """All methods with `count` labels per class, where they are missing."""
+        """All methods with `count` labels per class, where they are missing;
+        `pretrain` comes before."""
         done = {
             line["method"]
             for line in self.scores
@@ -85,11 +100,8 @@ class Study:
             return
         started = time.monotonic()
         folder = self._output / f"{count}-{seed}"
-        shared = self._output / "pretrain"
-        if shared.exists():
-            _copy(shared, folder / "pretrain")
+        _copy(self._shared, folder / "pretrain")
         found = self._pipeline(count, seed, folder)
-        _copy(folder / "pretrain", shared)
         found["finetuned_layer_0"] = self._layer_0(count, seed, folder)
         found |= self._classical(folder)
         seconds = time.monotonic() - started
@@ -102,6 +114,17 @@ class Study:
         with self._scores.open("a") as file:
             # At once: half a cell would be run, and written, again.
             file.write("".join(json.dumps(line) + "\n" for line in lines))
+
+    @property
+    def _shared(self) -> pathlib.Path:
+        return self._output / "pretrain"
+
+    def _own(self, stage: str) -> list[str]:
+        """The recipe's flags of one stage."""
+        import run
+
+        config = run.parse_config(["run.py", *self._flags])
+        return shlex.split(getattr(config.pipeline, stage))
 
     def _common(self, count: int, seed: int) -> list[str]:
         batch = min(_LARGEST_BATCH, count * self._classes)
@@ -124,15 +147,10 @@ class Study:
         }
 
     def _layer_0(self, count: int, seed: int, folder: pathlib.Path) -> float:
-        import run
-
-        common = self._common(count, seed)
-        config = run.parse_config(["run.py", *common])
-        own = shlex.split(config.pipeline.finetune_flags)
         target = folder / "finetune_layer_0"
         _run(
-            *common,
-            *own,
+            *self._common(count, seed),
+            *self._own("finetune_flags"),
             "--mode=finetune",
             "--ft_proj_selector=0",
             "--noexport",
@@ -259,16 +277,27 @@ def main() -> None:
         "--labels", nargs="*", type=int, default=[10, 40, 1, 4, 100]
     )
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--jobs", type=int, default=1, help="cells at a time")
     parser.add_argument("--part", choices=PARTS, default="validation")
     parser.add_argument("--output", default="runs/label_efficiency")
     arguments, flags = parser.parse_known_args()
     output = pathlib.Path(arguments.output).resolve()
     study = Study(output, arguments.part, flags)
-    for seed in range(arguments.seeds):
-        for count in arguments.labels:
+    study.pretrain()
+    cells = [
+        (count, seed)
+        for seed in range(arguments.seeds)
+        for count in arguments.labels
+    ]
+
+    def share(job: int) -> None:
+        for count, seed in cells[job :: arguments.jobs]:
             study.run_cell(count, seed)
+
+    complete = run_pinned(share, arguments.jobs)
     print(f"\n{table(study.scores)}")
     draw(study.scores, output / arguments.part / "accuracy.png")
+    sys.exit(int(not complete))
 
 
 if __name__ == "__main__":

@@ -42,20 +42,23 @@ def commands(monkeypatch) -> list[dict[str, str]]:
         values = {name: value for name, _, value in pairs}
         noted.append(values)
         folder = pathlib.Path(values["model_dir"])
-        if values.get("mode") == "finetune":
+        mode = values.get("mode")
+        if mode == "pretrain":
+            result = {}
+        elif mode == "finetune":
             result = {"eval/label_top_1_accuracy": 0.5}
         else:
             names = ("supervised", "linear", "finetuned", "self_distilled")
             result = {f"{name}_top_1": 0.6 for name in names}
             result["distilled_top_1"] = 0.7 + 0.1 * int(values["label_seed"])
-            (folder / "pretrain").mkdir(parents=True, exist_ok=True)
+            assert (folder / "pretrain" / "result.json").exists()
             (folder / "finetune").mkdir()
             labels = {
                 "ids": train.ids[:40],
                 "labels": train.labels[:40].tolist(),
             }
             (folder / "finetune" / "labels.json").write_text(json.dumps(labels))
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(exist_ok=True, parents=True)
         (folder / "result.json").write_text(json.dumps(result))
 
     train = open_dataset(DataConfig(dataset="digits", image_size=8)).train
@@ -66,19 +69,21 @@ def commands(monkeypatch) -> list[dict[str, str]]:
 def test_a_study_runs_what_is_missing_once(tmp_path, commands):
     flags = ["--dataset=digits", "--image_size=8"]
     study = label_efficiency.Study(tmp_path, "test", flags)
+    study.pretrain()
     study.run_cell(4, 0)
-    first, layer_0 = commands
+    pretrain, first, layer_0 = commands
+    # The recipe's own flags of that stage.
+    assert pretrain["temperature"] == "0.5"
     assert first["labels_per_class"] == "4"
     assert first["train_batch_size"] == "40"
     assert layer_0["ft_proj_selector"] == "0"
-    # The recipe's own flags of that stage.
     assert layer_0["train_steps"] == "300"
     study.run_cell(4, 0)
-    assert len(commands) == 2
+    assert len(commands) == 3
     # In a process of its own, with the same pretraining.
     study = label_efficiency.Study(tmp_path, "test", flags)
     study.run_cell(4, 1)
-    assert len(commands) == 4
+    assert len(commands) == 5
     assert (tmp_path / "test" / "4-1" / "pretrain").is_dir()
     text = label_efficiency.table(study.scores)
     assert "| distilled student | 0.750 ± 0.071 |" in text

@@ -1,0 +1,34 @@
+"""Work in processes of their own cores."""
+
+import os
+import sys
+
+import pytest
+import tiny
+
+sys.path.append(str(tiny.ROOT / "benchmarks"))
+from pinned import run_pinned  # noqa: E402
+
+
+def test_each_has_its_cores_and_its_share(tmp_path):
+    def work(job: int) -> None:
+        cores = sorted(os.sched_getaffinity(0))
+        (tmp_path / str(job)).write_text(f"{os.getpid()} {cores}")
+
+    assert run_pinned(work, 2)
+    found = [(tmp_path / name).read_text().split(" ", 1) for name in "01"]
+    pids, cores = zip(*found, strict=True)
+    assert len({*pids, str(os.getpid())}) == 3
+    available = len(os.sched_getaffinity(0))
+    if available > 1:
+        assert cores[0] != cores[1]
+
+
+@pytest.mark.parametrize("error", [SystemExit("no"), ValueError("no")])
+def test_one_that_fails_is_told(error, capfd):
+    def work(job: int) -> None:
+        if job:
+            raise error
+
+    assert not run_pinned(work, 2)
+    assert "no" in capfd.readouterr().err
