@@ -15,7 +15,7 @@ class Data:
     Attributes:
       recipe: its flag file.
       flags: which images: no test image is seen, a part of the training images
-        scores; and the network, of half the recipe's width.
+        scores; and the network, narrower than the recipe's.
       pretrain: how long.
       labels: per class.
     """
@@ -116,7 +116,7 @@ def variants() -> Iterator[Variant]:
         yield Variant(
             "temperature",
             {"temperature": str(temperature)},
-            f"--temperature={temperature}",
+            _unless(temperature == 0.5, f"--temperature={temperature}"),
         )
     for size, text in (
         (0, "off"),

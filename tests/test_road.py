@@ -87,6 +87,28 @@ def test_finetuning_starts_with_logits_of_zero(tmp_path, dataset, pretrained):
     assert np.isclose(loss, np.log(3))
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "--memory_size=20",
+        "--recompute --micro_batch_size=4",
+        "--precision=mixed_float16",
+        "--nolineareval_while_pretraining",
+        "--strategy=mirrored",
+    ],
+)
+def test_weights_have_the_same_names_however_they_were_pretrained(
+    tmp_path, dataset, pretrained, text
+):
+    run("pretrain", tmp_path, dataset, f"{text} --train_steps=1")
+    names = set(weights(tmp_path))
+    assert names == set(weights(pretrained)) - (
+        {"classifier/dense/kernel", "classifier/dense/bias"}
+        if "nolinear" in text
+        else set()
+    )
+
+
 def test_finetuning_trains_the_kept_head_layer(pretrained, teacher):
     before, after = weights(pretrained), weights(teacher)
     name = "projection_head/projections/0/dense/kernel"

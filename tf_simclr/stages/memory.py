@@ -1,5 +1,6 @@
 """The memory of the paper: contrast examples from a moving average."""
 
+import functools
 from typing import Any
 
 import tensorflow as tf
@@ -41,11 +42,14 @@ class ContrastMemory(tf.Module):
         super().__init__()
         self.average = average
         self.queue = EmbeddingQueue(size, average.embedding_dim)
-        self._momentum = momentum
         self._normalize = normalize
-        self._strategy = strategy
         copy_weights(network, average)
-        self._pairs = ema_pairs(network, average)
+        # Not a list of its own: a checkpoint would name the network's
+        # variables by their shorter way through the memory, where a later
+        # stage does not look for them.
+        self._follow = functools.partial(
+            ema_update, ema_pairs(network, average), momentum, strategy
+        )
 
     def embed(self, views: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """The average's projections of both views, (n, d) each.
@@ -74,7 +78,7 @@ class ContrastMemory(tf.Module):
 
     def follow(self) -> None:
         """Moves the average towards the network."""
-        ema_update(self._pairs, self._momentum, self._strategy)
+        self._follow()
 
 
 def make_memory(
