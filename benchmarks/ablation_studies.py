@@ -17,12 +17,14 @@ class Data:
       flags: which images: no test image is seen, a part of the training images
         scores; and the network, narrower than the recipe's.
       pretrain: how long.
+      distill: how long.
       labels: per class.
     """
 
     recipe: str
     flags: str
     pretrain: str
+    distill: str
     labels: int
 
 
@@ -32,6 +34,7 @@ DATA = {
         "--train_split=train[:80%] --eval_split=train[80%:]"
         " --width_multiplier=0.125",
         "--train_epochs=60",
+        "--train_epochs=30 --train_batch_size=128",
         labels=4,
     ),
     "fashion": Data(
@@ -39,12 +42,12 @@ DATA = {
         "--train_split=train[:5000] --eval_split=train[55000:]"
         " --width_multiplier=0.125",
         "--train_epochs=15 --train_batch_size=128",
+        "--train_epochs=10 --train_batch_size=128",
         labels=10,
     ),
 }
 # The same number of steps, however many labels.
 FINETUNING = "--ft_proj_selector=1 --train_steps=200"
-DISTILLATION = "--train_epochs=30 --train_batch_size=128"
 STUDENT = "--width_multiplier=0.0625"
 
 
@@ -58,7 +61,7 @@ class Variant:
       pretrain: flags of the pretraining, beyond those of its recipe and data.
       finetune: flags of the fine-tuning, beyond `FINETUNING`.
       distill: flags of a distillation of the fine-tuned network, whose score
-        counts then, beyond `DISTILLATION` and `STUDENT`; None for none.
+        counts then, beyond the data's and `STUDENT`; None for none.
       labels: per class; 0 takes the data set's own number.
     """
 

@@ -27,7 +27,6 @@ from collections.abc import Iterable
 
 from ablation_studies import (
     DATA,
-    DISTILLATION,
     FINETUNING,
     STUDENT,
     TITLES,
@@ -83,7 +82,7 @@ class Trial:
         if variant.distill is not None:
             scored = _run(
                 output,
-                f"--mode=distill {recipe.distill_flags} {DISTILLATION}"
+                f"--mode=distill {recipe.distill_flags} {data.distill}"
                 f" {common} {STUDENT} {variant.distill}"
                 f" --labels_per_class={labels} --teacher={finetuned}",
                 data.recipe,
