@@ -18,7 +18,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-import math
+import os
 import pathlib
 import shlex
 import sys
@@ -33,7 +33,7 @@ from ablation_studies import (
     Variant,
     variants,
 )
-from killed_process import finish, fork
+from forked_run import fork
 from pinned import run_pinned
 from spreads import mean_and_deviation
 
@@ -114,7 +114,8 @@ def _run(output: pathlib.Path, text: str, recipe: str) -> pathlib.Path:
     folder.mkdir(parents=True, exist_ok=True)
     log = folder.with_suffix(".log")
     command = ["run.py", *flags, f"--model_dir={folder}", "--noexport"]
-    code = finish(fork(command, 1, log), lambda: False, patience=math.inf)
+    _, status = os.waitpid(fork(command, 1, log), 0)
+    code = os.waitstatus_to_exitcode(status)
     if code != 0:
         raise SystemExit(f"A run failed with {code}: see {log}")
     (folder / "done").touch()

@@ -15,6 +15,7 @@ import kill_test
 import label_efficiency
 import memory
 import numpy as np
+from classical_baselines import METHODS as CLASSICAL
 from digits import ROWS as DIGITS_ROWS
 from spreads import median_and_range
 
@@ -237,10 +238,27 @@ def convolutions_table() -> str:
     return "\n".join(lines)
 
 
+def efficiency(method: str, count: int) -> float:
+    """Mean top-1 accuracy with `count` labels per class, over label seeds."""
+    found = label_efficiency.collected(load("label_efficiency"))
+    return float(np.mean(found[method][count]))
+
+
+def best_classical(count: int) -> float:
+    """That of the best of the classical methods."""
+    return max(efficiency(method, count) for method in CLASSICAL)
+
+
+def _lead(method: str, other: Callable[[int], float], count: int) -> float:
+    """By how many points a method leads."""
+    return 100 * (efficiency(method, count) - other(count))
+
+
 def _ablation(study: str) -> Callable[[], str]:
     return lambda: ablations.tables(load("ablations"))[study]
 
 
+EFFICIENCY_COUNTS = (1, 4, 10, 40, 100)
 TABLES: dict[str, Callable[[], str]] = {
     "digits": digits_table,
     "train_step": train_step_table,
@@ -289,6 +307,32 @@ FIGURES: dict[str, Callable[[], float]] = {
     "views.finish": lambda: stage_cost("jitter, grayscale and blur in one"),
     "views.with_blur": lambda: views_ratio("ours"),
     "views.without_blur": lambda: views_ratio("ours, no blur"),
+    **{
+        f"efficiency.{method}.{count}": functools.partial(
+            efficiency, method, count
+        )
+        for method in label_efficiency.METHODS
+        for count in EFFICIENCY_COUNTS
+    },
+    **{
+        f"efficiency.student_over_{name}.{count}": functools.partial(
+            _lead, "distilled", other, count
+        )
+        for name, other in {
+            "classical": best_classical,
+            "supervised": functools.partial(efficiency, "supervised"),
+        }.items()
+        for count in EFFICIENCY_COUNTS
+    },
+    **{
+        f"efficiency.finetuned_over_linear.{count}": functools.partial(
+            _lead,
+            "finetuned",
+            functools.partial(efficiency, "linear"),
+            count,
+        )
+        for count in EFFICIENCY_COUNTS
+    },
     "kills.runs": lambda: len(load("kill_test")),
     "kills.kills": kills,
 }
@@ -298,6 +342,14 @@ SENTENCES: dict[str, list[Callable[[], str]]] = {
             f"fine-tuned {digits_mean('finetuned_top_1'):.3f}, self-distilled"
             f" {digits_mean('self_distilled_top_1'):.3f}, distilled student"
             f" {digits_mean('distilled_top_1'):.3f}"
+        ),
+    ],
+    "flags/fashion_mnist.cfg": [
+        lambda: (
+            f"supervised only {efficiency('supervised', 10):.3f}, linear"
+            f" evaluation {efficiency('linear', 10):.3f}, fine-tuned"
+            f" {efficiency('finetuned', 10):.3f}, student"
+            f" {efficiency('distilled', 10):.3f}"
         ),
     ],
     "flags/photos.cfg": [

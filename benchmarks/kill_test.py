@@ -27,11 +27,11 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+from forked_run import fork
 from killed_process import (
     KINDS,
     finish,
     first_step,
-    fork,
     moment,
     unfinished,
 )

@@ -1,76 +1,37 @@
-"""Processes of a kill test: forked, watched, killed at a chosen moment."""
+"""Processes of a kill test: watched, killed at a chosen moment."""
 
 import contextlib
-import ctypes
 import os
 import pathlib
 import re
 import signal
-import sys
 import time
 from collections.abc import Callable
 
 import numpy as np
+from forked_run import NICENESS
 
 KINDS = ("any moment", "training", "writing")
 # Checkpoints that a run saves, and about how long saving one takes: 9 ms on an
 # AMD EPYC.
 SAVES = 6
 WRITING_SECONDS = 0.01
-# Of the watched process as of this one; the watcher's is less, where that is
-# allowed: writing is over in milliseconds.
-_NICENESS = os.getpriority(os.PRIO_PROCESS, 0)
-_WATCHFUL = _NICENESS - 10
+# The watcher's, where that is allowed: writing is over in milliseconds.
+_WATCHFUL = NICENESS - 10
 # Seconds after which a run counts as hanging.
 PATIENCE = 600.0
-# prctl's name for it.
-_DIE_WITH_PARENT = 1
 
 
-def fork(command: list[str], devices: int, log: pathlib.Path) -> int:
-    """Starts run.py in a process of its own; returns its id.
-
-    Args:
-      command: its arguments.
-      devices: as how many its TensorFlow sees the CPU.
-      log: what it prints is added here.
-    """
-    process = os.fork()
-    if process:
-        return process
-    code = 1
-    try:
-        os.setpriority(os.PRIO_PROCESS, 0, _NICENESS)
-        ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
-        with log.open("ab") as file:
-            os.dup2(file.fileno(), 1)
-            os.dup2(file.fileno(), 2)
-        import tensorflow as tf
-
-        import run
-
-        [cpu] = tf.config.list_physical_devices("CPU")
-        parts = [tf.config.LogicalDeviceConfiguration()] * devices
-        tf.config.set_logical_device_configuration(cpu, parts)
-        code = run.main(command)
-        sys.stdout.flush()
-        sys.stderr.flush()
-    finally:
-        os._exit(code)
-
-
-def finish(
-    process: int, due: Callable[[], bool], patience: float = PATIENCE
-) -> int | None:
+def finish(process: int, due: Callable[[], bool]) -> int | None:
     """Waits for a process; kills it as soon as `due`.
 
     Args:
       process: its id.
       due: whether to kill it now.
-      patience: seconds after which it counts as hanging and is killed.
 
     Returns:
-      Its exit code; None if it was killed when due, 1 if it hung.
+      Its exit code; None if it was killed when due, 1 if it hung for
+      `PATIENCE` seconds.
     """
     started = time.monotonic()
     with contextlib.suppress(PermissionError):
@@ -79,7 +40,7 @@ def finish(
         done, status = os.waitpid(process, os.WNOHANG)
         if done:
             return os.waitstatus_to_exitcode(status)
-        late = time.monotonic() - started > patience
+        late = time.monotonic() - started > PATIENCE
         if late or due():
             os.kill(process, signal.SIGKILL)
             os.waitpid(process, 0)
