@@ -2,6 +2,7 @@
 and tables hold what was found."""
 
 import json
+import os
 import pathlib
 import sys
 
@@ -27,12 +28,9 @@ def commands(monkeypatch) -> list[list[str]]:
         folder = pathlib.Path(config.run.model_dir)
         score = {"eval/label_top_1_accuracy": 0.1 * config.train.seed + 0.5}
         (folder / "result.json").write_text(json.dumps(score))
-        return 0
+        return os.posix_spawnp("true", ["true"], os.environ)
 
     monkeypatch.setattr(ablations, "fork", fork)
-    monkeypatch.setattr(
-        ablations, "finish", lambda process, due, patience: process
-    )
     return noted
 
 
