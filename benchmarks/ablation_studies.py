@@ -83,6 +83,18 @@ TITLES = {
     "batch": "Batch size, by the scaling of LARS's learning rate",
     "optimizer": "Optimizer at a batch of 64",
 }
+# What the others of a study are compared with; an axis that is missing here is
+# that of the other.
+REFERENCES = {
+    "head": {"head layers": "3", "from layer": "1"},
+    "width": {"width": "0.125"},
+    "kernels": {"SK": "off"},
+    "temperature": {"temperature": "0.5"},
+    "memory": {"memory": "off"},
+    "distillation": {"temperature": "1.0", "weight of true labels": "0.0"},
+    "batch": {"batch": "128", "scaling": "sqrt"},
+    "optimizer": {"optimizer": "adam", "learning rate": "0.002"},
+}
 
 
 def _unless(base: bool, flags: str) -> str:

@@ -14,7 +14,6 @@ it, which saves the import; each runs `run.py`'s own `main`.
 """
 
 import argparse
-import contextlib
 import dataclasses
 import hashlib
 import json
@@ -33,9 +32,9 @@ from ablation_studies import (
     Variant,
     variants,
 )
+from ablation_tables import tables
 from forked_run import fork
 from pinned import run_pinned
-from spreads import mean_and_deviation
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -155,58 +154,6 @@ def shares(trials: list[Trial], count: int) -> list[list[Trial]]:
     for group in groups.values():
         min(found, key=len).extend(group)
     return found
-
-
-def tables(scores: list[dict]) -> dict[str, str]:
-    """{study: its table in Markdown, data sets beside one another}."""
-    return {
-        study: "\n\n".join(
-            _table([line for line in scores if line["study"] == study], data)
-            for data in DATA
-            if any((x["study"], x["data"]) == (study, data) for x in scores)
-        )
-        for study in TITLES
-        if any(line["study"] == study for line in scores)
-    }
-
-
-def _table(scores: list[dict], data: str) -> str:
-    """Rows by the first axis, columns by the second, if there is one."""
-    lines = [line for line in scores if line["data"] == data]
-    axes = list(lines[0]["setting"])
-    order = [
-        _ordered(dict.fromkeys(line["setting"][axis] for line in lines))
-        for axis in axes
-    ]
-    columns = order[1] if len(axes) > 1 else ["accuracy"]
-    start = axes[0] if len(axes) == 1 else f"{axes[0]} \\ {axes[1]}"
-    made = [
-        f"| {data}: {start} | {' | '.join(columns)} |",
-        f"|---|{'---:|' * len(columns)}",
-    ]
-    for row in order[0]:
-        cells = []
-        for column in columns:
-            found = [
-                line["top_1"]
-                for line in lines
-                if line["setting"][axes[0]] == row
-                and (len(axes) == 1 or line["setting"][axes[1]] == column)
-            ]
-            cells.append(mean_and_deviation(found))
-        made.append(f"| {row} | {' | '.join(cells)} |")
-    return "\n".join(made)
-
-
-def _ordered(values: Iterable[str]) -> list[str]:
-    """By number, where they are numbers."""
-
-    def number(text: str) -> float:
-        with contextlib.suppress(ValueError):
-            return float(text)
-        return float("inf")
-
-    return sorted(values, key=number)
 
 
 def load_program() -> None:

@@ -10,11 +10,12 @@ import statistics
 from collections.abc import Callable
 from typing import Any
 
-import ablations
+import ablation_tables
 import kill_test
 import label_efficiency
 import memory
 import numpy as np
+from ablation_studies import TITLES
 from classical_baselines import METHODS as CLASSICAL
 from digits import ROWS as DIGITS_ROWS
 from spreads import median_and_range
@@ -255,7 +256,7 @@ def _lead(method: str, other: Callable[[int], float], count: int) -> float:
 
 
 def _ablation(study: str) -> Callable[[], str]:
-    return lambda: ablations.tables(load("ablations"))[study]
+    return lambda: ablation_tables.tables(load("ablations"))[study]
 
 
 EFFICIENCY_COUNTS = (1, 4, 10, 40, 100)
@@ -269,7 +270,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "label_efficiency": lambda: label_efficiency.table(
         load("label_efficiency")
     ),
-    **{f"ablations.{study}": _ablation(study) for study in ablations.TITLES},
+    **{f"ablations.{study}": _ablation(study) for study in TITLES},
 }
 FIGURES: dict[str, Callable[[], float]] = {
     **{
@@ -342,14 +343,6 @@ SENTENCES: dict[str, list[Callable[[], str]]] = {
             f"fine-tuned {digits_mean('finetuned_top_1'):.3f}, self-distilled"
             f" {digits_mean('self_distilled_top_1'):.3f}, distilled student"
             f" {digits_mean('distilled_top_1'):.3f}"
-        ),
-    ],
-    "flags/fashion_mnist.cfg": [
-        lambda: (
-            f"supervised only {efficiency('supervised', 10):.3f}, linear"
-            f" evaluation {efficiency('linear', 10):.3f}, fine-tuned"
-            f" {efficiency('finetuned', 10):.3f}, student"
-            f" {efficiency('distilled', 10):.3f}"
         ),
     ],
     "flags/photos.cfg": [

@@ -10,6 +10,7 @@ import pytest
 import tiny
 
 sys.path.append(str(tiny.ROOT / "benchmarks"))
+import ablation_tables  # noqa: E402
 import ablations  # noqa: E402
 from ablation_studies import DATA, TITLES, variants  # noqa: E402
 
@@ -63,10 +64,10 @@ def test_every_setting_is_understood_and_runs_are_shared(
     # No test image, in any of them.
     for config in configs:
         assert config.data.eval_split.startswith("train[")
-    tables = ablations.tables(scores)
+    tables = ablation_tables.tables(scores)
     assert list(tables) == list(TITLES)
     assert (
-        "| 2 | 0.550 ± 0.071 | 0.550 ± 0.071 | 0.550 ± 0.071 | - |"
+        "| 3 | 0.550 (+0.000 ± 0.000) | 0.550 | 0.550 (+0.000 ± 0.000)"
         in (tables["head"])
     )
     assert f"| {data}: memory | accuracy |" in tables["memory"]
@@ -79,3 +80,12 @@ def test_those_that_share_a_pretraining_stay_in_one_process():
     first, second = ({t.variant.pretrain for t in share} for share in shares)
     assert not first & second
     assert abs(len(shares[0]) - len(shares[1])) < 5
+
+
+def test_a_cell_compares_seed_by_seed():
+    # Seed 1 is harder by 0.3 for both, and not by the same for each.
+    off, on = {0: 0.9, 1: 0.59}, {0: 1.0, 1: 0.71}
+    assert ablation_tables.cell(off, {}) == "0.745"
+    assert ablation_tables.cell(on, off) == "0.855 (+0.110 ± 0.014)"
+    assert ablation_tables.cell({1: 0.5}, off) == "0.500 (-0.090)"
+    assert ablation_tables.cell({}, off) == "-"
