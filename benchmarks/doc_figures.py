@@ -259,6 +259,8 @@ def _ablation(study: str) -> Callable[[], str]:
     return lambda: ablation_tables.tables(load("ablations"))[study]
 
 
+# Of ablations.py, at a time.
+_JOBS = 2
 EFFICIENCY_COUNTS = (1, 4, 10, 40, 100)
 TABLES: dict[str, Callable[[], str]] = {
     "digits": digits_table,
@@ -334,6 +336,9 @@ FIGURES: dict[str, Callable[[], float]] = {
         )
         for count in EFFICIENCY_COUNTS
     },
+    "ablations.minutes": lambda: (
+        sum(line["seconds"] for line in load("ablations")) / 60 / _JOBS
+    ),
     "kills.runs": lambda: len(load("kill_test")),
     "kills.kills": kills,
 }
