@@ -39,10 +39,10 @@ DATA = {
     ),
     "fashion": Data(
         "flags/fashion_mnist.cfg",
-        "--train_split=train[:5000] --eval_split=train[55000:]"
+        "--train_split=train[:4000] --eval_split=train[57000:]"
         " --width_multiplier=0.125",
-        "--train_epochs=15 --train_batch_size=128",
-        "--train_epochs=10 --train_batch_size=128",
+        "--train_epochs=12 --train_batch_size=128",
+        "--train_epochs=8 --train_batch_size=128",
         labels=10,
     ),
 }
