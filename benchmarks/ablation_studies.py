@@ -83,8 +83,8 @@ TITLES = {
     "batch": "Batch size, by the scaling of LARS's learning rate",
     "optimizer": "Optimizer at a batch of 64",
 }
-# What the others of a study are compared with; an axis that is missing here is
-# that of the other.
+# What the others of a study are compared with: all of them with one setting, or
+# where an axis is missing here, each with the one that has its own value there.
 REFERENCES = {
     "head": {"head layers": "3", "from layer": "1"},
     "width": {"width": "0.125"},

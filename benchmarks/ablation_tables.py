@@ -23,6 +23,8 @@ def tables(scores: list[dict]) -> dict[str, str]:
                 line
                 for line in scores
                 if (line["study"], line["data"]) == (study, data)
+                # An earlier version may have had others.
+                and (study, line["setting"]) in order
             ]
             # Processes have written them as they ended.
             lines.sort(key=lambda x: order.index((x["study"], x["setting"])))

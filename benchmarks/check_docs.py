@@ -31,7 +31,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 # Tables that tests derive anew: test_scaling.py and test_zoo.py.
 TESTED = ("docs/scaling.md", "docs/zoo.md")
 _TABLE = re.compile(r"<!-- table: ([\w.]+) -->\n(.*?)<!-- end -->", re.DOTALL)
-_FIGURE = re.compile(r"([\d,]+(?:\.\d+)?)<!-- ([\w.]+) -->")
+_FIGURE = re.compile(r"(-?[\d,]+(?:\.\d+)?)<!-- ([\w.]+) -->")
 _NUMBERS = re.compile(r"^\|.*---:\|$", re.MULTILINE)
 
 

@@ -1,15 +1,14 @@
 """A run of run.py in a fork of a process that has imported TensorFlow."""
 
-import ctypes
 import os
 import pathlib
-import signal
 import sys
+import traceback
+
+from pinned import die_with_parent
 
 # Of every run as of this process, whatever a watcher among its parents takes.
 NICENESS = os.getpriority(os.PRIO_PROCESS, 0)
-# prctl's name for it.
-_DIE_WITH_PARENT = 1
 
 
 def fork(command: list[str], devices: int, log: pathlib.Path) -> int:
@@ -26,7 +25,7 @@ def fork(command: list[str], devices: int, log: pathlib.Path) -> int:
     code = 1
     try:
         os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
-        ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
+        die_with_parent()
         with log.open("ab") as file:
             os.dup2(file.fileno(), 1)
             os.dup2(file.fileno(), 2)
@@ -38,7 +37,9 @@ def fork(command: list[str], devices: int, log: pathlib.Path) -> int:
         parts = [tf.config.LogicalDeviceConfiguration()] * devices
         tf.config.set_logical_device_configuration(cpu, parts)
         code = run.main(command)
+    except BaseException:
+        traceback.print_exc()
+    finally:
         sys.stdout.flush()
         sys.stderr.flush()
-    finally:
         os._exit(code)

@@ -56,6 +56,15 @@ def test_a_figure_in_a_sentence_is_compared_as_it_is_rounded(shown, right):
     assert found == text.format(right)
 
 
+def test_a_figure_below_zero_keeps_one_sign():
+    text = "It leads by 0.5<!-- a.lead --> points."
+    for value, shown in ((-1.25, "-1.2"), (1.25, "1.2")):
+        text = check_docs.rewritten(
+            text, {}, {"a.lead": lambda value=value: value}
+        )
+        assert text == f"It leads by {shown}<!-- a.lead --> points."
+
+
 def test_a_table_of_numbers_that_nothing_derives_is_named():
     assert check_docs.unmarked_tables(PAGE) == []
     bare = PAGE.replace("<!-- end -->", "").replace("<!-- table: one -->", "")

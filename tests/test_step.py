@@ -1,35 +1,55 @@
 """The steps of a graph: what their clock measures."""
 
-import types
-
 import tensorflow as tf
 
-from tf_simclr.training.step import _timed_next
+from tf_simclr.config import TrainConfig
+from tf_simclr.training import step as step_module
+from tf_simclr.training.running import start_running
+from tf_simclr.training.update import GRADIENT_NORM
+
+STEP = "while/step"
 
 
-def _comes_after(operation: tf.Operation, earlier: tf.Operation) -> bool:
-    found, open_ends = {operation}, [operation]
-    while open_ends:
-        here = open_ends.pop()
-        before = [*here.control_inputs, *(x.op for x in here.inputs)]
-        open_ends += [x for x in before if x not in found]
-        found |= set(before)
-    return earlier in found
+class Task:
+    """Of a step that is a single operation."""
+
+    metric_names = ("loss",)
+    after_step = None
 
 
-def test_nothing_of_the_step_runs_between_batch_and_clock():
-    strategy = tf.distribute.get_strategy()
+def loop_body() -> dict[str, list[str]]:
+    """{operation: those that it waits for} of one turn of the steps' loop."""
+    run_steps = step_module.make_step_function(
+        Task(), tf.distribute.get_strategy(), TrainConfig()
+    )
     rows = tf.data.Dataset.from_tensors({"rows": tf.zeros([2])})
+    graph = run_steps.get_concrete_function(
+        iter(rows), tf.constant(1), start_running(0, [0.0, 0.0])
+    ).graph
+    bodies = [
+        function.node_def
+        for function in graph.as_graph_def().library.function
+        if any(node.name == STEP for node in function.node_def)
+    ]
+    return {
+        node.name: [x.removeprefix("^").split(":")[0] for x in node.input]
+        for node in bodies[0]
+    }
 
-    @tf.function
-    def take(iterator):
-        previous = types.SimpleNamespace(sums=tf.zeros([]))
-        batch, seconds = _timed_next(iterator, strategy, previous)
-        return tf.reduce_sum(batch["rows"], name="step"), seconds
 
-    graph = take.get_concrete_function(iter(rows)).graph
-    clocks = [op for op in graph.get_operations() if op.type == "Timestamp"]
+def test_the_step_begins_when_the_clock_was_read(monkeypatch):
+    def step(batch):
+        loss = tf.reduce_sum(batch["rows"], name="step")
+        return {"loss": loss, GRADIENT_NORM: loss}
+
+    monkeypatch.setattr(step_module, "make_global_step", lambda *_: step)
+    waits = loop_body()
+    clocks = {name for name in waits if "Timestamp" in name}
     assert len(clocks) == 2
-    step = graph.get_operation_by_name("step")
-    # One core would read the clock when the step has ended.
-    assert all(_comes_after(step, clock) for clock in clocks)
+    before, open_ends = set(), [STEP]
+    while open_ends:
+        new = set(waits.get(open_ends.pop(), ())) - before
+        before |= new
+        open_ends += new
+    # One core would read the second when the step has ended.
+    assert clocks <= before

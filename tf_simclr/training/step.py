@@ -196,11 +196,14 @@ def make_step_function(
         for _ in tf.range(count):
             if config.deterministic:
                 # TensorFlow refuses to read the clock then.
-                batch = next(iterator)
+                batch, clock = next(iterator), []
             else:
-                batch, seconds = _timed_next(iterator, strategy, running)
-                waited += seconds
-            metrics = step(batch)
+                batch, started, ended = _timed_next(iterator, strategy, running)
+                waited += ended - started
+                clock = [ended]
+            # A single core would read the clock when the step has ended.
+            with tf.control_dependencies(clock):
+                metrics = step(batch)
             if task.after_step is not None:
                 task.after_step()
             means = [
@@ -219,8 +222,8 @@ def _timed_next(
     iterator: tf.data.Iterator,
     strategy: tf.distribute.Strategy,
     previous: Running,
-) -> tuple[Batch, tf.Tensor]:
-    """The next batch, and the seconds that the step waited for it."""
+) -> tuple[Batch, tf.Tensor, tf.Tensor]:
+    """The next batch, and the times in between which the step waited for it."""
     # The wait begins when the previous step has ended.
     with tf.control_dependencies([previous.sums]):
         started = tf.timestamp()
@@ -228,11 +231,4 @@ def _timed_next(
         batch = next(iterator)
     arrived = tf.nest.flatten(strategy.experimental_local_results(batch))
     with tf.control_dependencies(arrived):
-        ended = tf.timestamp()
-    # The step begins after that: a single core would look at the clock when
-    # it has nothing better to do.
-    with tf.control_dependencies([ended]):
-        batch = tf.nest.map_structure(
-            tf.identity, batch, expand_composites=True
-        )
-    return batch, ended - started
+        return batch, started, tf.timestamp()
