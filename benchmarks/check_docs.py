@@ -58,7 +58,9 @@ def rewritten(
     def figure(match: re.Match) -> str:
         shown, name = match.groups()
         digits = len(shown.partition(".")[2])
-        return f"{figures[name]():,.{digits}f}<!-- {name} -->"
+        # What rounds to zero has no sign.
+        value = round(figures[name](), digits) + 0.0
+        return f"{value:,.{digits}f}<!-- {name} -->"
 
     return _FIGURE.sub(figure, _TABLE.sub(table, text))
 

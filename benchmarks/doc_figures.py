@@ -15,7 +15,8 @@ import kill_test
 import label_efficiency
 import memory
 import numpy as np
-from ablation_studies import TITLES
+import pretraining_probe
+from ablation_studies import DATA, TITLES
 from classical_baselines import METHODS as CLASSICAL
 from digits import ROWS as DIGITS_ROWS
 from spreads import median_and_range
@@ -255,12 +256,16 @@ def _lead(method: str, other: Callable[[int], float], count: int) -> float:
     return 100 * (efficiency(method, count) - other(count))
 
 
+def ablation_minutes(data: str) -> float:
+    """Of both cores, with --jobs=2."""
+    lines = [line for line in load("ablations") if line["data"] == data]
+    return sum(line["seconds"] for line in lines) / 60 / 2
+
+
 def _ablation(study: str) -> Callable[[], str]:
     return lambda: ablation_tables.tables(load("ablations"))[study]
 
 
-# Of ablations.py, at a time.
-_JOBS = 2
 EFFICIENCY_COUNTS = (1, 4, 10, 40, 100)
 TABLES: dict[str, Callable[[], str]] = {
     "digits": digits_table,
@@ -271,6 +276,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "convolutions": convolutions_table,
     "label_efficiency": lambda: label_efficiency.table(
         load("label_efficiency")
+    ),
+    "pretraining_probe": lambda: pretraining_probe.table(
+        load("pretraining_probe")
     ),
     **{f"ablations.{study}": _ablation(study) for study in TITLES},
 }
@@ -324,6 +332,7 @@ FIGURES: dict[str, Callable[[], float]] = {
         for name, other in {
             "classical": best_classical,
             "supervised": functools.partial(efficiency, "supervised"),
+            "teacher": functools.partial(efficiency, "self_distilled"),
         }.items()
         for count in EFFICIENCY_COUNTS
     },
@@ -336,9 +345,14 @@ FIGURES: dict[str, Callable[[], float]] = {
         )
         for count in EFFICIENCY_COUNTS
     },
-    "ablations.minutes": lambda: (
-        sum(line["seconds"] for line in load("ablations")) / 60 / _JOBS
+    "efficiency.classical.10": functools.partial(best_classical, 10),
+    "efficiency.minutes": lambda: float(
+        np.mean([x["seconds_of_all"] for x in load("label_efficiency")]) / 60
     ),
+    **{
+        f"ablations.{data}.minutes": functools.partial(ablation_minutes, data)
+        for data in DATA
+    },
     "kills.runs": lambda: len(load("kill_test")),
     "kills.kills": kills,
 }
@@ -348,6 +362,14 @@ SENTENCES: dict[str, list[Callable[[], str]]] = {
             f"fine-tuned {digits_mean('finetuned_top_1'):.3f}, self-distilled"
             f" {digits_mean('self_distilled_top_1'):.3f}, distilled student"
             f" {digits_mean('distilled_top_1'):.3f}"
+        ),
+    ],
+    "flags/fashion_mnist.cfg": [
+        lambda: (
+            f"supervised only {efficiency('supervised', 10):.3f}, linear"
+            f" evaluation {efficiency('linear', 10):.3f}, fine-tuned"
+            f" {efficiency('finetuned', 10):.3f}, student"
+            f" {efficiency('distilled', 10):.3f}"
         ),
     ],
     "flags/photos.cfg": [

@@ -7,8 +7,9 @@ class and each label seed, a pipeline of flags/fashion_mnist.cfg runs the
 supervised baseline, linear evaluation, fine-tuning from head layer 1,
 self-distillation and distillation; fine-tuning from head layer 0 and the
 classical methods (`classical_baselines.py`) take the same labels. Each score is
-a line of OUTPUT/scores.jsonl; what is there is not run again, so that the same
-command goes on after any stop. Ends with a table, and OUTPUT/accuracy.png.
+a line of OUTPUT/PART/scores.jsonl; what is there is not run again, so that the
+same command goes on after any stop. Ends with a table, and
+OUTPUT/PART/accuracy.png.
 
 With --jobs=2 the pretraining runs alone, then two cells at a time, each on half
 of the cores.
@@ -31,7 +32,7 @@ import time
 import numpy as np
 from classical_baselines import METHODS as CLASSICAL
 from classical_baselines import ClassicalBaselines
-from pinned import run_pinned
+from pinned import die_with_parent, run_pinned
 from spreads import mean_and_deviation
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -89,15 +90,7 @@ class Study:
         )
 
     def run_cell(self, count: int, seed: int) -> None:
-        """All methods with `count` labels per class, where they are missing;
-        `pretrain` comes before."""
-        done = {
-            line["method"]
-            for line in self.scores
-            if (line["labels_per_class"], line["label_seed"]) == (count, seed)
-        }
-        if done.issuperset(METHODS):
-            return
+        """All methods with `count` labels per class, once pretrained."""
         started = time.monotonic()
         folder = self._output / f"{count}-{seed}"
         _copy(self._shared, folder / "pretrain")
@@ -114,6 +107,14 @@ class Study:
         with self._scores.open("a") as file:
             # At once: half a cell would be run, and written, again.
             file.write("".join(json.dumps(line) + "\n" for line in lines))
+
+    def missing(self, cells: list[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Those (labels per class, label seed) that have no scores yet."""
+        done = {
+            (line["labels_per_class"], line["label_seed"])
+            for line in self.scores
+        }
+        return [cell for cell in cells if cell not in done]
 
     @property
     def _shared(self) -> pathlib.Path:
@@ -136,7 +137,7 @@ class Study:
         ]
 
     def _pipeline(self, count: int, seed: int, folder: pathlib.Path) -> dict:
-        flags = [*self._common(count, seed), "--self_distill", "--noexport"]
+        flags = [*self._common(count, seed), "--noexport"]
         _run(*flags, f"--model_dir={folder}")
         result = json.loads((folder / "result.json").read_text())
         ending = "_top_1"
@@ -202,7 +203,7 @@ def _copy(source: pathlib.Path, target: pathlib.Path) -> None:
 
 def _run(*flags: str) -> None:
     command = [sys.executable, str(ROOT / "run.py"), *flags]
-    subprocess.run(command, check=True)
+    subprocess.run(command, check=True, preexec_fn=die_with_parent)
 
 
 def collected(scores: list[dict]) -> dict[str, dict[int, list[float]]]:
@@ -284,11 +285,13 @@ def main() -> None:
     output = pathlib.Path(arguments.output).resolve()
     study = Study(output, arguments.part, flags)
     study.pretrain()
-    cells = [
-        (count, seed)
-        for seed in range(arguments.seeds)
-        for count in arguments.labels
-    ]
+    cells = study.missing(
+        [
+            (count, seed)
+            for seed in range(arguments.seeds)
+            for count in arguments.labels
+        ]
+    )
 
     def share(job: int) -> None:
         for count, seed in cells[job :: arguments.jobs]:

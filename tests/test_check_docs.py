@@ -58,7 +58,7 @@ def test_a_figure_in_a_sentence_is_compared_as_it_is_rounded(shown, right):
 
 def test_a_figure_below_zero_keeps_one_sign():
     text = "It leads by 0.5<!-- a.lead --> points."
-    for value, shown in ((-1.25, "-1.2"), (1.25, "1.2")):
+    for value, shown in ((-1.25, "-1.2"), (1.25, "1.2"), (-0.01, "0.0")):
         text = check_docs.rewritten(
             text, {}, {"a.lead": lambda value=value: value}
         )
