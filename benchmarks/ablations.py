@@ -35,6 +35,7 @@ from ablation_studies import (
 from ablation_tables import tables
 from forked_run import fork
 from pinned import run_pinned
+from score_lines import read_scores
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -119,15 +120,6 @@ def _run(output: pathlib.Path, text: str, recipe: str) -> pathlib.Path:
         raise SystemExit(f"A run failed with {code}: see {log}")
     (folder / "done").touch()
     return folder
-
-
-def read_scores(folder: pathlib.Path) -> list[dict]:
-    """All lines that the processes have written."""
-    return [
-        json.loads(line)
-        for path in sorted(folder.glob("scores*.jsonl"))
-        for line in path.read_text().splitlines()
-    ]
 
 
 def run_share(

@@ -4,9 +4,9 @@
 
 Pretrains flags/fashion_mnist.cfg for a few epochs on a part of the training
 images with each setting, embeds another part, and fits logistic regressions to
-ten labels per class of it: twenty draws of labels cost nothing and say more
-than one fine-tuning. No test image is used. Each setting is a line of
-OUTPUT/scores-JOB.jsonl; what is there is not run again. Ends with a table.
+ten labels per class of it, for twenty draws of labels. No test image is used.
+Each setting is a line of OUTPUT/scores-JOB.jsonl; what is there is not run
+again. Ends with a table.
 """
 
 import argparse
@@ -18,6 +18,7 @@ import time
 
 import numpy as np
 from pinned import die_with_parent, run_pinned
+from score_lines import read_scores
 from spreads import mean_and_deviation
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -93,15 +94,6 @@ def score(setting: dict[str, float], folder: pathlib.Path) -> list[float]:
 def _run(*flags: str) -> None:
     command = [sys.executable, str(ROOT / "run.py"), f"--flagfile={RECIPE}"]
     subprocess.run([*command, *flags], check=True, preexec_fn=die_with_parent)
-
-
-def read_scores(folder: pathlib.Path) -> list[dict]:
-    """All lines that the processes have written."""
-    return [
-        json.loads(line)
-        for path in sorted(folder.glob("scores-*.jsonl"))
-        for line in path.read_text().splitlines()
-    ]
 
 
 def table(scores: list[dict]) -> str:

@@ -1,7 +1,10 @@
 """Work in processes of their own cores."""
 
 import os
+import pathlib
+import subprocess
 import sys
+import time
 
 import pytest
 import tiny
@@ -32,3 +35,26 @@ def test_one_that_fails_is_told(error, capfd):
 
     assert not run_pinned(work, 2)
     assert "no" in capfd.readouterr().err
+
+
+def test_workers_end_with_their_parent(tmp_path):
+    noted = tmp_path / "worker"
+    program = (
+        "import os, pathlib, sys, time; sys.path.append(sys.argv[1])\n"
+        "from pinned import run_pinned\n"
+        "def work(job):\n"
+        "    pathlib.Path(sys.argv[2]).write_text(str(os.getpid()))\n"
+        "    time.sleep(60)\n"
+        "run_pinned(work, 1)\n"
+    )
+    folder = str(tiny.ROOT / "benchmarks")
+    command = [sys.executable, "-c", program, folder, str(noted)]
+    with subprocess.Popen(command) as parent:
+        while not (noted.exists() and noted.read_text()):
+            time.sleep(0.01)
+        parent.kill()
+    worker = pathlib.Path("/proc", noted.read_text(), "stat")
+    deadline = time.monotonic() + 30
+    while worker.exists() and worker.read_text().split()[2] != "Z":
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
