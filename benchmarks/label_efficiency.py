@@ -81,19 +81,19 @@ class Study:
 
     def pretrain(self) -> None:
         """The pretraining that all cells share, where it has not ended."""
-        _run(
+        run_program(
             *self._flags,
-            *self._own("pretrain_flags"),
+            *self.own("pretrain_flags"),
             "--mode=pretrain",
             "--noexport",
-            f"--model_dir={self._shared}",
+            f"--model_dir={self.pretrained}",
         )
 
     def run_cell(self, count: int, seed: int) -> None:
         """All methods with `count` labels per class, once pretrained."""
         started = time.monotonic()
         folder = self._output / f"{count}-{seed}"
-        _copy(self._shared, folder / "pretrain")
+        _copy(self.pretrained, folder / "pretrain")
         found = self._pipeline(count, seed, folder)
         found["finetuned_layer_0"] = self._layer_0(count, seed, folder)
         found |= self._classical(folder)
@@ -117,17 +117,19 @@ class Study:
         return [cell for cell in cells if cell not in done]
 
     @property
-    def _shared(self) -> pathlib.Path:
+    def pretrained(self) -> pathlib.Path:
+        """The folder of the pretraining that all cells share."""
         return self._output / "pretrain"
 
-    def _own(self, stage: str) -> list[str]:
+    def own(self, stage: str) -> list[str]:
         """The recipe's flags of one stage."""
         import run
 
         config = run.parse_config(["run.py", *self._flags])
         return shlex.split(getattr(config.pipeline, stage))
 
-    def _common(self, count: int, seed: int) -> list[str]:
+    def common(self, count: int, seed: int) -> list[str]:
+        """The flags of all stages that see `count` labels per class."""
         batch = min(_LARGEST_BATCH, count * self._classes)
         return [
             *self._flags,
@@ -137,8 +139,8 @@ class Study:
         ]
 
     def _pipeline(self, count: int, seed: int, folder: pathlib.Path) -> dict:
-        flags = [*self._common(count, seed), "--noexport"]
-        _run(*flags, f"--model_dir={folder}")
+        flags = [*self.common(count, seed), "--noexport"]
+        run_program(*flags, f"--model_dir={folder}")
         result = json.loads((folder / "result.json").read_text())
         ending = "_top_1"
         return {
@@ -149,9 +151,9 @@ class Study:
 
     def _layer_0(self, count: int, seed: int, folder: pathlib.Path) -> float:
         target = folder / "finetune_layer_0"
-        _run(
-            *self._common(count, seed),
-            *self._own("finetune_flags"),
+        run_program(
+            *self.common(count, seed),
+            *self.own("finetune_flags"),
             "--mode=finetune",
             "--ft_proj_selector=0",
             "--noexport",
@@ -201,7 +203,8 @@ def _copy(source: pathlib.Path, target: pathlib.Path) -> None:
     unfinished.rename(target)
 
 
-def _run(*flags: str) -> None:
+def run_program(*flags: str) -> None:
+    """Runs run.py in a process of its own; raises where that fails."""
     command = [sys.executable, str(ROOT / "run.py"), *flags]
     subprocess.run(command, check=True, preexec_fn=die_with_parent)
 

@@ -1,24 +1,23 @@
-"""Which views to pretrain with: a short pretraining and many small probes.
+"""How to pretrain: short pretrainings, each followed by many small probes.
 
     python benchmarks/pretraining_probe.py --jobs=2 --output=runs/probe
 
 Pretrains flags/fashion_mnist.cfg for a few epochs on a part of the training
-images with each setting, embeds another part, and fits logistic regressions to
-ten labels per class of it, for twenty draws of labels. No test image is used.
-Each setting is a line of OUTPUT/scores-JOB.jsonl; what is there is not run
-again. Ends with a table.
+images, as it is and with one change at a time, embeds another part, and fits
+logistic regressions to ten labels per class of it, for twenty draws of labels.
+No test image is used. Each change is a line of OUTPUT/scores-JOB.jsonl; what is
+there is not run again. Ends with a table.
 """
 
 import argparse
-import json
 import pathlib
+import statistics
 import subprocess
 import sys
-import time
 
 import numpy as np
-from pinned import die_with_parent, run_pinned
-from score_lines import read_scores
+from pinned import die_with_parent
+from score_lines import read_scores, score_missing
 from spreads import mean_and_deviation
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -29,19 +28,25 @@ SHORT = (
     " --train_batch_size=256 --train_epochs=6 --warmup_epochs=1"
     " --learning_rate=0.002 --nolineareval_while_pretraining --noexport"
 )
-# What differs: jitter's strength, NT-Xent's temperature, the smallest crop,
-# and what is named.
-BASE = {"color_jitter_strength": 0.5, "temperature": 0.5, "crop_min_area": 0.5}
-LEANING = {"rotate_degrees": 10, "shear_degrees": 5, "translate_fraction": 0.05}
-SETTINGS = [
-    BASE,
-    {**BASE, **LEANING},
-    {**BASE, "temperature": 1.0},
-    {**BASE, "color_jitter_strength": 1.0},
-    {**BASE, "color_jitter_strength": 1.6},
-    {**BASE, "color_jitter_strength": 1.0, "temperature": 0.3},
-    {**BASE, "color_jitter_strength": 1.0, "crop_min_area": 0.35},
-]
+# What is changed -> flags.
+CHANGES = {
+    "none": "",
+    "jitter 0.5 instead of 1": "--color_jitter_strength=0.5",
+    "jitter 1.6": "--color_jitter_strength=1.6",
+    "temperature 0.3 instead of 0.5": "--temperature=0.3",
+    "temperature 1": "--temperature=1",
+    "crops from 0.35 of the image instead of 0.5": "--crop_min_area=0.35",
+    "rotation, shear and shift, too": (
+        "--rotate_degrees=10 --shear_degrees=5 --translate_fraction=0.05"
+    ),
+    "CIFAR stem at 28 pixels, a quarter of the width": (
+        "--stem=cifar --image_size=28 --width_multiplier=0.25"
+    ),
+    "selective kernels": "--sk_ratio=0.0625",
+    "the full width": "--width_multiplier=1",
+    "12 epochs instead of 6": "--train_epochs=12",
+    "24 epochs": "--train_epochs=24",
+}
 DRAWS = 20
 LABELS = 10
 # Regularization: strong, of 100 labels and hundreds of features.
@@ -75,10 +80,10 @@ def probe(features: np.ndarray, labels: np.ndarray) -> list[float]:
     return found
 
 
-def score(setting: dict[str, float], folder: pathlib.Path) -> list[float]:
-    """Pretrains with a setting and probes what it has learned."""
-    flags = [f"--{name}={value}" for name, value in setting.items()]
-    _run("--mode=pretrain", *SHORT.split(), *flags, f"--model_dir={folder}")
+def score(item: dict, folder: pathlib.Path) -> list[float]:
+    """Pretrains with a change and probes what has been learned."""
+    flags = [*SHORT.split(), *item["flags"].split()]
+    _run("--mode=pretrain", *flags, f"--model_dir={folder}")
     embedded = folder.with_name(f"{folder.name}-features")
     _run(
         "--mode=embed",
@@ -88,7 +93,8 @@ def score(setting: dict[str, float], folder: pathlib.Path) -> list[float]:
         f"--model_dir={embedded}",
     )
     with np.load(embedded / "features.npz") as stored:
-        return probe(stored["features"], stored["labels"])
+        found = probe(stored["features"], stored["labels"])
+    return [round(x, 4) for x in found]
 
 
 def _run(*flags: str) -> None:
@@ -98,26 +104,32 @@ def _run(*flags: str) -> None:
 
 def table(scores: list[dict]) -> str:
     """Mean and standard deviation over draws, and the lead over the first."""
+    found = {line["flags"]: line for line in scores}
     lines = [
-        "| jitter | temperature | smallest crop | else | accuracy |"
-        " against the first |",
-        "|---:|---:|---:|---|---:|---:|",
+        "| change | accuracy | against none | time |",
+        "|---|---:|---:|---:|",
     ]
-    found = {json.dumps(x["setting"]): x["top_1"] for x in scores}
-    first = found.get(json.dumps(BASE), [])
-    for setting in SETTINGS:
-        ours = found.get(json.dumps(setting), [])
-        leads = [a - b for a, b in zip(ours, first, strict=False)]
-        extra = "rotation, shear, shift" if len(setting) > len(BASE) else ""
-        lead = mean_and_deviation(leads) if setting is not BASE else "-"
+    nothing = {"top_1": [], "seconds": 0}
+    first = found.get("", nothing)
+    for title, flags in CHANGES.items():
+        ours = found.get(flags, nothing)
+        leads = [
+            a - b for a, b in zip(ours["top_1"], first["top_1"], strict=False)
+        ]
         cells = [
-            *(f"{setting[name]:g}" for name in BASE),
-            extra,
-            mean_and_deviation(ours),
-            lead,
+            title,
+            mean_and_deviation(ours["top_1"]),
+            mean_and_deviation(leads) if flags else "-",
+            f"{ours['seconds'] / 60:.1f} min",
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def mean_lead(scores: list[dict], title: str) -> float:
+    """Of a change over none, in points."""
+    found = {line["flags"]: statistics.mean(line["top_1"]) for line in scores}
+    return 100 * (found[CHANGES[title]] - found[""])
 
 
 def main() -> int:
@@ -129,27 +141,8 @@ def main() -> int:
     parser.add_argument("--output", default="runs/probe")
     arguments = parser.parse_args()
     output = pathlib.Path(arguments.output).resolve()
-    output.mkdir(parents=True, exist_ok=True)
-    done = [line["setting"] for line in read_scores(output)]
-    missing = [
-        (number, setting)
-        for number, setting in enumerate(SETTINGS)
-        if setting not in done
-    ]
-
-    def share(job: int) -> None:
-        for number, setting in missing[job :: arguments.jobs]:
-            started = time.monotonic()
-            found = score(setting, output / f"setting-{number}")
-            line = {
-                "setting": setting,
-                "top_1": [round(x, 4) for x in found],
-                "seconds": round(time.monotonic() - started),
-            }
-            with (output / f"scores-{job}.jsonl").open("a") as file:
-                file.write(json.dumps(line) + "\n")
-
-    complete = run_pinned(share, arguments.jobs)
+    items = [{"flags": flags} for flags in CHANGES.values()]
+    complete = score_missing(items, score, output, arguments.jobs)
     print(f"\n{table(read_scores(output))}")
     return int(not complete)
 

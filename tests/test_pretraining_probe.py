@@ -28,37 +28,49 @@ def test_probes_tell_clear_features_from_noise():
     assert 0.2 < noisy < 0.7
 
 
-def test_settings_are_flags_and_what_is_there_is_not_run_again(
+def test_changes_are_flags_and_what_is_there_is_not_run_again(
     tmp_path, monkeypatch, capsys
 ):
-    commands = []
+    noted = tmp_path / "commands"
+    noted.touch()
 
+    # Called in processes of their own.
     def fake(*flags: str) -> None:
         command = ["run.py", f"--flagfile={pretraining_probe.RECIPE}", *flags]
         config = run.parse_config(command)
         config.check()
-        commands.append(config)
+        with noted.open("a") as file:
+            file.write(json.dumps(command) + "\n")
         folder = pathlib.Path(config.run.model_dir)
         folder.mkdir()
         features, labels = blobs(0.1)
         np.savez(folder / "features.npz", features=features, labels=labels)
 
+    def commands() -> list:
+        lines = noted.read_text().splitlines()
+        return [run.parse_config(json.loads(line)) for line in lines]
+
     monkeypatch.setattr(pretraining_probe, "_run", fake)
-    monkeypatch.setattr(
-        pretraining_probe, "run_pinned", lambda work, jobs: not work(0)
-    )
-    monkeypatch.setattr(sys, "argv", ["", f"--output={tmp_path}"])
+    monkeypatch.setattr(pretraining_probe, "DRAWS", 2)
+    output = tmp_path / "probe"
+    monkeypatch.setattr(sys, "argv", ["", "--jobs=2", f"--output={output}"])
     assert pretraining_probe.main() == 0
-    settings = pretraining_probe.SETTINGS
-    assert len(commands) == 2 * len(settings)
-    pretrained, embedded = commands[-2:]
-    assert pretrained.augment.crop_min_area == 0.35
-    assert embedded.objective.checkpoint == pretrained.run.model_dir
-    lines = pretraining_probe.read_scores(tmp_path)
-    assert [line["setting"] for line in lines] == settings
-    assert json.dumps(lines[0]["top_1"]).count("1.0") == 20
-    assert (
-        "| 1 | 0.3 | 0.5 |  | 1.000 ± 0.000 | 0.000" in capsys.readouterr().out
+    changes = pretraining_probe.CHANGES
+    found = commands()
+    assert len(found) == 2 * len(changes)
+    pretrained, embedded = (
+        [config for config in found if config.run.mode == mode]
+        for mode in ("pretrain", "embed")
     )
+    assert {x.augment.crop_min_area for x in pretrained} == {0.5, 0.35}
+    assert {x.train.train_epochs for x in pretrained} == {6, 12, 24}
+    assert {x.objective.checkpoint for x in embedded} == {
+        x.run.model_dir for x in pretrained
+    }
+    lines = pretraining_probe.read_scores(output)
+    assert {line["flags"] for line in lines} == set(changes.values())
+    assert json.dumps(lines[0]["top_1"]).count("1.0") == 2
+    shown = capsys.readouterr().out
+    assert "| selective kernels | 1.000 ± 0.000 | 0.000 ± 0.000 |" in shown
     assert pretraining_probe.main() == 0
-    assert len(commands) == 2 * len(settings)
+    assert len(commands()) == len(found)

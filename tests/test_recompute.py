@@ -98,8 +98,44 @@ def test_two_replicas_with_global_batch_norm(two_replicas):
     assert_same(*found)
 
 
+def remembered_bytes(net, images: tf.TensorSpec) -> int:
+    """Of the tensors of a batch that the gradient takes from before."""
+    before = []
+
+    def compute(images):
+        with tf.GradientTape() as tape:
+            outputs = net(images, training=True)["proj_head_output"]
+            loss = tf.reduce_mean(tf.square(outputs))
+        graph = tf.compat.v1.get_default_graph()
+        before.extend(graph.get_operations())
+        return tape.gradient(loss, net.trainable_variables)
+
+    traced = tf.function(compute, autograph=False).get_concrete_function(images)
+    names = {operation.name for operation in before}
+    later = traced.graph.get_operations()[len(before) :]
+    kept = {
+        tensor.name: tensor
+        for operation in later
+        for tensor in operation.inputs
+        if tensor.op.name in names
+        and tensor.shape.rank == 4
+        and tensor.shape[0] == images.shape[0]
+    }
+    return sum(x.shape.num_elements() * x.dtype.size for x in kept.values())
+
+
+def test_fewer_activations_are_remembered():
+    images = tf.TensorSpec([8, 32, 32, 3])
+    plain, again = (
+        remembered_bytes(network(recompute), images)
+        for recompute in (False, True)
+    )
+    assert 0 < again < 0.35 * plain
+
+
 @pytest.mark.slow
-def test_activations_take_less_than_half():
+def test_a_process_takes_less_memory():
+    """What is computed twice in the graph is not computed once after all."""
     peaks = []
     for extra in ("", " --recompute"):
         # Enough pixels for the activations to be most of a process's memory.
@@ -127,5 +163,6 @@ def test_activations_take_less_than_half():
         found = json.loads(done.stdout)
         peaks.append(found["peak_bytes"]["host"] - found["ready_bytes"]["host"])
     plain, again = peaks
-    # Some of both is not activations: gradients, the optimizer, the graph.
-    assert again < 0.6 * plain
+    # Half and less on one machine, two thirds on another: some of both is not
+    # activations, and what lives at once is up to the order of operations.
+    assert again < 0.8 * plain

@@ -1,0 +1,146 @@
+"""How to fine-tune, to distil into the same network, and to do without.
+
+    python benchmarks/finetuning_probe.py --jobs=2 --output=runs/finetuning
+
+Takes the pretraining of `label_efficiency.py --part=validation`, four fifths of
+the training images of flags/fashion_mnist.cfg, and trains on ten labels per
+class of them: fine-tuning, training from random weights, self-distillation,
+each as the recipe has it and with one change at a time. Scores are those on the
+last fifth; no test image is used. Each change and label seed is a line of
+OUTPUT/scores-JOB.jsonl; what is there is not run again. Ends with a table.
+"""
+
+import argparse
+import functools
+import json
+import pathlib
+import sys
+
+import label_efficiency
+from score_lines import read_scores, run_folder, score_missing
+from spreads import mean_and_deviation
+
+LABELS = 10
+# Stage -> its title, the flags of the recipe that are its own, and what they
+# presuppose.
+STAGES = {
+    "finetune": ("fine-tuned", "finetune_flags", "--mode=finetune"),
+    "supervised": (
+        "supervised only",
+        "supervised_flags",
+        "--mode=finetune --from_scratch",
+    ),
+    "self_distill": (
+        "self-distilled",
+        "self_distill_flags",
+        "--mode=distill --distillation_temperature=0.1",
+    ),
+}
+# Stage -> what is changed -> flags.
+CHANGES = {
+    "finetune": {
+        "none": "",
+        "from head layer 0 instead of 1": "--ft_proj_selector=0",
+        "from head layer 2": "--ft_proj_selector=2",
+        "from head layer 3": "--ft_proj_selector=3",
+        "a third of the learning rate": "--learning_rate=0.0001",
+        "three times the learning rate": "--learning_rate=0.001",
+        "crops from 0.35 of the image instead of 0.6": "--crop_min_area=0.35",
+        "crops from 0.9": "--crop_min_area=0.9",
+    },
+    "supervised": {
+        "none": "",
+        "a third of the learning rate": "--learning_rate=0.0003",
+        "three times the learning rate": "--learning_rate=0.003",
+        "three times the steps": "--train_steps=1200",
+        "crops from 0.9 of the image instead of 0.6": "--crop_min_area=0.9",
+        "no jitter": "--color_jitter_strength=0",
+    },
+    "self_distill": {
+        "none": "",
+        "temperature 0.5 instead of 0.1": "--distillation_temperature=0.5",
+    },
+}
+
+
+def score(
+    study: label_efficiency.Study,
+    output: pathlib.Path,
+    item: dict,
+    folder: pathlib.Path,
+) -> float:
+    """Trains as an item says; top-1 accuracy."""
+    _, own, presets = STAGES[item["stage"]]
+    sources = {"checkpoint": study.pretrained}
+    if item["stage"] == "supervised":
+        sources = {}
+    if item["stage"] == "self_distill":
+        taught = {**item, "stage": "finetune", "flags": ""}
+        sources["teacher"] = run_folder(output, taught)
+    label_efficiency.run_program(
+        *study.common(LABELS, item["label_seed"]),
+        *presets.split(),
+        *study.own(own),
+        *item["flags"].split(),
+        *(f"--{name}={path}" for name, path in sources.items()),
+        "--noexport",
+        f"--model_dir={folder}",
+    )
+    result = json.loads((folder / "result.json").read_text())
+    return result["eval/label_top_1_accuracy"]
+
+
+def table(scores: list[dict]) -> str:
+    """Mean and deviation over label seeds, and the lead over no change."""
+    found: dict[tuple, dict[int, float]] = {}
+    for line in scores:
+        key = line["stage"], line["flags"]
+        found.setdefault(key, {})[line["label_seed"]] = line["top_1"]
+    lines = [
+        "| stage | change | accuracy | against none |",
+        "|---|---|---:|---:|",
+    ]
+    for stage, changes in CHANGES.items():
+        first = found.get((stage, ""), {})
+        for title, flags in changes.items():
+            ours = found.get((stage, flags), {})
+            leads = [ours[seed] - first[seed] for seed in ours if seed in first]
+            cells = [
+                STAGES[stage][0],
+                title,
+                mean_and_deviation(list(ours.values())),
+                mean_and_deviation(leads) if flags else "-",
+            ]
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Runs what is missing, prints the table; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--jobs", type=int, default=1, help="runs at a time")
+    parser.add_argument("--output", default="runs/finetuning")
+    arguments = parser.parse_args()
+    output = pathlib.Path(arguments.output).resolve()
+    study = label_efficiency.Study(output, "validation", [])
+    study.pretrain()
+    complete = True
+    # A teacher comes before its students.
+    for stages in (["finetune", "supervised"], ["self_distill"]):
+        items = [
+            {"stage": stage, "flags": flags, "label_seed": seed}
+            for stage in stages
+            for flags in CHANGES[stage].values()
+            for seed in range(arguments.seeds)
+        ]
+        work = functools.partial(score, study, output)
+        complete &= score_missing(items, work, output, arguments.jobs)
+    print(f"\n{table(read_scores(output))}")
+    return int(not complete)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
