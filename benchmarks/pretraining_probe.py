@@ -3,7 +3,7 @@
     python benchmarks/pretraining_probe.py --jobs=2 --output=runs/probe
 
 Pretrains flags/fashion_mnist.cfg for a few epochs on a part of the training
-images, as it is and with one change at a time, embeds another part, and fits
+images with LARS, and with one change at a time, embeds another part, and fits
 logistic regressions to ten labels per class of it, for twenty draws of labels.
 No test image is used. Each change is a line of OUTPUT/scores-JOB.jsonl; what is
 there is not run again. Ends with a table.
@@ -26,11 +26,15 @@ PROBED = "train[50000:]"
 SHORT = (
     "--train_split=train[:20000] --eval_split=train[50000:]"
     " --train_batch_size=256 --train_epochs=6 --warmup_epochs=1"
-    " --learning_rate=0.002 --nolineareval_while_pretraining --noexport"
+    " --optimizer=lars --learning_rate=3"
+    " --nolineareval_while_pretraining --noexport"
 )
 # What is changed -> flags.
 CHANGES = {
     "none": "",
+    "Adam at 0.002 instead of LARS at 3": "--optimizer=adam --learning_rate=0.002",
+    "LARS at 1": "--learning_rate=1",
+    "LAMB at 0.01": "--optimizer=lamb --learning_rate=0.01",
     "jitter 0.5 instead of 1": "--color_jitter_strength=0.5",
     "jitter 1.6": "--color_jitter_strength=1.6",
     "temperature 0.3 instead of 0.5": "--temperature=0.3",
