@@ -32,7 +32,9 @@ SHORT = (
 # What is changed -> flags.
 CHANGES = {
     "none": "",
-    "Adam at 0.002 instead of LARS at 3": "--optimizer=adam --learning_rate=0.002",
+    "Adam at 0.002 instead of LARS at 3": (
+        "--optimizer=adam --learning_rate=0.002"
+    ),
     "LARS at 1": "--learning_rate=1",
     "LAMB at 0.01": "--optimizer=lamb --learning_rate=0.01",
     "jitter 0.5 instead of 1": "--color_jitter_strength=0.5",
