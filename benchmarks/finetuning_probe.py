@@ -3,10 +3,10 @@
     python benchmarks/finetuning_probe.py --jobs=2 --output=runs/finetuning
 
 Takes the pretraining of `label_efficiency.py --part=validation`, four fifths of
-the training images of flags/fashion_mnist.cfg, and trains on ten labels per
-class of them: fine-tuning, training from random weights, self-distillation,
-each as the recipe has it and with one change at a time. Scores are those on the
-last fifth; no test image is used. Each change and label seed is a line of
+the training images of flags/fashion_mnist.cfg, and trains on a few labels of
+them: fine-tuning, training from random weights, self-distillation, each as the
+recipe has it and with one change at a time. Scores are those on the last fifth;
+no test image is used. Each change and label seed is a line of
 OUTPUT/scores-JOB.jsonl; what is there is not run again. Ends with a table.
 """
 
@@ -20,7 +20,6 @@ import label_efficiency
 from score_lines import read_scores, run_folder, score_missing
 from spreads import mean_and_deviation
 
-LABELS = 10
 # Stage -> its title, the flags of the recipe that are its own, and what they
 # presuppose.
 STAGES = {
@@ -45,6 +44,7 @@ CHANGES = {
         "from head layer 3": "--ft_proj_selector=3",
         "a third of the learning rate": "--learning_rate=0.0001",
         "three times the learning rate": "--learning_rate=0.001",
+        "three times the steps": "--train_steps=900",
         "crops from 0.35 of the image instead of 0.6": "--crop_min_area=0.35",
         "crops from 0.9": "--crop_min_area=0.9",
     },
@@ -78,7 +78,7 @@ def score(
         taught = {**item, "stage": "finetune", "flags": ""}
         sources["teacher"] = run_folder(output, taught)
     label_efficiency.run_program(
-        *study.common(LABELS, item["label_seed"]),
+        *study.common(item["labels_per_class"], item["label_seed"]),
         *presets.split(),
         *study.own(own),
         *item["flags"].split(),
@@ -94,24 +94,28 @@ def table(scores: list[dict]) -> str:
     """Mean and deviation over label seeds, and the lead over no change."""
     found: dict[tuple, dict[int, float]] = {}
     for line in scores:
-        key = line["stage"], line["flags"]
+        key = line["labels_per_class"], line["stage"], line["flags"]
         found.setdefault(key, {})[line["label_seed"]] = line["top_1"]
     lines = [
-        "| stage | change | accuracy | against none |",
-        "|---|---|---:|---:|",
+        "| labels per class | stage | change | accuracy | against none |",
+        "|---:|---|---|---:|---:|",
     ]
-    for stage, changes in CHANGES.items():
-        first = found.get((stage, ""), {})
-        for title, flags in changes.items():
-            ours = found.get((stage, flags), {})
-            leads = [ours[seed] - first[seed] for seed in ours if seed in first]
-            cells = [
-                STAGES[stage][0],
-                title,
-                mean_and_deviation(list(ours.values())),
-                mean_and_deviation(leads) if flags else "-",
-            ]
-            lines.append(f"| {' | '.join(cells)} |")
+    for count in sorted({line["labels_per_class"] for line in scores}):
+        for stage, changes in CHANGES.items():
+            first = found.get((count, stage, ""), {})
+            for title, flags in changes.items():
+                ours = found.get((count, stage, flags), {})
+                if not ours:
+                    continue
+                leads = [ours[x] - first[x] for x in ours if x in first]
+                cells = [
+                    str(count),
+                    STAGES[stage][0],
+                    title,
+                    mean_and_deviation(list(ours.values())),
+                    mean_and_deviation(leads) if flags else "-",
+                ]
+                lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -119,6 +123,10 @@ def main() -> int:
     """Runs what is missing, prints the table; returns the exit code."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--labels", nargs="*", type=int, default=[10, 40])
+    parser.add_argument(
+        "--stages", nargs="*", default=list(STAGES), choices=STAGES
     )
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time")
@@ -131,8 +139,15 @@ def main() -> int:
     # A teacher comes before its students.
     for stages in (["finetune", "supervised"], ["self_distill"]):
         items = [
-            {"stage": stage, "flags": flags, "label_seed": seed}
+            {
+                "labels_per_class": count,
+                "stage": stage,
+                "flags": flags,
+                "label_seed": seed,
+            }
+            for count in arguments.labels
             for stage in stages
+            if stage in arguments.stages
             for flags in CHANGES[stage].values()
             for seed in range(arguments.seeds)
         ]

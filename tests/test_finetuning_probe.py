@@ -39,7 +39,9 @@ def test_each_stage_is_the_recipe_s_with_one_change(
     monkeypatch.setattr(label_efficiency, "run_program", fake)
     output = tmp_path / "probe"
     monkeypatch.setattr(
-        sys, "argv", ["", "--seeds=2", "--jobs=2", f"--output={output}"]
+        sys,
+        "argv",
+        ["", "--labels", "4", "--seeds=2", "--jobs=2", f"--output={output}"],
     )
     assert finetuning_probe.main() == 0
     commands = [json.loads(line) for line in noted.read_text().splitlines()]
@@ -53,14 +55,14 @@ def test_each_stage_is_the_recipe_s_with_one_change(
         scratch = config.objective.from_scratch
         pretrained = None if scratch else first.run.model_dir
         assert (config.objective.checkpoint or None) == pretrained
-        assert config.data.labels_per_class == finetuning_probe.LABELS
+        assert config.data.labels_per_class == 4
     distilled = [x for x in others if x.run.mode == "distill"]
     assert {x.objective.distillation_temperature for x in distilled} == {
         0.1,
         0.5,
     }
     shown = capsys.readouterr().out
-    assert "| fine-tuned | none | 0.720 ± 0.014 | - |" in shown
+    assert "| 4 | fine-tuned | none | 0.720 ± 0.014 | - |" in shown
     assert "| from head layer 3 | 0.740 ± 0.014 | 0.020 ± 0.000 |" in shown
     assert finetuning_probe.main() == 0
     # run.py itself sees that a pretraining has ended.
