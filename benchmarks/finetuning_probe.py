@@ -2,36 +2,28 @@
 
     python benchmarks/finetuning_probe.py --jobs=2 --output=runs/finetuning
 
-Takes the pretraining of `label_efficiency.py --part=validation`, four fifths of
-the training images of flags/fashion_mnist.cfg, and trains on a few labels of
-them: fine-tuning, training from random weights, self-distillation, each as the
-recipe has it and with one change at a time. Scores are those on the last fifth;
-no test image is used. Each change and label seed is a line of
+Takes the short pretraining of `pretraining_probe.py` without a change, and
+trains on a few labels of the same images: fine-tuning, training from random
+weights, self-distillation, each as flags/fashion_mnist.cfg has it and with one
+change at a time. No test image is used. Each change and label seed is a line of
 OUTPUT/scores-JOB.jsonl; what is there is not run again. Ends with a table.
 """
 
 import argparse
 import functools
-import json
 import pathlib
 import sys
 
-import label_efficiency
+from pretraining_probe import label_flags, own_flags, pretrain, run_recipe
 from score_lines import read_scores, run_folder, score_missing
 from spreads import mean_and_deviation
 
-# Stage -> its title, the flags of the recipe that are its own, and what they
-# presuppose.
+# Stage -> its title, and what the pipeline sets for it.
 STAGES = {
-    "finetune": ("fine-tuned", "finetune_flags", "--mode=finetune"),
-    "supervised": (
-        "supervised only",
-        "supervised_flags",
-        "--mode=finetune --from_scratch",
-    ),
+    "finetune": ("fine-tuned", "--mode=finetune"),
+    "supervised": ("supervised only", "--mode=finetune --from_scratch"),
     "self_distill": (
         "self-distilled",
-        "self_distill_flags",
         "--mode=distill --distillation_temperature=0.1",
     ),
 }
@@ -64,30 +56,29 @@ CHANGES = {
 
 
 def score(
-    study: label_efficiency.Study,
+    pretrained: pathlib.Path,
     output: pathlib.Path,
     item: dict,
     folder: pathlib.Path,
-) -> float:
-    """Trains as an item says; top-1 accuracy."""
-    _, own, presets = STAGES[item["stage"]]
-    sources = {"checkpoint": study.pretrained}
-    if item["stage"] == "supervised":
+) -> dict[str, float]:
+    """Trains as an item says."""
+    stage = item["stage"]
+    _, presets = STAGES[stage]
+    sources = {"checkpoint": pretrained}
+    if stage == "supervised":
         sources = {}
-    if item["stage"] == "self_distill":
+    if stage == "self_distill":
         taught = {**item, "stage": "finetune", "flags": ""}
         sources["teacher"] = run_folder(output, taught)
-    label_efficiency.run_program(
-        *study.common(item["labels_per_class"], item["label_seed"]),
+    result = run_recipe(
         *presets.split(),
-        *study.own(own),
+        *own_flags(stage),
+        *label_flags(item["labels_per_class"], item["label_seed"]),
         *item["flags"].split(),
         *(f"--{name}={path}" for name, path in sources.items()),
-        "--noexport",
-        f"--model_dir={folder}",
+        folder=folder,
     )
-    result = json.loads((folder / "result.json").read_text())
-    return result["eval/label_top_1_accuracy"]
+    return {"top_1": result["eval/label_top_1_accuracy"]}
 
 
 def table(scores: list[dict]) -> str:
@@ -133,8 +124,8 @@ def main() -> int:
     parser.add_argument("--output", default="runs/finetuning")
     arguments = parser.parse_args()
     output = pathlib.Path(arguments.output).resolve()
-    study = label_efficiency.Study(output, "validation", [])
-    study.pretrain()
+    pretrained = output / "pretrain"
+    pretrain("", pretrained)
     complete = True
     # A teacher comes before its students.
     for stages in (["finetune", "supervised"], ["self_distill"]):
@@ -151,7 +142,7 @@ def main() -> int:
             for flags in CHANGES[stage].values()
             for seed in range(arguments.seeds)
         ]
-        work = functools.partial(score, study, output)
+        work = functools.partial(score, pretrained, output)
         complete &= score_missing(items, work, output, arguments.jobs)
     print(f"\n{table(read_scores(output))}")
     return int(not complete)

@@ -81,19 +81,19 @@ class Study:
 
     def pretrain(self) -> None:
         """The pretraining that all cells share, where it has not ended."""
-        run_program(
+        _run(
             *self._flags,
-            *self.own("pretrain_flags"),
+            *self._own("pretrain_flags"),
             "--mode=pretrain",
             "--noexport",
-            f"--model_dir={self.pretrained}",
+            f"--model_dir={self._shared}",
         )
 
     def run_cell(self, count: int, seed: int) -> None:
         """All methods with `count` labels per class, once pretrained."""
         started = time.monotonic()
         folder = self._output / f"{count}-{seed}"
-        _copy(self.pretrained, folder / "pretrain")
+        _copy(self._shared, folder / "pretrain")
         found = self._pipeline(count, seed, folder)
         found["finetuned_layer_0"] = self._layer_0(count, seed, folder)
         found |= self._classical(folder)
@@ -117,19 +117,17 @@ class Study:
         return [cell for cell in cells if cell not in done]
 
     @property
-    def pretrained(self) -> pathlib.Path:
-        """The folder of the pretraining that all cells share."""
+    def _shared(self) -> pathlib.Path:
         return self._output / "pretrain"
 
-    def own(self, stage: str) -> list[str]:
+    def _own(self, stage: str) -> list[str]:
         """The recipe's flags of one stage."""
         import run
 
         config = run.parse_config(["run.py", *self._flags])
         return shlex.split(getattr(config.pipeline, stage))
 
-    def common(self, count: int, seed: int) -> list[str]:
-        """The flags of all stages that see `count` labels per class."""
+    def _common(self, count: int, seed: int) -> list[str]:
         batch = min(_LARGEST_BATCH, count * self._classes)
         return [
             *self._flags,
@@ -139,8 +137,8 @@ class Study:
         ]
 
     def _pipeline(self, count: int, seed: int, folder: pathlib.Path) -> dict:
-        flags = [*self.common(count, seed), "--noexport"]
-        run_program(*flags, f"--model_dir={folder}")
+        flags = [*self._common(count, seed), "--noexport"]
+        _run(*flags, f"--model_dir={folder}")
         result = json.loads((folder / "result.json").read_text())
         ending = "_top_1"
         return {
@@ -151,9 +149,9 @@ class Study:
 
     def _layer_0(self, count: int, seed: int, folder: pathlib.Path) -> float:
         target = folder / "finetune_layer_0"
-        run_program(
-            *self.common(count, seed),
-            *self.own("finetune_flags"),
+        _run(
+            *self._common(count, seed),
+            *self._own("finetune_flags"),
             "--mode=finetune",
             "--ft_proj_selector=0",
             "--noexport",
@@ -203,8 +201,7 @@ def _copy(source: pathlib.Path, target: pathlib.Path) -> None:
     unfinished.rename(target)
 
 
-def run_program(*flags: str) -> None:
-    """Runs run.py in a process of its own; raises where that fails."""
+def _run(*flags: str) -> None:
     command = [sys.executable, str(ROOT / "run.py"), *flags]
     subprocess.run(command, check=True, preexec_fn=die_with_parent)
 

@@ -26,7 +26,7 @@ def run_folder(output: pathlib.Path, item: dict) -> pathlib.Path:
 
 def score_missing(
     items: Sequence[dict],
-    score: Callable[[dict, pathlib.Path], float | list[float]],
+    score: Callable[[dict, pathlib.Path], dict[str, float | list[float]]],
     output: pathlib.Path,
     jobs: int,
 ) -> bool:
@@ -34,7 +34,8 @@ def score_missing(
 
     Args:
       items: what names a line each.
-      score: the top-1 accuracies of an item, and the folder for its runs.
+      score: given an item and the folder for its runs, the accuracies that
+        are added to its line.
       output: the folder of scores-JOB.jsonl; made if need be.
       jobs: processes that share the items, each on its part of the cores.
 
@@ -42,22 +43,19 @@ def score_missing(
       Whether all came to their end.
     """
     output.mkdir(parents=True, exist_ok=True)
-    done = [
-        {key: value for key, value in line.items() if key not in _FOUND}
-        for line in read_scores(output)
+    lines = read_scores(output)
+    missing = [
+        item
+        for item in items
+        if not any(item.items() <= line.items() for line in lines)
     ]
-    missing = [item for item in items if item not in done]
 
     def share(job: int) -> None:
         for item in missing[job::jobs]:
             started = time.monotonic()
-            line = {**item, "top_1": score(item, run_folder(output, item))}
+            line = {**item, **score(item, run_folder(output, item))}
             line["seconds"] = round(time.monotonic() - started)
             with (output / f"scores-{job}.jsonl").open("a") as file:
                 file.write(json.dumps(line) + "\n")
 
     return run_pinned(share, jobs)
-
-
-# What is in a line beside its item.
-_FOUND = ("top_1", "seconds")

@@ -8,7 +8,7 @@ import tiny
 
 sys.path.append(str(tiny.ROOT / "benchmarks"))
 import finetuning_probe  # noqa: E402
-import label_efficiency  # noqa: E402
+import pretraining_probe  # noqa: E402
 
 import run  # noqa: E402
 
@@ -20,8 +20,8 @@ def test_each_stage_is_the_recipe_s_with_one_change(
     noted.touch()
 
     # Called in processes of their own.
-    def fake(*flags: str) -> None:
-        command = ["run.py", *flags]
+    def fake(command: list[str], **_) -> None:
+        command = command[1:]
         config = run.parse_config(command)
         config.check()
         with noted.open("a") as file:
@@ -36,7 +36,7 @@ def test_each_stage_is_the_recipe_s_with_one_change(
         result = {"eval/label_top_1_accuracy": score}
         (folder / "result.json").write_text(json.dumps(result))
 
-    monkeypatch.setattr(label_efficiency, "run_program", fake)
+    monkeypatch.setattr(pretraining_probe.subprocess, "run", fake)
     output = tmp_path / "probe"
     monkeypatch.setattr(
         sys,
@@ -50,7 +50,7 @@ def test_each_stage_is_the_recipe_s_with_one_change(
     assert first.run.mode == "pretrain"
     changes = sum(map(len, finetuning_probe.CHANGES.values()))
     assert len(others) == 2 * changes
-    assert {x.data.eval_split for x in configs} == {"train[80%:]"}
+    assert {x.data.eval_split for x in configs} == {"train[50000:]"}
     for config in others:
         scratch = config.objective.from_scratch
         pretrained = None if scratch else first.run.model_dir

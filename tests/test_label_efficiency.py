@@ -62,7 +62,7 @@ def commands(monkeypatch) -> list[dict[str, str]]:
         (folder / "result.json").write_text(json.dumps(result))
 
     train = open_dataset(DataConfig(dataset="digits", image_size=8)).train
-    monkeypatch.setattr(label_efficiency, "run_program", run)
+    monkeypatch.setattr(label_efficiency, "_run", run)
     return noted
 
 

@@ -35,42 +35,52 @@ def test_changes_are_flags_and_what_is_there_is_not_run_again(
     noted.touch()
 
     # Called in processes of their own.
-    def fake(*flags: str) -> None:
-        command = ["run.py", f"--flagfile={pretraining_probe.RECIPE}", *flags]
-        config = run.parse_config(command)
+    def fake(command: list[str], **_) -> None:
+        config = run.parse_config(command[1:])
         config.check()
         with noted.open("a") as file:
-            file.write(json.dumps(command) + "\n")
+            file.write(json.dumps(command[1:]) + "\n")
         folder = pathlib.Path(config.run.model_dir)
         folder.mkdir()
-        features, labels = blobs(0.1)
-        np.savez(folder / "features.npz", features=features, labels=labels)
+        if config.run.mode == "embed":
+            features, labels = blobs(0.1)
+            np.savez(folder / "features.npz", features=features, labels=labels)
+        if config.run.mode == "finetune":
+            # As if only the seed of the labels were worth something.
+            score = 0.5 + 0.1 * config.data.label_seed
+            result = {"eval/label_top_1_accuracy": score}
+            (folder / "result.json").write_text(json.dumps(result))
 
     def commands() -> list:
         lines = noted.read_text().splitlines()
         return [run.parse_config(json.loads(line)) for line in lines]
 
-    monkeypatch.setattr(pretraining_probe, "_run", fake)
+    monkeypatch.setattr(pretraining_probe.subprocess, "run", fake)
     monkeypatch.setattr(pretraining_probe, "DRAWS", 2)
     output = tmp_path / "probe"
     monkeypatch.setattr(sys, "argv", ["", "--jobs=2", f"--output={output}"])
     assert pretraining_probe.main() == 0
     changes = pretraining_probe.CHANGES
     found = commands()
-    assert len(found) == 2 * len(changes)
-    pretrained, embedded = (
+    assert len(found) == (1 + 1 + 3) * len(changes)
+    pretrained, embedded, finetuned = (
         [config for config in found if config.run.mode == mode]
-        for mode in ("pretrain", "embed")
+        for mode in ("pretrain", "embed", "finetune")
     )
     assert {x.augment.crop_min_area for x in pretrained} == {0.5, 0.35}
-    assert {x.train.train_epochs for x in pretrained} == {6, 12, 24}
-    assert {x.objective.checkpoint for x in embedded} == {
-        x.run.model_dir for x in pretrained
-    }
+    assert {x.train.train_epochs for x in pretrained} == {6, 12}
+    folders = {x.run.model_dir for x in pretrained}
+    for later in (embedded, finetuned):
+        assert {x.objective.checkpoint for x in later} == folders
+        # The network of the weights, and the recipe for the rest.
+        assert {x.model.width_multiplier for x in later} == {0.25, 0.5, 1}
+        assert {x.optimizer.optimizer for x in later} == {"adam"}
     lines = pretraining_probe.read_scores(output)
     assert {line["flags"] for line in lines} == set(changes.values())
-    assert json.dumps(lines[0]["top_1"]).count("1.0") == 2
+    assert lines[0]["probes"] == [1, 1]
     shown = capsys.readouterr().out
-    assert "| selective kernels | 1.000 ± 0.000 | 0.000 ± 0.000 |" in shown
+    same = "0.000 ± 0.000"
+    row = f"| 1.000 ± 0.000 | {same} | 0.600 ± 0.100 | {same} |"
+    assert f"| selective kernels {row}" in shown
     assert pretraining_probe.main() == 0
     assert len(commands()) == len(found)
