@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import ablation_tables
+import finetuning_probe
 import kill_test
 import label_efficiency
 import memory
@@ -240,9 +241,11 @@ def convolutions_table() -> str:
     return "\n".join(lines)
 
 
-def efficiency(method: str, count: int) -> float:
+def efficiency(
+    method: str, count: int, name: str = "label_efficiency"
+) -> float:
     """Mean top-1 accuracy with `count` labels per class, over label seeds."""
-    found = label_efficiency.collected(load("label_efficiency"))
+    found = label_efficiency.collected(load(name))
     return float(np.mean(found[method][count]))
 
 
@@ -279,6 +282,9 @@ TABLES: dict[str, Callable[[], str]] = {
     ),
     "pretraining_probe": lambda: pretraining_probe.table(
         load("pretraining_probe")
+    ),
+    "finetuning_probe": lambda: finetuning_probe.table(
+        load("finetuning_probe")
     ),
     **{f"ablations.{study}": _ablation(study) for study in TITLES},
 }
@@ -343,6 +349,13 @@ FIGURES: dict[str, Callable[[], float]] = {
             functools.partial(efficiency, "linear"),
             count,
         )
+        for count in EFFICIENCY_COUNTS
+    },
+    **{
+        f"efficiency.adam.{method}.{count}": functools.partial(
+            efficiency, method, count, "label_efficiency_adam"
+        )
+        for method in label_efficiency.METHODS
         for count in EFFICIENCY_COUNTS
     },
     "efficiency.classical.10": functools.partial(best_classical, 10),

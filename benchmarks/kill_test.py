@@ -35,6 +35,7 @@ from killed_process import (
     moment,
     unfinished,
 )
+from pinned import die_with_parent
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -291,9 +292,12 @@ def main() -> int:
     for case in cases:
         make_reference(case, output)
     workers = []
+    # Not pinned: with other cores than the references they would add up in
+    # another order.
     for job in range(arguments.jobs):
         worker = os.fork()
         if not worker:
+            die_with_parent()
             numbers = range(job, arguments.trials, arguments.jobs)
             with contextlib.suppress(KeyboardInterrupt):
                 run_share(numbers, cases, output, arguments.most_kills)

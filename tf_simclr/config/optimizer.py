@@ -4,8 +4,6 @@ import dataclasses
 
 from tf_simclr.config.field import check_fields, option
 
-ADDONS_OPTIMIZERS = ("lamb", "adamw", "sgdw")
-
 
 @dataclasses.dataclass(frozen=True)
 class OptimizerConfig:
@@ -13,9 +11,9 @@ class OptimizerConfig:
 
     optimizer: str = option(
         "lars",
-        "Optimizer to use. lamb, adamw and sgdw (decoupled decay) come from"
+        "Optimizer to use. adamw and sgdw (decoupled decay) come from"
         " TensorFlow Addons, where it is installed.",
-        choices=("momentum", "adam", "lars", *ADDONS_OPTIMIZERS),
+        choices=("momentum", "adam", "lars", "lamb", "adamw", "sgdw"),
     )
     learning_rate: float = option(
         0.3, "Initial learning rate per batch size of 256.", minimum=0.0

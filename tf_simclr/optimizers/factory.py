@@ -11,6 +11,7 @@ import tf_keras as keras
 from tf_simclr.config.optimizer import OptimizerConfig
 from tf_simclr.errors import UserError
 from tf_simclr.optimizers.adam import Adam
+from tf_simclr.optimizers.lamb import LAMB
 from tf_simclr.optimizers.lars import LARS
 from tf_simclr.optimizers.schedule import WarmupCosine
 
@@ -31,7 +32,7 @@ def tensorflow_addons() -> ModuleType:
             "This needs TensorFlow Addons, which has no build for this Python"
             " or is not installed (requirements.txt installs it on Python"
             " 3.11): choose another value for --optimizer, such as lars,"
-            f" momentum or adam. Received: {error}"
+            f" lamb, momentum or adam. Received: {error}"
         ) from error
     return tensorflow_addons
 
@@ -64,18 +65,14 @@ def make_optimizer(
         )
     if config.optimizer == "adam":
         return Adam(schedule)
+    if config.optimizer == "lamb":
+        return LAMB(schedule, weight_decay=config.weight_decay)
     addons = tensorflow_addons()
     # These choose what to decay by name; the names are those of the variables
     # that are not kernels.
     plain = [
         f"^{re.escape(v.name)}$" for v in trainable if len(v.shape) < 2
     ] or None
-    if config.optimizer == "lamb":
-        return addons.optimizers.LAMB(
-            schedule,
-            weight_decay=config.weight_decay,
-            exclude_from_weight_decay=plain,
-        )
     # Decoupled decay is scaled with the learning rate, which Addons leaves to
     # the caller (see its DecoupledWeightDecayExtension).
     decay = _scaled_decay(config.weight_decay, schedule)
