@@ -41,7 +41,8 @@ DATA = {
         "flags/fashion_mnist.cfg",
         "--train_split=train[:4000] --eval_split=train[57000:]"
         " --width_multiplier=0.125",
-        "--train_epochs=12 --train_batch_size=128",
+        "--train_epochs=12 --train_batch_size=128"
+        " --optimizer=adam --learning_rate=0.002",
         "--train_epochs=8 --train_batch_size=128",
         labels=10,
     ),
