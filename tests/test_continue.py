@@ -1,6 +1,7 @@
 """The same `model_dir` again: longer, shorter, changed, in use, killed late."""
 
 import json
+import shutil
 
 import pytest
 import tiny
@@ -8,6 +9,7 @@ from small_task import metrics, train
 
 from tf_simclr.config.flat import from_flat, parse_overrides
 from tf_simclr.errors import UserError
+from tf_simclr.stages import context
 from tf_simclr.stages.pretrain import pretrain
 from tf_simclr.training.lock import locked
 
@@ -25,12 +27,8 @@ def run(tmp_path_factory, dataset):
     def run(text: str):
         words = " ".join([*tiny.FLAGS, "--train_steps=2", text])
         flags = parse_overrides(words, "flags")
-        flags |= {
-            "mode": "pretrain",
-            "model_dir": str(folder),
-            "dataset": dataset,
-        }
-        return pretrain(from_flat(flags))
+        run = {"model_dir": str(folder), "dataset": dataset}
+        return pretrain(from_flat({"mode": "pretrain", **run, **flags}))
 
     run("")
     return folder, run
@@ -49,6 +47,11 @@ def files(folder):
         ("", "has finished at step 2, nothing left to do"),
         # Only its probes saw labels: what it learned serves any.
         ("--label_seed=1 --labels_per_class=2", "nothing left to do"),
+        (
+            "--temperature=0.5",
+            "Without effect, as it has finished: changed    --temperature is"
+            " 0.5, no longer 0.1",
+        ),
     ],
 )
 def test_a_reached_length_is_told(run, capsys, text, told):
@@ -78,6 +81,30 @@ def test_another_run_is_refused(run, text, told):
         again(text)
     assert told in str(error.value)
     assert files(folder) == before
+
+
+def test_a_run_without_its_export_has_not_finished(run, tmp_path, monkeypatch):
+    folder, again = run
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    exported = []
+
+    def export(source, folder, **options):
+        exported.append((source.step, folder, options["in_place"]))
+        return folder
+
+    monkeypatch.setattr(context, "export_saved_model", export)
+    again(f"--export --model_dir={copy}")
+    assert exported == [(2, str(copy / "saved_model"), True)]
+
+
+def test_a_pipelines_directory_is_refused(dataset, tmp_path):
+    (tmp_path / "result.json").write_text('{"distilled_top_1": 1.0}')
+    words = " ".join([*tiny.FLAGS, "--train_steps=2"])
+    flags = parse_overrides(words, "flags")
+    flags |= {"model_dir": str(tmp_path), "dataset": dataset}
+    with pytest.raises(UserError, match="holds a pipeline"):
+        pretrain(from_flat(flags))
+    assert [path.name for path in tmp_path.iterdir()] == ["result.json"]
 
 
 def test_a_directory_in_use_is_refused(run):

@@ -45,7 +45,7 @@ def test_checkpoints_of_short_epochs_are_a_hundred_steps_apart(
 
 
 def test_events_after_a_step_are_cut(tmp_path):
-    for folder in (tmp_path, tmp_path / "inner"):
+    for folder in (tmp_path, tmp_path / "knn", tmp_path / "other"):
         writer = tf.summary.create_file_writer(str(folder))
         for step in range(4):
             with writer.as_default(step=step):
@@ -58,11 +58,14 @@ def test_events_after_a_step_are_cut(tmp_path):
     # The last record was torn.
     assert [step for step, *_ in written_events(tmp_path)] == [0, 1, 2]
     cut_events_after(str(tmp_path), 1)
-    for folder in (tmp_path, tmp_path / "inner"):
+    for folder in (tmp_path, tmp_path / "knn"):
         assert [step for step, *_ in written_events(folder)] == [0, 1]
     assert path.stat().st_mtime_ns > before
     kept = path.stat().st_mtime_ns
     cut_events_after(str(tmp_path), 1)
     assert path.stat().st_mtime_ns == kept
     cut_events_after(str(tmp_path), -1)
-    assert not list(tmp_path.rglob("events.*"))
+    # Another run's, which lies below this one.
+    [left] = tmp_path.rglob("events.*")
+    assert left.parent.name == "other"
+    assert [step for step, *_ in written_events(left.parent)] == [0, 1, 2, 3]

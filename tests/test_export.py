@@ -1,5 +1,6 @@
 """Exports: what a SavedModel computes; whole, or not there."""
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -448,6 +449,24 @@ def test_a_folder_in_use_is_refused(tmp_path, small, other):
     with pytest.raises(UserError, match=f"{used} is in use"):
         export_saved_model(small, str(tmp_path))
     assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("flag, fits", [("model_dir", True), ("seed", False)])
+def test_exports_of_a_run_stay_its_own_wherever_it_lies(
+    tmp_path, small, flag, fits
+):
+    before = tmp_path / "5"
+    before.mkdir()
+    config = {**small.record["config"], flag: 9}
+    record = {**small.record, "config": config, "labels": {"count": 3}}
+    (before / "config.json").write_text(json.dumps(record))
+    folder = ExportFolder(str(tmp_path), small.record, in_place=True)
+    with (
+        contextlib.nullcontext()
+        if fits
+        else pytest.raises(UserError, match="in use")
+    ):
+        folder.check()
 
 
 def test_a_pipeline_exports_its_teacher_and_its_student():

@@ -122,10 +122,12 @@ def test_folders_of_runs_are_left_out(tmp_path):
     touch(tmp_path, "runs/first/config.json", "runs/first/checkpoints/x.index")
     touch(tmp_path, "runs/first/figures/views.png")
     touch(tmp_path, "runs/all/index-0123abcd.npz", "runs/all/curves.png")
+    touch(tmp_path, "seen/features.npz", "seen/projector_config.pbtxt")
+    touch(tmp_path, "seen/map.png")
     source = list_folder(str(tmp_path))
     assert source.splits["train"].class_names == ("cat", "dog")
     (notice,) = source.notices
-    assert "2 folders of earlier runs (runs/all, runs/first)" in notice
+    assert "3 folders of earlier runs (runs/all, runs/first, seen)" in notice
     # A run writes into its own folder without making an index stale.
     touch(tmp_path, "runs/first/result.json")
     assert source.is_fresh()

@@ -18,6 +18,7 @@ import tiny
 import run
 from tf_simclr.config import Config
 from tf_simclr.config.flat import from_flat, options, parse_overrides
+from tf_simclr.errors import UserError
 from tf_simclr.evaluation.examination_json import from_json
 from tf_simclr.stages.pipeline import pipeline
 
@@ -229,6 +230,37 @@ def test_pretraining_in_tensorboard(ended):
         assert f"similarity/{name}" in found
     assert [step for step, _ in found["loss/contrastive"]][-1] == 7
     assert event_files.size(ended.folder / "pretrain") < 400_000
+
+
+@pytest.mark.parametrize(
+    "flag, value, message",
+    [
+        ("finetune_flags", "--ft_proj_selector=4", "^finetune: .*selector=4"),
+        ("linear_flags", "--resnet_depth=34", "^linear: --resnet_depth contr"),
+        ("self_distill_flags", "--sk_ratio=0.0625", "^self_distill: --sk_rat"),
+        ("distill_flags", "--image_size=16", "^distill: --image_size must"),
+        ("linear_flags", "--train_batch_size=99", "those in --linear_flags"),
+        ("finetune_flags", "--label_ids=Bob's", "quotation mark"),
+    ],
+)
+def test_mistakes_of_later_parts_are_found_first(
+    ended, tmp_path, flag, value, message
+):
+    folder = tmp_path / "run"
+    flags = {"model_dir": str(folder), flag: value}
+    with pytest.raises(UserError, match=message):
+        pipeline(from_flat(flags, ended.config))
+    assert not folder.exists()
+
+
+def test_what_is_changed_afterwards_is_told_and_not_reported(ended, capsys):
+    before = read(ended, "report.md")
+    flags = f"{ended.config.pipeline.pretrain_flags} --temperature=0.7"
+    changed = from_flat({"pretrain_flags": flags}, ended.config)
+    assert pipeline(changed) == ended.result
+    told = "Without effect, as it has finished: changed    --temperature is 0.7"
+    assert capsys.readouterr().out.count(told) == 1
+    assert read(ended, "report.md") == before
 
 
 def test_it_continues_where_it_stopped(ended, capsys):

@@ -166,6 +166,59 @@ def test_evaluation_repeats_the_runs_result(tmp_path, dataset, teacher):
     assert (tmp_path / "result.json").exists()
 
 
+def test_scores_do_not_take_the_place_of_others(
+    tmp_path, dataset, pretrained, teacher
+):
+    pipeline = tmp_path / "pipeline"
+    pipeline.mkdir()
+    (pipeline / "result.json").write_text('{"distilled_top_1": 1.0}')
+    for folder, text, message in (
+        (pretrained, f"--checkpoint={teacher}", "holds another run"),
+        (pipeline, f"--checkpoint={teacher}", "holds a pipeline"),
+        (teacher, "--eval_split=train", "Received: --eval_split=train"),
+    ):
+        before = (folder / "result.json").read_bytes()
+        flags = parse_overrides(text, "flags")
+        flags |= {"mode": "eval", "model_dir": str(folder)}
+        with pytest.raises(UserError, match=message):
+            evaluate(from_flat(flags))
+        assert (folder / "result.json").read_bytes() == before
+
+
+def test_pretraining_goes_on_from_weights(
+    tmp_path, dataset, pretrained, teacher
+):
+    text = f"--checkpoint={pretrained} --train_steps=1 --learning_rate=0"
+    # The network is that of the weights, with another classifier.
+    flags = parse_overrides(" ".join([*tiny.SCHEDULE, text]), "flags")
+    flags |= {"image_size": 8, "export": False, "color_jitter_strength": 0.0}
+    flags |= {"model_dir": str(tmp_path), "dataset": dataset}
+    pretrain(from_flat({**flags, "mode": "pretrain"}))
+    before, after = weights(pretrained), weights(tmp_path)
+    kernels = [name for name in before if name.endswith("/kernel")]
+    assert any(name.startswith("projection_head/") for name in kernels)
+    for name in kernels:
+        same = np.array_equal(before[name], after[name])
+        assert same != name.startswith("classifier/"), name
+    record = json.loads((tmp_path / "config.json").read_text())
+    assert list(record["sources"]) == ["checkpoint"]
+    cut = from_flat({**flags, "checkpoint": str(teacher)})
+    with pytest.raises(UserError, match="lost a part of the projection head"):
+        pretrain(cut)
+
+
+def test_a_student_of_images_without_labels_knows_the_classes(
+    tmp_path, teacher
+):
+    text = f"--teacher={teacher}"
+    run("distill", tmp_path, tiny.write_npz(tmp_path, labels=False), text)
+    names = [
+        json.loads((folder / "config.json").read_text())["dataset"]
+        for folder in (teacher, tmp_path)
+    ]
+    assert names[0]["class_names"] == names[1]["class_names"] != []
+
+
 def test_stored_weights_give_the_same_network(teacher):
     stored = open_weights(str(teacher), "checkpoint")
     networks = [build_network(stored.architecture, 8) for _ in range(2)]

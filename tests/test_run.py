@@ -38,6 +38,10 @@ MISTAKES = [
     (["--mode=finetune", "--checkpoint=nowhere"], "--checkpoint=nowhere"),
     (["--mode=distill", "--teacher=nowhere"], "--teacher=nowhere"),
     (
+        ["--mode=distill", "--teacher=nowhere", "--fine_tune_after_block=4"],
+        "--fine_tune_after_block is for fine-tuning",
+    ),
+    (
         ["--mode=pipeline", "--finetune_flags=--train_epochs=x"],
         "--train_epochs takes a value of type int",
     ),

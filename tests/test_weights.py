@@ -232,6 +232,24 @@ def test_an_original_network_teaches(tmp_path):
     assert (tmp_path / "run" / "result.json").exists()
 
 
+def test_an_original_network_of_more_classes_is_no_teacher(tmp_path):
+    weights = golden.FOLDER / "checkpoint_tf1_r50_w0125_sk"
+    images = np.load(golden.FOLDER / "forward_input.npy")
+    # Its classes have no names to compare.
+    np.savez(tmp_path / "x.npz", x_train=images, y_train=np.arange(16) % 3)
+    flags = {
+        "mode": "distill",
+        "teacher": str(weights),
+        "dataset": str(tmp_path / "x.npz"),
+        "image_size": 64,
+        "train_batch_size": 8,
+        "model_dir": str(tmp_path / "run"),
+    }
+    with pytest.raises(UserError, match=r"knows 10 classes, but .* has 3 \(0"):
+        distill(from_flat(flags))
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("keep", [True, False])
 def test_a_stored_classifier_is_kept_only_on_request(tmp_path, keep):

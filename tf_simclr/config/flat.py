@@ -82,7 +82,14 @@ def parse_overrides(text: str, flag: str) -> dict[str, Any]:
     """
     known = {option.field.name: option for option in options()}
     overrides: dict[str, Any] = {}
-    for word in shlex.split(text):
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise UserError(
+            f"--{flag} has a quotation mark without its pair: put values with"
+            f" one between quotation marks of the other kind. Received: {text}"
+        ) from error
+    for word in words:
         name, equals, value = word.lstrip("-").partition("=")
         option = known.get(name)
         if not equals:

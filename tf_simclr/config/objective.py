@@ -46,13 +46,14 @@ class ObjectiveConfig:
     lineareval_while_pretraining: bool = option(
         True,
         "Whether to finetune supervised head while pretraining. It learns from"
-        " all labels of the training split, behind a stop-gradient, and goes"
-        " off by itself where there are no labels.",
+        " the labelled subset, behind a stop-gradient, and goes off by itself"
+        " where there are no labels.",
     )
     checkpoint: str | None = option(
         None,
         "Weights to start from: a run directory or a checkpoint prefix."
-        " Required for fine-tuning, unless --from_scratch is given.",
+        " Required for fine-tuning, unless --from_scratch is given; optional"
+        " for pretraining and for the student of a distillation.",
     )
     from_scratch: bool = option(
         False,

@@ -187,11 +187,26 @@ class Config:
                 )
         if stage == "pretrain":
             self._check_pretrain()
-        if stage == "distill" and not objective.teacher:
+        if stage == "distill":
+            self._check_distill()
+
+    def _check_distill(self) -> None:
+        if not self.objective.teacher:
             raise UserError(
                 "Distillation needs a teacher: give --teacher=DIR of a"
                 " fine-tuned run."
             )
+        for flag, default in (
+            ("fine_tune_after_block", -1),
+            ("keep_head", False),
+            ("from_scratch", False),
+        ):
+            value = getattr(self.objective, flag)
+            if value != default:
+                raise UserError(
+                    f"--{flag} is for fine-tuning; distillation trains the"
+                    f" whole student: leave it out. Received: {value}"
+                )
 
     def _check_pretrain(self) -> None:
         if self.optimizer.train_batch_size < 2:

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import os
 import zlib
+from collections.abc import Sequence
 
 import tensorflow as tf
 import tf_keras as keras
@@ -14,6 +15,7 @@ from tf_simclr.data.failure import naming_bad_images
 from tf_simclr.data.labels import LabelledSubset
 from tf_simclr.data.sources.image_set import ImageSet
 from tf_simclr.data.sources.open import Splits
+from tf_simclr.errors import UserError
 from tf_simclr.evaluation.evaluate import Evaluator, classifier_evaluator
 from tf_simclr.files import read_json, write_json
 from tf_simclr.models.layers import LayerFactory
@@ -47,6 +49,9 @@ from tf_simclr.weights.export.exportable import Exportable
 from tf_simclr.weights.export.folder import ExportFolder
 from tf_simclr.weights.export.saved_model import export_saved_model
 from tf_simclr.weights.stored import StoredWeights
+
+# Folder of a run's SavedModels.
+EXPORTS = "saved_model"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,8 +107,18 @@ class StageContext:
         if not os.path.exists(path):
             return None
         result = read_json(path)
+        if "global_step" not in result:
+            raise UserError(
+                f"--model_dir={self.run_dir.path} holds a pipeline, whose runs"
+                " are in its sub-folders: choose a new directory."
+            )
+        step = int(result["global_step"])
+        exported = self.run_dir.file(f"{EXPORTS}/{step}")
+        if self.config.output.export and not os.path.exists(exported):
+            # Stopped in its export, and was evaluated since.
+            return None
         has_scores = any(name.startswith("eval/") for name in result)
-        done = result["global_step"] >= self.plan.total_steps
+        done = step >= self.plan.total_steps
         return result if done and (has_scores or not scored) else None
 
     def build(
@@ -135,6 +150,7 @@ class StageContext:
         notes: list[str],
         evaluator: Evaluator | None = None,
         sources: dict[str, StoredWeights] | None = None,
+        class_names: Sequence[str] | None = None,
     ) -> dict[str, float]:
         """Writes the run's files, trains, evaluates; returns the result.
 
@@ -143,6 +159,7 @@ class StageContext:
           notes: lines for the announcement.
           evaluator: scores the network.
           sources: flag -> the weights that it named.
+          class_names: those of the network's classes; None: the dataset's.
 
         Raises:
           UserError: `model_dir` holds another run, or is in use.
@@ -162,18 +179,21 @@ class StageContext:
             "precision": self.precision.policy,
             "chance": dict(task.chance),
         }
-        record = self._record(architecture, sources or {}, derived)
+        if class_names is None:
+            class_names = self.class_names
+        record = self._record(architecture, sources or {}, derived, class_names)
         labels = self.subset.to_json() if self.subset else None
         scored = self.config.evaluates_at_end and evaluator is not None
         finished = self.finished_result(scored=scored)
         # A finished pretraining serves any labels: only its probes saw some.
         serves = finished is not None and self.stage == "pretrain"
-        self.run_dir.check_usable(record, None if serves else labels)
+        changes = self.run_dir.check_usable(record, None if serves else labels)
         if finished is not None:
-            self._say_finished(int(finished["global_step"]))
+            self._say_finished(int(finished["global_step"]), changes)
             return finished
         if self.config.output.export:
-            ExportFolder(self.run_dir.file("saved_model"), record).check()
+            exports = self.run_dir.file(EXPORTS)
+            ExportFolder(exports, record, in_place=self._continues).check()
         with self.run_dir.locked():
             # Another process may have written since the first look.
             changes = self.run_dir.check_usable(record, labels)
@@ -235,8 +255,9 @@ class StageContext:
         if self.config.output.export:
             path = export_saved_model(
                 Exportable(task.network, record, step, result),
-                self.run_dir.file("saved_model"),
+                self.run_dir.file(EXPORTS),
                 keep=self.config.compat.keep_hub_module_max,
+                in_place=True,
             )
             say(f"Exported to {path}")
         # Last, since it marks the run as finished.
@@ -274,19 +295,27 @@ class StageContext:
             return None
         return classifier_evaluator(network, images, self.config.data)
 
-    def _say_finished(self, step: int) -> None:
+    @property
+    def _continues(self) -> bool:
+        """Whether the directory holds a run; then it is this one."""
+        return self.run_dir.read_config() is not None
+
+    def _say_finished(self, step: int, changes: Sequence[str]) -> None:
         total = self.plan.total_steps
         beyond = f", beyond the {total} steps asked for" if step > total else ""
         say(
             f"{self.run_dir.path}: {self.stage} has finished at step"
             f" {step}{beyond}, nothing left to do."
         )
+        for change in changes:
+            say(f"Without effect, as it has finished: {change}")
 
     def _record(
         self,
         architecture: Architecture,
         sources: dict[str, StoredWeights],
         derived: dict,
+        class_names: Sequence[str],
     ) -> dict:
         data = self.config.data
         labels = {"count": len(self.subset) if self.subset else 0}
@@ -308,7 +337,7 @@ class StageContext:
                 "image_size": data.image_size,
                 "train_images": len(self.splits.train),
                 "ids": _checksum(self.splits.train),
-                "class_names": list(self.class_names),
+                "class_names": list(class_names),
             },
             sources={
                 flag: stored.fingerprint() for flag, stored in sources.items()

@@ -47,7 +47,7 @@ def distill(config: Config) -> dict[str, float]:
         config.model, config.data.image_size, 0
     )
     if start is not None:
-        check_given_flags(config, described, start)
+        check_given_flags(config, described, start.architecture, start.path)
         described = start.architecture
     architecture = described.for_classification(
         config.model.selected_layer, num_classes
@@ -107,7 +107,11 @@ def distill(config: Config) -> dict[str, float]:
     )
     sources = {"teacher": stored} | ({"checkpoint": start} if start else {})
     return context.run(
-        task, notes, context.classifier_evaluator(network), sources
+        task,
+        notes,
+        context.classifier_evaluator(network),
+        sources,
+        stored.class_names or context.class_names,
     )
 
 
@@ -121,17 +125,23 @@ def _check_teacher(context: StageContext, stored: StoredWeights) -> int:
             f" {stored.image_size} pixels and sees the student's:"
             f" --image_size must be the same. Received: {size}"
         )
-    names = context.class_names
-    if names and stored.class_names and names != stored.class_names:
-        raise UserError(
-            f"--teacher={teacher} knows {len(stored.class_names)} classes"
-            f" ({_few(stored.class_names)}), but"
-            f" --dataset={context.config.data.dataset} has {len(names)}"
-            f" ({_few(names)}): teacher and student need the same classes."
-        )
-    return stored.architecture.num_classes
+    num_classes = stored.architecture.num_classes
+    known = stored.class_names
+    # Those that a student is scored on matter like those that it learns from.
+    for images in (context.splits.train, context.splits.evaluation):
+        if images is None or not images.has_labels:
+            continue
+        names = images.class_names
+        if len(names) != num_classes or (known and names != known):
+            raise UserError(
+                f"--teacher={teacher} knows {num_classes} classes"
+                f"{_few(known)}, but --dataset={context.config.data.dataset}"
+                f" has {len(names)}{_few(names)}: teacher and student need the"
+                " same classes."
+            )
+    return num_classes
 
 
 def _few(names: tuple[str, ...]) -> str:
-    shown = ", ".join(names[:3])
-    return shown + (", ..." if len(names) > 3 else "")
+    shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+    return f" ({shown})" if shown else ""

@@ -2,6 +2,7 @@
 
 import os
 
+from tf_simclr.config.flat import to_flat
 from tf_simclr.config.run import Config
 from tf_simclr.data.labels import choose_labels, mask_labels
 from tf_simclr.errors import UserError
@@ -9,12 +10,14 @@ from tf_simclr.evaluation.evaluate import (
     classifier_evaluator,
     pretraining_evaluator,
 )
+from tf_simclr.files import read_json
 from tf_simclr.stages.images import stage_images, write_image_files
-from tf_simclr.stages.loaded import load_network
+from tf_simclr.stages.loaded import LoadedNetwork, load_network
 from tf_simclr.stages.scored import leave_scores
 from tf_simclr.training.devices import make_strategy
 from tf_simclr.training.progress import say
 from tf_simclr.training.run_dir import RunDirectory, check_writable
+from tf_simclr.weights.export.folder import same_run
 
 
 def evaluate(config: Config) -> dict[str, float]:
@@ -31,6 +34,8 @@ def evaluate(config: Config) -> dict[str, float]:
     check_writable(model_dir)
     loaded = load_network(config, make_strategy(config))
     network, stored, data = loaded.network, loaded.stored, loaded.config.data
+    run_dir = RunDirectory(model_dir)
+    _check_free(run_dir, loaded)
     splits = stage_images(loaded.config)
     images = splits.evaluation
     if images is None or not images.has_labels:
@@ -54,7 +59,6 @@ def evaluate(config: Config) -> dict[str, float]:
     result = {"global_step": float(stored.step), **evaluator()}
     os.makedirs(model_dir, exist_ok=True)
     write_image_files(loaded.config, splits)
-    run_dir = RunDirectory(model_dir)
     leave_scores(
         run_dir, stored.path, result, evaluator, images, data.image_size
     )
@@ -62,3 +66,53 @@ def evaluate(config: Config) -> dict[str, float]:
     for name, value in result.items():
         say(f"{name} {value:g}")
     return result
+
+
+# What decides which images are scored, and with which labels.
+_SCORED = (
+    "dataset",
+    "ignore_labels",
+    "train_split",
+    "eval_split",
+    "eval_fraction",
+    "image_size",
+    "eval_steps",
+    "labels_per_class",
+    "label_fraction",
+    "label_seed",
+    "label_ids",
+)
+
+
+def _check_free(run_dir: RunDirectory, loaded: LoadedNetwork) -> None:
+    """Refuses to put scores in the place of those of a run or a pipeline.
+
+    `result.json` is that of the run's own images, by which it knows that it
+    has finished.
+    """
+    there, stored = run_dir.read_config(), loaded.stored
+    elsewhere = (
+        "Choose a new directory for the scores, such as"
+        " --model_dir=runs/scored."
+    )
+    if there is None:
+        path = run_dir.file("result.json")
+        if os.path.exists(path) and "global_step" not in read_json(path):
+            raise UserError(
+                f"--model_dir={run_dir.path} holds a pipeline. {elsewhere}"
+            )
+        return
+    if not same_run(stored.record, there, in_place=True):
+        raise UserError(
+            f"--model_dir={run_dir.path} holds another run than the weights in"
+            f" {stored.path}. {elsewhere}"
+        )
+    asked = to_flat(loaded.config)
+    for flag in _SCORED:
+        if there["config"].get(flag, asked[flag]) != asked[flag]:
+            raise UserError(
+                f"--model_dir={run_dir.path} holds a run with"
+                f" --{flag}={there['config'][flag]}, whose scores stay beside"
+                f" it. {elsewhere[:-1]} with --checkpoint={run_dir.path}."
+                f" Received: --{flag}={asked[flag]}"
+            )

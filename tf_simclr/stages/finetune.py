@@ -2,12 +2,11 @@
 
 import tensorflow as tf
 
-from tf_simclr.config.model import selector_error
 from tf_simclr.config.run import Config
 from tf_simclr.data.batches import Batch
 from tf_simclr.losses.supervised import supervised_loss
 from tf_simclr.models.network import Architecture
-from tf_simclr.stages.architecture import check_given_flags
+from tf_simclr.stages.architecture import finetuned_architecture
 from tf_simclr.stages.prepare import prepare_stage
 from tf_simclr.stages.supervised_task import classification_task
 from tf_simclr.training.objective import Rows
@@ -71,17 +70,13 @@ def finetune(config: Config) -> dict[str, float]:
 def _architecture(
     config: Config, stored: StoredWeights | None, num_classes: int
 ) -> Architecture:
+    if stored is not None:
+        return finetuned_architecture(
+            config, stored.architecture, stored.path, num_classes
+        )
     described = Architecture.for_pretraining(
         config.model, config.data.image_size, 0
     )
-    if stored is None:
-        return described.for_classification(
-            config.model.selected_layer, num_classes
-        )
-    check_given_flags(config, described, stored)
-    kept = stored.architecture.kept_head_layers
-    selector = config.model.ft_proj_selector
-    if selector > kept:
-        raise selector_error(selector, kept)
-    layer = kept if selector == -1 else selector
-    return stored.architecture.for_classification(layer, num_classes)
+    return described.for_classification(
+        config.model.selected_layer, num_classes
+    )

@@ -104,7 +104,7 @@ def load_network(
     described = Architecture.for_pretraining(
         config.model, config.data.image_size, 0
     )
-    check_given_flags(config, described, stored)
+    check_given_flags(config, described, stored.architecture, stored.path)
     config = _with_stored_data(config, stored)
     with (strategy or tf.distribute.get_strategy()).scope():
         network = build_network(stored.architecture, config.data.image_size)

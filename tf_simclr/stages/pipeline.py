@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tf_simclr.config.flat import from_flat, parse_overrides
@@ -16,6 +16,7 @@ from tf_simclr.stages.evaluate import evaluate
 from tf_simclr.stages.finetune import finetune
 from tf_simclr.stages.images import stage_images, write_image_files
 from tf_simclr.stages.pipeline_report import write_report
+from tf_simclr.stages.planned import check_planned
 from tf_simclr.stages.prepare import prepare_stage
 from tf_simclr.stages.pretrain import pretrain
 from tf_simclr.training.progress import say
@@ -121,20 +122,36 @@ def pipeline(config: Config) -> dict[str, Any]:
     parts = _parts(config)
     configs = {part.name: _part_config(config, part) for part in parts}
     for part in parts:
-        part_config = configs[part.name]
-        part_config.check()
-        context = prepare_stage(
-            part_config, part.stage, labels_only=part.stage == "finetune"
-        )
-        evaluation = context.splits.evaluation
-        if evaluation is None or not evaluation.has_labels:
+        try:
+            _check_part(part, configs)
+        except UserError as error:
             raise UserError(
-                f"--dataset={config.data.dataset} has no labelled images to"
-                " evaluate on, which the pipeline's table needs: name a split"
-                " with --eval_split, or cut one off with --eval_fraction=0.2."
-            )
+                f"{part.name}: {error} (Flags of this part alone are those in"
+                f" --{part.name}_flags; they win over the others.)"
+            ) from error
     with root.locked():
         return _run_parts(config, root, parts, configs)
+
+
+def _check_part(part: _Part, configs: Mapping[str, Config]) -> None:
+    config = configs[part.name]
+    config.check()
+    check_planned(
+        config,
+        part.stage,
+        configs.get(part.checkpoint),
+        configs.get(part.teacher),
+    )
+    context = prepare_stage(
+        config, part.stage, labels_only=part.stage == "finetune"
+    )
+    evaluation = context.splits.evaluation
+    if evaluation is None or not evaluation.has_labels:
+        raise UserError(
+            f"--dataset={config.data.dataset} has no labelled images to"
+            " evaluate on, which the pipeline's table needs: name a split"
+            " with --eval_split, or cut one off with --eval_fraction=0.2."
+        )
 
 
 def _run_parts(
@@ -170,6 +187,9 @@ def _part_config(config: Config, part: _Part) -> Config:
         source = getattr(part, key)
         if source:
             values[key] = os.path.join(config.run.model_dir, source)
+        elif part.stage != "pretrain":
+            # One that is given is what the pretraining starts from.
+            values[key] = None
     return from_flat(values, config)
 
 

@@ -1,11 +1,13 @@
 """Collects what a pipeline's report shows, and writes it."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from tf_simclr.config.command import command_words
+from tf_simclr.config.flat import from_flat, to_flat
 from tf_simclr.config.run import Config
 from tf_simclr.data.batches import TrainingBatches
 from tf_simclr.data.sources.image_set import ImageSet
@@ -52,7 +54,7 @@ def write_report(
             configs[name].run.model_dir,
             name,
             title,
-            command_words(configs[name]),
+            command_words(_as_it_ran(configs[name])),
         )
         for name, title in titles.items()
     ]
@@ -73,6 +75,22 @@ def write_report(
     write_text(root.file("report.md"), pipeline_text(data))
     write_text(root.file("report.html"), pipeline_page(data))
     return data
+
+
+def _as_it_ran(config: Config) -> Config:
+    """The configuration that a finished part ran with: what was changed since
+    had no effect."""
+    stored = RunDirectory(config.run.model_dir).read_config()["config"]
+    defaults = to_flat(Config())
+    known = {name: stored[name] for name in defaults if name in stored}
+    asked = to_flat(config)
+    given = {
+        name
+        for name, value in known.items()
+        if value != defaults[name]
+        or (name in config.given and value == asked[name])
+    }
+    return dataclasses.replace(from_flat(known), given=frozenset(given))
 
 
 def _mapped(images: ImageSet) -> ImageSet:

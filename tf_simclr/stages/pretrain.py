@@ -1,13 +1,17 @@
 """Stage one: contrastive pretraining, for which no label is needed."""
 
+import dataclasses
+
 from tf_simclr.config.run import Config
 from tf_simclr.data.batches import TrainingBatches
 from tf_simclr.data.labels import mask_labels
+from tf_simclr.errors import UserError
 from tf_simclr.evaluation.evaluate import Evaluator, pretraining_evaluator
 from tf_simclr.losses.chance import classification_chance, contrastive_chance
 from tf_simclr.models.network import Architecture
 from tf_simclr.optimizers.factory import decayed_in_loss, make_optimizer
 from tf_simclr.optimizers.schedule import WarmupCosine
+from tf_simclr.stages.architecture import check_given_flags
 from tf_simclr.stages.contrastive import (
     PROJECTIONS,
     SHARES,
@@ -18,6 +22,9 @@ from tf_simclr.stages.memory import make_memory
 from tf_simclr.stages.prepare import prepare_stage
 from tf_simclr.training.step import Task
 from tf_simclr.training.step_probe import StepProbe
+from tf_simclr.weights.assign import assign_weights
+from tf_simclr.weights.open import open_weights
+from tf_simclr.weights.stored import StoredWeights
 
 
 def pretrain(config: Config) -> dict[str, float]:
@@ -25,21 +32,27 @@ def pretrain(config: Config) -> dict[str, float]:
 
     Where labels exist, an online linear classifier learns from the labelled
     subset behind a stop-gradient: it shows progress and changes nothing.
+    With `--checkpoint` it goes on from those weights instead of random ones.
 
     Returns:
       The final metrics.
     """
+    stored = None
+    if config.objective.checkpoint:
+        stored = open_weights(config.objective.checkpoint, "checkpoint")
     context = prepare_stage(config, "pretrain", labels_only=False)
     objective = config.objective
     online = (
         context.subset is not None and objective.lineareval_while_pretraining
     )
-    architecture = Architecture.for_pretraining(
-        config.model,
-        config.data.image_size,
-        len(context.class_names) if online else 0,
+    architecture = _architecture(
+        config, stored, len(context.class_names) if online else 0
     )
     network = context.build(architecture)
+    start = []
+    if stored is not None:
+        report = assign_weights(network, stored, with_classifier=False)
+        start = [f"start      {stored.path}: {report}"]
     classifier = network.classifier.trainable_variables if online else []
     trainable = network.trainable_variables
     plan = context.plan
@@ -109,6 +122,7 @@ def pretrain(config: Config) -> dict[str, float]:
         probed = f"{' and '.join(probes)} on the labelled images"
     others = "2N-1+memory" if memory else "2N-1"
     notes = [
+        *start,
         f"loss       NT-Xent, temperature {objective.temperature:g}, chance"
         f" level ln({others}) = {chance:.3f}",
         f"probes     {probed}",
@@ -118,4 +132,27 @@ def pretrain(config: Config) -> dict[str, float]:
             f"memory     {objective.memory_size} past embeddings, momentum"
             f" {objective.memory_momentum:g}"
         )
-    return context.run(task, notes, evaluator)
+    sources = {"checkpoint": stored} if stored else {}
+    return context.run(task, notes, evaluator, sources)
+
+
+def _architecture(
+    config: Config, stored: StoredWeights | None, num_classes: int
+) -> Architecture:
+    described = Architecture.for_pretraining(
+        config.model, config.data.image_size, num_classes
+    )
+    if stored is None:
+        return described
+    check_given_flags(config, described, stored.architecture, stored.path)
+    if stored.architecture.kept_head_layers < stored.architecture.head_layers:
+        raise UserError(
+            f"--checkpoint={config.objective.checkpoint} has lost a part of the"
+            " projection head that pretraining needs, as fine-tuned networks"
+            " have: name the pretraining run that it came from."
+        )
+    return dataclasses.replace(
+        stored.architecture,
+        num_classes=num_classes,
+        classifier_layer=described.classifier_layer,
+    )

@@ -1,5 +1,6 @@
 """TensorBoard's files of a run that continues: nothing in them twice."""
 
+import glob
 import os
 import struct
 from collections.abc import Iterator
@@ -7,6 +8,7 @@ from collections.abc import Iterator
 import tensorflow as tf
 
 from tf_simclr.files import replacing
+from tf_simclr.training.summaries.charts import RUNS
 
 # A record is its length and that number's checksum, the bytes and theirs.
 _HEAD, _TAIL = 12, 4
@@ -17,13 +19,15 @@ def cut_events_after(folder: str, step: int) -> None:
     killed process left half-written.
 
     Args:
-      folder: holds the event files, or folders with them.
+      folder: of the run. What other runs have below it is left alone.
       step: the last one to keep; -1 drops all.
     """
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            if name.startswith("events.out.tfevents."):
-                _cut(os.path.join(parent, name), step)
+    for run in RUNS:
+        pattern = os.path.join(
+            glob.escape(folder), run, "events.out.tfevents.*"
+        )
+        for path in glob.glob(pattern):
+            _cut(path, step)
 
 
 def _cut(path: str, step: int) -> None:

@@ -20,6 +20,11 @@ EXTENSIONS = (
 )
 # What archives and file servers leave behind.
 _IGNORED_NAMES = ("__MACOSX", "@eaDir", "lost+found")
+# What training and --mode=embed leave in their folders.
+_OF_RUNS = (
+    {"config.json", "checkpoints"},
+    {"features.npz", "projector_config.pbtxt"},
+)
 # Names in a message; the rest is counted.
 _SHOWN = 5
 
@@ -161,7 +166,7 @@ def _kind(entry: os.DirEntry) -> str:
 
 def _is_run(names: set[str]) -> bool:
     """Whether a folder with these entries is one that a run wrote."""
-    return {"config.json", "checkpoints"} <= names or any(
+    return any(entries <= names for entries in _OF_RUNS) or any(
         name.startswith(INDEX_PREFIX) and name.endswith(".npz")
         for name in names
     )

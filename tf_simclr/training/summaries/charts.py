@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 EVALUATION, NEIGHBOURS, CHANCE = "evaluation", "knn", "chance"
+# Sub-directories of a run that hold event files; '' for the run itself.
+RUNS = ("", EVALUATION, NEIGHBOURS, CHANCE)
 
 
 class Chart(NamedTuple):

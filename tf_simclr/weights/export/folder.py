@@ -13,8 +13,12 @@ from tf_simclr.files import read_json, write_json
 RECORD_FILE = "config.json"
 RESULT_FILE = "result.json"
 # Parts of a record that tell one run from another, and flags that do.
-_IDENTITY = ("stage", "architecture", "labels", "weights")
-_IDENTITY_FLAGS = ("model_dir", "seed")
+_IDENTITY = ("stage", "architecture", "weights")
+_IDENTITY_FLAGS = ("seed",)
+# Tell runs in different folders apart; those in one folder are one run, however
+# its path and the choice of its labels were written.
+_ELSEWHERE = ("labels",)
+_ELSEWHERE_FLAGS = ("model_dir",)
 _PARTIAL = re.compile(r"\.\d+\.(partial|old)")
 
 
@@ -26,12 +30,20 @@ class ExportFolder:
       record: of the run, as in its `config.json`.
       keep: how many exports stay: the new one, and those of the highest
         steps.
+      in_place: whether `model_dir` is known to hold the run of `record`.
     """
 
-    def __init__(self, path: str, record: Mapping[str, Any], keep: int = 1):
+    def __init__(
+        self,
+        path: str,
+        record: Mapping[str, Any],
+        keep: int = 1,
+        in_place: bool = False,
+    ):
         self._path = path
         self._record = record
         self._keep = keep
+        self._in_place = in_place
 
     def check(self) -> None:
         """Refuses a folder that somebody else uses.
@@ -47,7 +59,8 @@ class ExportFolder:
             if _PARTIAL.fullmatch(name):
                 continue
             path = os.path.join(self._path, name)
-            if not same_run(read_record(path), self._record):
+            found = read_record(path)
+            if not same_run(found, self._record, in_place=self._in_place):
                 raise UserError(
                     f"{path} is in use: it is no export of this run. Choose"
                     " another --model_dir, or remove it."
@@ -94,18 +107,31 @@ def read_record(export: str) -> dict[str, Any] | None:
 
 
 def same_run(
-    first: Mapping[str, Any] | None, second: Mapping[str, Any]
+    first: Mapping[str, Any] | None,
+    second: Mapping[str, Any],
+    *,
+    in_place: bool = False,
 ) -> bool:
-    """Whether two records come from one run, at whatever step."""
-    return first is not None and _identity(first) == _identity(second)
+    """Whether two records come from one run, at whatever step.
+
+    Args:
+      first, second: as in `config.json`.
+      in_place: whether both lie in one `model_dir`.
+    """
+    return first is not None and (
+        _identity(first, in_place) == _identity(second, in_place)
+    )
 
 
-def _identity(record: Mapping[str, Any]) -> list[Any]:
+def _identity(record: Mapping[str, Any], in_place: bool) -> list[Any]:
     config = record.get("config", {})
     # Classes may be named anew.
     dataset = {**record.get("dataset", {}), "class_names": None}
+    keys, flags = _IDENTITY, _IDENTITY_FLAGS
+    if not in_place:
+        keys, flags = keys + _ELSEWHERE, flags + _ELSEWHERE_FLAGS
     return [
         dataset,
-        *(record.get(key) for key in _IDENTITY),
-        *(config.get(flag) for flag in _IDENTITY_FLAGS),
+        *(record.get(key) for key in keys),
+        *(config.get(flag) for flag in flags),
     ]

@@ -21,6 +21,7 @@ def export_saved_model(
     folder: str,
     *,
     keep: int = 1,
+    in_place: bool = False,
     new_process: bool = False,
 ) -> str:
     """Writes `folder/STEP`, a reusable SavedModel (see `make_hub_module`).
@@ -32,6 +33,8 @@ def export_saved_model(
       source: the network and what is known about it.
       folder: usually `model_dir/saved_model`.
       keep: how many exports of the highest steps stay in the folder.
+      in_place: whether `folder` lies in the `model_dir` of the run of
+        `source`, which may have exports of an earlier step there.
       new_process: whether it is loaded in a process without this package
         instead of this one.
 
@@ -42,7 +45,7 @@ def export_saved_model(
       UserError: the folder is in use.
       ExportFailed: what was written does not compute what the network does.
     """
-    exports = ExportFolder(folder, source.record, keep)
+    exports = ExportFolder(folder, source.record, keep, in_place)
     exports.check()
     module = make_hub_module(source)
     with (
