@@ -430,6 +430,10 @@ def test_only_the_wanted_number_of_exports_stays(tmp_path, small):
     for step in (1, 2, 3):
         write(step, keep=2)
     assert steps() == ["2", "3"]
+    write(4, keep=4)
+    assert steps() == ["2", "3", "4"]
+    write(3, keep=2)
+    assert steps() == ["3", "4"]
     # The one that was asked for stays, whatever its step.
     write(1, keep=1)
     assert steps() == ["1"]

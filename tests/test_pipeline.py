@@ -241,6 +241,9 @@ def test_pretraining_in_tensorboard(ended):
         ("distill_flags", "--image_size=16", "^distill: --image_size must"),
         ("linear_flags", "--train_batch_size=99", "those in --linear_flags"),
         ("finetune_flags", "--label_ids=Bob's", "quotation mark"),
+        ("linear_flags", "--checkpoint=x", "may not hold --checkpoint"),
+        ("supervised_flags", "--checkpoint=x", "contradict each other"),
+        ("self_distill_flags", "--ft_proj_selector=4", "^self_distill: .*=4"),
     ],
 )
 def test_mistakes_of_later_parts_are_found_first(
@@ -255,12 +258,16 @@ def test_mistakes_of_later_parts_are_found_first(
 
 def test_what_is_changed_afterwards_is_told_and_not_reported(ended, capsys):
     before = read(ended, "report.md")
+    page = read(ended, "report.html")
     flags = f"{ended.config.pipeline.pretrain_flags} --temperature=0.7"
-    changed = from_flat({"pretrain_flags": flags}, ended.config)
-    assert pipeline(changed) == ended.result
+    values = {"pretrain_flags": flags, "eval_split": "train[:5]"}
+    assert pipeline(from_flat(values, ended.config)) == ended.result
+    shown = capsys.readouterr().out
     told = "Without effect, as it has finished: changed    --temperature is 0.7"
-    assert capsys.readouterr().out.count(told) == 1
+    assert shown.count(told) == 1
+    assert shown.count("--eval_split is train[:5]") == len(PARTS)
     assert read(ended, "report.md") == before
+    assert read(ended, "report.html") == page
 
 
 def test_it_continues_where_it_stopped(ended, capsys):

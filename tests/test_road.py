@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pathlib
+import shutil
 
 import numpy as np
 import pytest
@@ -172,8 +173,14 @@ def test_scores_do_not_take_the_place_of_others(
     pipeline = tmp_path / "pipeline"
     pipeline.mkdir()
     (pipeline / "result.json").write_text('{"distilled_top_1": 1.0}')
+    # As if it had been trained there, at another rate perhaps.
+    alike = shutil.copytree(teacher, tmp_path / "alike")
+    record = json.loads((alike / "config.json").read_text())
+    record["config"]["model_dir"] = str(alike)
+    (alike / "config.json").write_text(json.dumps(record))
     for folder, text, message in (
         (pretrained, f"--checkpoint={teacher}", "holds another run"),
+        (alike, f"--checkpoint={teacher}", "holds another run"),
         (pipeline, f"--checkpoint={teacher}", "holds a pipeline"),
         (teacher, "--eval_split=train", "Received: --eval_split=train"),
     ):

@@ -39,7 +39,7 @@ MISTAKES = [
     (["--mode=distill", "--teacher=nowhere"], "--teacher=nowhere"),
     (
         ["--mode=distill", "--teacher=nowhere", "--fine_tune_after_block=4"],
-        "--fine_tune_after_block is for fine-tuning",
+        "--fine_tune_after_block is for fine-tuning and has no effect on dist",
     ),
     (
         ["--mode=pipeline", "--finetune_flags=--train_epochs=x"],

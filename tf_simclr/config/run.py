@@ -196,6 +196,9 @@ class Config:
                 "Distillation needs a teacher: give --teacher=DIR of a"
                 " fine-tuned run."
             )
+        self._refuse_finetuning_flags("distillation")
+
+    def _refuse_finetuning_flags(self, what: str) -> None:
         for flag, default in (
             ("fine_tune_after_block", -1),
             ("keep_head", False),
@@ -204,8 +207,8 @@ class Config:
             value = getattr(self.objective, flag)
             if value != default:
                 raise UserError(
-                    f"--{flag} is for fine-tuning; distillation trains the"
-                    f" whole student: leave it out. Received: {value}"
+                    f"--{flag} is for fine-tuning and has no effect on {what}:"
+                    f" leave it at {default}. Received: {value}"
                 )
 
     def _check_pretrain(self) -> None:
@@ -215,9 +218,4 @@ class Config:
                 " each other: --train_batch_size must be at least 2. Received:"
                 f" {self.optimizer.train_batch_size}"
             )
-        if self.objective.fine_tune_after_block >= 0:
-            raise UserError(
-                "--fine_tune_after_block freezes layers for fine-tuning; leave"
-                " it at -1 for pretraining. Received:"
-                f" {self.objective.fine_tune_after_block}"
-            )
+        self._refuse_finetuning_flags("pretraining")

@@ -71,11 +71,16 @@ def pretraining_evaluator(
     online = network.classifier is not None
     names = ["final_avg_pool", "logits_sup"] if online else ["final_avg_pool"]
     predict = _predictor(network, names, config)
-    labelled = np.flatnonzero(references.labels >= 0)[:MAX_REFERENCES]
+    embed = _predictor(network, names[:1], config, all_batches=True)
+    labelled = np.flatnonzero(references.labels >= 0)
+    if len(labelled) > MAX_REFERENCES:
+        # From all over: folders list one class after the other.
+        places = np.linspace(0, len(labelled) - 1, MAX_REFERENCES)
+        labelled = labelled[places.astype(int)]
     neighbours = references.take(labelled)
 
     def measure() -> tuple[Scores, Predictions | None]:
-        found, known = predict(images), predict(neighbours)
+        found, known = predict(images), embed(neighbours)
         scores = {
             "eval/knn_top_1_accuracy": knn_accuracy(
                 found["final_avg_pool"],
@@ -92,14 +97,17 @@ def pretraining_evaluator(
 
 
 def _predictor(
-    network: keras.Model, names: list[str], config: DataConfig
+    network: keras.Model,
+    names: list[str],
+    config: DataConfig,
+    all_batches: bool = False,
 ) -> Predictor:
     return Predictor(
         network,
         names,
         image_size=config.image_size,
         batch_size=config.eval_batch_size,
-        max_batches=config.eval_steps,
+        max_batches=0 if all_batches else config.eval_steps,
     )
 
 

@@ -10,15 +10,22 @@ accuracy are 0 there."""
 def label_shares(labels: tf.Tensor) -> tf.Tensor:
     """What each image counts in a mean over the labelled ones.
 
+    Replicas may hold more labels or fewer: an image counts the same on each.
+
     Args:
-      labels: integer classes of a whole batch, of any shape; -1 marks an
-        image without a label.
+      labels: integer classes of a replica's share of a batch, of any shape; -1
+        marks an image without a label.
 
     Returns:
-      float32 of that shape, which adds up to 1; 0 where there is no label.
+      float32 of that shape; 0 where there is no label. Sums over the replicas
+      have the mean 1, or 0 where no replica has a label.
     """
     known = tf.cast(labels >= 0, tf.float32)
-    return tf.math.divide_no_nan(known, tf.reduce_sum(known))
+    count = tf.reduce_sum(known)
+    context = tf.distribute.get_replica_context()
+    if context is not None and context.num_replicas_in_sync > 1:
+        count = context.all_reduce(tf.distribute.ReduceOp.MEAN, count)
+    return tf.math.divide_no_nan(known, count)
 
 
 def supervised_loss(

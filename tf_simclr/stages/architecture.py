@@ -1,5 +1,7 @@
 """Flags against stored weights: whoever contradicts them is told."""
 
+import dataclasses
+
 from tf_simclr.config.model import selector_error
 from tf_simclr.config.run import Config
 from tf_simclr.errors import UserError
@@ -47,13 +49,52 @@ def check_given_flags(
             )
 
 
-def finetuned_architecture(
+def selected_layer(config: Config, stored: Architecture) -> int:
+    """The layer of a stored head that `--ft_proj_selector` asks for.
+
+    Raises:
+      UserError: the head lacks it.
+    """
+    selector, kept = config.model.ft_proj_selector, stored.kept_head_layers
+    if selector > kept:
+        raise selector_error(selector, kept)
+    return kept if selector == -1 else selector
+
+
+def pretraining_architecture(
     config: Config, stored: Architecture, path: str, num_classes: int
 ) -> Architecture:
-    """The network that fine-tuning makes of stored weights.
+    """The network with which pretraining goes on from stored weights.
 
     Args:
-      config: of the fine-tuning.
+      config: of the pretraining.
+      stored, path: as in `check_given_flags`.
+      num_classes: of its online classifier; 0 for none.
+
+    Raises:
+      UserError: a flag contradicts the weights, or their head was cut.
+    """
+    _check_flags(config, stored, path)
+    if stored.kept_head_layers < stored.head_layers:
+        raise UserError(
+            f"--checkpoint={config.objective.checkpoint} has lost a part of the"
+            " projection head that pretraining needs, as fine-tuned networks"
+            " have: name the pretraining run that it came from."
+        )
+    return dataclasses.replace(
+        stored,
+        num_classes=num_classes,
+        classifier_layer=selected_layer(config, stored) if num_classes else 0,
+    )
+
+
+def classification_architecture(
+    config: Config, stored: Architecture, path: str, num_classes: int
+) -> Architecture:
+    """The network that fine-tuning or distillation makes of stored weights.
+
+    Args:
+      config: of that stage.
       stored, path: as in `check_given_flags`.
       num_classes: of its classifier.
 
@@ -61,13 +102,14 @@ def finetuned_architecture(
       UserError: a flag contradicts the weights, or `--ft_proj_selector` asks
         for a layer that they do not have.
     """
+    _check_flags(config, stored, path)
+    return stored.for_classification(
+        selected_layer(config, stored), num_classes
+    )
+
+
+def _check_flags(config: Config, stored: Architecture, path: str) -> None:
     described = Architecture.for_pretraining(
         config.model, config.data.image_size, 0
     )
     check_given_flags(config, described, stored, path)
-    kept = stored.kept_head_layers
-    selector = config.model.ft_proj_selector
-    if selector > kept:
-        raise selector_error(selector, kept)
-    layer = kept if selector == -1 else selector
-    return stored.for_classification(layer, num_classes)

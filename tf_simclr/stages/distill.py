@@ -9,7 +9,7 @@ from tf_simclr.errors import UserError
 from tf_simclr.losses.distillation import distillation_loss
 from tf_simclr.losses.supervised import supervised_loss
 from tf_simclr.models.network import Architecture
-from tf_simclr.stages.architecture import check_given_flags
+from tf_simclr.stages.architecture import classification_architecture
 from tf_simclr.stages.context import StageContext
 from tf_simclr.stages.prepare import prepare_stage
 from tf_simclr.stages.supervised_task import classification_task
@@ -43,15 +43,14 @@ def distill(config: Config) -> dict[str, float]:
         start = open_weights(objective.checkpoint, "checkpoint")
     context = prepare_stage(config, "distill", labels_only=False)
     num_classes = _check_teacher(context, stored)
-    described = Architecture.for_pretraining(
-        config.model, config.data.image_size, 0
-    )
     if start is not None:
-        check_given_flags(config, described, start.architecture, start.path)
-        described = start.architecture
-    architecture = described.for_classification(
-        config.model.selected_layer, num_classes
-    )
+        architecture = classification_architecture(
+            config, start.architecture, start.path, num_classes
+        )
+    else:
+        architecture = Architecture.for_pretraining(
+            config.model, config.data.image_size, 0
+        ).for_classification(config.model.selected_layer, num_classes)
     network = context.build(architecture)
     notes = [f"teacher    {stored.path}"]
     if start is not None:

@@ -102,7 +102,9 @@ def _check_free(run_dir: RunDirectory, loaded: LoadedNetwork) -> None:
                 f"--model_dir={run_dir.path} holds a pipeline. {elsewhere}"
             )
         return
-    if not same_run(stored.record, there, in_place=True):
+    folder = os.path.realpath(run_dir.path)
+    in_place = os.path.realpath(stored.path).startswith(f"{folder}{os.sep}")
+    if not same_run(stored.record, there, in_place=in_place):
         raise UserError(
             f"--model_dir={run_dir.path} holds another run than the weights in"
             f" {stored.path}. {elsewhere}"

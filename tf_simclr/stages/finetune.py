@@ -6,7 +6,7 @@ from tf_simclr.config.run import Config
 from tf_simclr.data.batches import Batch
 from tf_simclr.losses.supervised import supervised_loss
 from tf_simclr.models.network import Architecture
-from tf_simclr.stages.architecture import finetuned_architecture
+from tf_simclr.stages.architecture import classification_architecture
 from tf_simclr.stages.prepare import prepare_stage
 from tf_simclr.stages.supervised_task import classification_task
 from tf_simclr.training.objective import Rows
@@ -71,7 +71,7 @@ def _architecture(
     config: Config, stored: StoredWeights | None, num_classes: int
 ) -> Architecture:
     if stored is not None:
-        return finetuned_architecture(
+        return classification_architecture(
             config, stored.architecture, stored.path, num_classes
         )
     described = Architecture.for_pretraining(

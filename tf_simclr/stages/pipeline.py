@@ -16,12 +16,14 @@ from tf_simclr.stages.evaluate import evaluate
 from tf_simclr.stages.finetune import finetune
 from tf_simclr.stages.images import stage_images, write_image_files
 from tf_simclr.stages.pipeline_report import write_report
-from tf_simclr.stages.planned import check_planned
+from tf_simclr.stages.planned import check_planned, planned_pretraining
 from tf_simclr.stages.prepare import prepare_stage
 from tf_simclr.stages.pretrain import pretrain
 from tf_simclr.training.progress import say
 from tf_simclr.training.run_dir import RunDirectory, check_writable
 
+# What a name of the zoo stands for.
+_OF_MODEL = ("resnet_depth", "width_multiplier", "sk_ratio")
 _STAGES = {"pretrain": pretrain, "finetune": finetune, "distill": distill}
 
 
@@ -136,11 +138,10 @@ def pipeline(config: Config) -> dict[str, Any]:
 def _check_part(part: _Part, configs: Mapping[str, Config]) -> None:
     config = configs[part.name]
     config.check()
+    if part.stage == "pretrain":
+        planned_pretraining(config)
     check_planned(
-        config,
-        part.stage,
-        configs.get(part.checkpoint),
-        configs.get(part.teacher),
+        config, configs.get(part.checkpoint), configs.get(part.teacher)
     )
     context = prepare_stage(
         config, part.stage, labels_only=part.stage == "finetune"
@@ -183,11 +184,19 @@ def _part_config(config: Config, part: _Part) -> Config:
     flag = f"{part.name}_flags"
     own = parse_overrides(getattr(config.pipeline, flag), flag)
     values = {"mode": part.stage, "model_dir": folder, **part.presets, **own}
+    if config.model.model and not own.keys().isdisjoint(_OF_MODEL):
+        # This part's network is another one.
+        values["model"] = None
     for key in ("checkpoint", "teacher"):
         source = getattr(part, key)
+        if source and key in own:
+            raise UserError(
+                f"--{flag} may not hold --{key}: in a pipeline it is"
+                f" '{source}'. Received: {own[key]}"
+            )
         if source:
             values[key] = os.path.join(config.run.model_dir, source)
-        elif part.stage != "pretrain":
+        elif part.stage != "pretrain" and key not in own:
             # One that is given is what the pretraining starts from.
             values[key] = None
     return from_flat(values, config)

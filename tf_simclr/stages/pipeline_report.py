@@ -26,6 +26,7 @@ from tf_simclr.report.pipeline_page import pipeline_page
 from tf_simclr.report.pipeline_text import pipeline_text
 from tf_simclr.stages.prepare import prepare_stage
 from tf_simclr.training.run_dir import RunDirectory
+from tf_simclr.training.same_run import changed_flags
 from tf_simclr.training.summaries.pictures import sample_views
 from tf_simclr.weights.assign import assign_weights
 from tf_simclr.weights.open import open_weights
@@ -49,12 +50,13 @@ def write_report(
       configs: {part: its configuration}.
       result: what the pipeline's `result.json` holds.
     """
+    configs = {name: _as_it_ran(config) for name, config in configs.items()}
     stages = [
         read_stage(
             configs[name].run.model_dir,
             name,
             title,
-            command_words(_as_it_ran(configs[name])),
+            command_words(configs[name]),
         )
         for name, title in titles.items()
     ]
@@ -82,15 +84,15 @@ def _as_it_ran(config: Config) -> Config:
     had no effect."""
     stored = RunDirectory(config.run.model_dir).read_config()["config"]
     defaults = to_flat(Config())
-    known = {name: stored[name] for name in defaults if name in stored}
-    asked = to_flat(config)
-    given = {
-        name
-        for name, value in known.items()
-        if value != defaults[name]
-        or (name in config.given and value == asked[name])
+    # Of the network a name of the zoo says no more than the other flags.
+    changed = {
+        name: stored[name]
+        for name in changed_flags(stored, to_flat(config))
+        if name != "model"
     }
-    return dataclasses.replace(from_flat(known), given=frozenset(given))
+    dropped = {x for x, value in changed.items() if value == defaults[x]}
+    ran = from_flat(changed, config)
+    return dataclasses.replace(ran, given=ran.given - dropped)
 
 
 def _mapped(images: ImageSet) -> ImageSet:

@@ -4,35 +4,29 @@ from tf_simclr.config.run import Config
 from tf_simclr.errors import UserError
 from tf_simclr.models.network import Architecture
 from tf_simclr.stages.architecture import (
-    check_given_flags,
-    finetuned_architecture,
+    classification_architecture,
+    pretraining_architecture,
 )
 from tf_simclr.weights.open import open_weights
 
 
 def planned_pretraining(config: Config) -> Architecture:
-    """The network that a pretraining will leave."""
-    described = Architecture.for_pretraining(
-        config.model, config.data.image_size, 0
-    )
+    """The network that a pretraining will leave, without its classifier."""
     if not config.objective.checkpoint:
-        return described
+        return Architecture.for_pretraining(
+            config.model, config.data.image_size, 0
+        )
     stored = open_weights(config.objective.checkpoint, "checkpoint")
-    check_given_flags(config, described, stored.architecture, stored.path)
-    return stored.architecture.without_classifier()
+    return pretraining_architecture(config, stored.architecture, stored.path, 0)
 
 
 def check_planned(
-    config: Config,
-    stage: str,
-    pretraining: Config | None,
-    teacher: Config | None,
+    config: Config, pretraining: Config | None, teacher: Config | None
 ) -> None:
     """Refuses a part that could not use what it will be given.
 
     Args:
-      config: of the part.
-      stage: finetune or distill.
+      config: of the part, a fine-tuning or a distillation.
       pretraining: of the part whose weights it starts from, if any.
       teacher: of the part that it learns from, if any.
 
@@ -42,13 +36,7 @@ def check_planned(
     if pretraining is not None:
         source = planned_pretraining(pretraining)
         path = str(pretraining.run.model_dir)
-        if stage == "finetune":
-            finetuned_architecture(config, source, path, 1)
-        else:
-            described = Architecture.for_pretraining(
-                config.model, config.data.image_size, 0
-            )
-            check_given_flags(config, described, source, path)
+        classification_architecture(config, source, path, 1)
     if teacher is not None:
         size, taught = teacher.data.image_size, config.data.image_size
         if size != taught:

@@ -1,17 +1,14 @@
 """Stage one: contrastive pretraining, for which no label is needed."""
 
-import dataclasses
-
 from tf_simclr.config.run import Config
 from tf_simclr.data.batches import TrainingBatches
 from tf_simclr.data.labels import mask_labels
-from tf_simclr.errors import UserError
 from tf_simclr.evaluation.evaluate import Evaluator, pretraining_evaluator
 from tf_simclr.losses.chance import classification_chance, contrastive_chance
 from tf_simclr.models.network import Architecture
 from tf_simclr.optimizers.factory import decayed_in_loss, make_optimizer
 from tf_simclr.optimizers.schedule import WarmupCosine
-from tf_simclr.stages.architecture import check_given_flags
+from tf_simclr.stages.architecture import pretraining_architecture
 from tf_simclr.stages.contrastive import (
     PROJECTIONS,
     SHARES,
@@ -139,20 +136,10 @@ def pretrain(config: Config) -> dict[str, float]:
 def _architecture(
     config: Config, stored: StoredWeights | None, num_classes: int
 ) -> Architecture:
-    described = Architecture.for_pretraining(
-        config.model, config.data.image_size, num_classes
-    )
-    if stored is None:
-        return described
-    check_given_flags(config, described, stored.architecture, stored.path)
-    if stored.architecture.kept_head_layers < stored.architecture.head_layers:
-        raise UserError(
-            f"--checkpoint={config.objective.checkpoint} has lost a part of the"
-            " projection head that pretraining needs, as fine-tuned networks"
-            " have: name the pretraining run that it came from."
+    if stored is not None:
+        return pretraining_architecture(
+            config, stored.architecture, stored.path, num_classes
         )
-    return dataclasses.replace(
-        stored.architecture,
-        num_classes=num_classes,
-        classifier_layer=described.classifier_layer,
+    return Architecture.for_pretraining(
+        config.model, config.data.image_size, num_classes
     )

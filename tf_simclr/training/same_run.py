@@ -22,7 +22,14 @@ _FIXED_FLAGS = (
 
 # Flags that may change, but then an undisturbed run's result does, too.
 _TOLD_GROUPS = ("augment", "model", "objective", "optimizer")
-_TOLD_FLAGS = ("precision", "jit_compile", "deterministic", "strategy")
+_TOLD_FLAGS = (
+    "precision",
+    "jit_compile",
+    "deterministic",
+    "strategy",
+    "eval_split",
+    "eval_steps",
+)
 # Compared as `sources`, wherever they lie.
 _PATHS = ("checkpoint", "teacher")
 
@@ -60,19 +67,33 @@ def continued(
             f"--model_dir={path} holds another run: its {difference}. Choose"
             " a new directory, or remove that one."
         )
+    changes = [
+        f"changed    --{name} is {new_flags[name]}, no longer {flags[name]}"
+        for name in changed_flags(flags, new_flags)
+    ]
+    return _replanned(stored["derived"], record["derived"]) + changes
+
+
+def changed_flags(
+    flags: Mapping[str, Any], new_flags: Mapping[str, Any]
+) -> list[str]:
+    """Names of the flags on which a result depends, and that have changed.
+
+    Args:
+      flags, new_flags: as `config` in `config.json`.
+    """
     told = [
         option.field.name
         for option in options()
         if option.group in _TOLD_GROUPS or option.field.name in _TOLD_FLAGS
     ]
-    changes = [
-        f"changed    --{name} is {new_flags[name]}, no longer {flags[name]}"
+    return [
+        name
         for name in told
         if name not in (*_FIXED_FLAGS, *_PATHS)
         and name in flags
         and flags[name] != new_flags[name]
     ]
-    return _replanned(stored["derived"], record["derived"]) + changes
 
 
 def _replanned(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

@@ -96,7 +96,7 @@ class ExportFolder:
             raise
         others = sorted(int(n) for n in os.listdir(self._path) if n.isdigit())
         others.remove(step)
-        for other in others[: len(others) + 1 - self._keep]:
+        for other in others[: max(0, len(others) + 1 - self._keep)]:
             shutil.rmtree(os.path.join(self._path, str(other)))
 
 
