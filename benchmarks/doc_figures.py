@@ -352,11 +352,11 @@ FIGURES: dict[str, Callable[[], float]] = {
         for count in EFFICIENCY_COUNTS
     },
     **{
-        f"efficiency.adam.{method}.{count}": functools.partial(
-            efficiency, method, count, "label_efficiency_adam"
+        f"efficiency.lamb.{method}.{count}": functools.partial(
+            efficiency, method, count, "label_efficiency_lamb"
         )
         for method in label_efficiency.METHODS
-        for count in EFFICIENCY_COUNTS
+        for count in (10, 40)
     },
     "efficiency.classical.10": functools.partial(best_classical, 10),
     "efficiency.minutes": lambda: float(

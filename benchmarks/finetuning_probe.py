@@ -42,8 +42,8 @@ CHANGES = {
     },
     "supervised": {
         "none": "",
-        "three times the learning rate": "--learning_rate=0.001",
-        "ten times the learning rate": "--learning_rate=0.003",
+        "a third of the learning rate": "--learning_rate=0.0003",
+        "three times the learning rate": "--learning_rate=0.003",
         "three times the steps": "--train_steps=1200",
         "crops from 0.9 of the image instead of 0.6": "--crop_min_area=0.9",
         "no jitter": "--color_jitter_strength=0",

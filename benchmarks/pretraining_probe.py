@@ -32,14 +32,14 @@ PROBED = "train[50000:]"
 PARTS = f"--train_split=train[:20000] --eval_split={PROBED}"
 SHORT = (
     "--train_batch_size=256 --train_epochs=6 --warmup_epochs=1"
-    " --optimizer=lamb --learning_rate=0.01 --temperature=0.5"
+    " --optimizer=adam --learning_rate=0.002 --temperature=0.5"
     " --nolineareval_while_pretraining"
 )
 # What is changed -> flags.
 CHANGES = {
     "none": "",
-    "Adam at 0.002 instead of LAMB at 0.01": (
-        "--optimizer=adam --learning_rate=0.002"
+    "LAMB at 0.01 instead of Adam at 0.002": (
+        "--optimizer=lamb --learning_rate=0.01"
     ),
     "LARS at 1": "--optimizer=lars --learning_rate=1",
     "LARS at 3": "--optimizer=lars --learning_rate=3",
