@@ -17,10 +17,11 @@ import tiny
 
 import run
 from tf_simclr.config import Config
+from tf_simclr.config.command import command_words
 from tf_simclr.config.flat import from_flat, options, parse_overrides
 from tf_simclr.errors import UserError
 from tf_simclr.evaluation.examination_json import from_json
-from tf_simclr.stages.pipeline import pipeline
+from tf_simclr.stages.pipeline import _part_config, _parts, pipeline
 
 pytestmark = pytest.mark.usefixtures("one_block")
 PARTS = (
@@ -268,6 +269,22 @@ def test_what_is_changed_afterwards_is_told_and_not_reported(ended, capsys):
     assert shown.count("--eval_split is train[:5]") == len(PARTS)
     assert read(ended, "report.md") == before
     assert read(ended, "report.html") == page
+
+
+def test_a_student_of_another_size_than_the_zoo_s():
+    values = {
+        "mode": "pipeline",
+        "model_dir": "x",
+        "model": "r50_2x_sk1",
+        "distill_flags": "--width_multiplier=1",
+    }
+    config = from_flat(values)
+    for part in _parts(config):
+        found = _part_config(config, part)
+        parsed = run.parse_config(["run.py", *command_words(found)])
+        assert parsed.model == found.model
+        width = 1 if part.name == "distill" else 2
+        assert found.model.width_multiplier == width
 
 
 def test_it_continues_where_it_stopped(ended, capsys):
