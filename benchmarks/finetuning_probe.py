@@ -46,7 +46,6 @@ CHANGES = {
         "three times the learning rate": "--learning_rate=0.003",
         "three times the steps": "--train_steps=1200",
         "crops from 0.9 of the image instead of 0.6": "--crop_min_area=0.9",
-        "no jitter": "--color_jitter_strength=0",
     },
     "self_distill": {
         "none": "",

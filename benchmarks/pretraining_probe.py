@@ -50,8 +50,6 @@ CHANGES = {
         "--stem=cifar --image_size=28 --width_multiplier=0.25"
     ),
     "selective kernels": "--sk_ratio=0.0625",
-    "the full width": "--width_multiplier=1",
-    "12 epochs instead of 6": "--train_epochs=12",
 }
 DRAWS = 20
 # Of fine-tuning, which costs more.
