@@ -49,7 +49,6 @@ CHANGES = {
     "CIFAR stem at 28 pixels, a quarter of the width": (
         "--stem=cifar --image_size=28 --width_multiplier=0.25"
     ),
-    "selective kernels": "--sk_ratio=0.0625",
 }
 DRAWS = 20
 # Of fine-tuning, which costs more.

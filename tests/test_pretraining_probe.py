@@ -81,6 +81,6 @@ def test_changes_are_flags_and_what_is_there_is_not_run_again(
     shown = capsys.readouterr().out
     same = "0.000 ± 0.000"
     row = f"| 1.000 ± 0.000 | {same} | 0.600 ± 0.100 | {same} |"
-    assert f"| selective kernels {row}" in shown
+    assert f"| temperature 0.3 instead of 0.5 {row}" in shown
     assert pretraining_probe.main() == 0
     assert len(commands()) == len(found)
