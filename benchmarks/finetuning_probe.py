@@ -115,9 +115,6 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--labels", nargs="*", type=int, default=[10])
-    parser.add_argument(
-        "--stages", nargs="*", default=list(STAGES), choices=STAGES
-    )
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time")
     parser.add_argument("--output", default="runs/finetuning")
@@ -137,7 +134,6 @@ def main() -> int:
             }
             for count in arguments.labels
             for stage in stages
-            if stage in arguments.stages
             for flags in CHANGES[stage].values()
             for seed in range(arguments.seeds)
         ]

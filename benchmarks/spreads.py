@@ -8,7 +8,8 @@ def mean_and_deviation(values: Sequence[float], digits: int = 3) -> str:
     """Mean ± standard deviation of the sample; one value as it is."""
     if not values:
         return "-"
-    mean = f"{statistics.mean(values):.{digits}f}"
+    # What rounds to zero has no sign.
+    mean = f"{round(statistics.mean(values), digits) + 0.0:.{digits}f}"
     if len(values) == 1:
         return mean
     return f"{mean} ± {statistics.stdev(values):.{digits}f}"

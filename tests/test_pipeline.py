@@ -277,6 +277,7 @@ def test_a_student_of_another_size_than_the_zoo_s():
         "model_dir": "x",
         "model": "r50_2x_sk1",
         "distill_flags": "--width_multiplier=1",
+        "supervised_flags": "--model=r50_2x_sk1 --width_multiplier=2",
     }
     config = from_flat(values)
     for part in _parts(config):
@@ -285,6 +286,8 @@ def test_a_student_of_another_size_than_the_zoo_s():
         assert parsed.model == found.model
         width = 1 if part.name == "distill" else 2
         assert found.model.width_multiplier == width
+        named = part.name != "distill"
+        assert found.model.model == ("r50_2x_sk1" if named else None)
 
 
 def test_it_continues_where_it_stopped(ended, capsys):

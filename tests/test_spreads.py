@@ -11,6 +11,7 @@ from spreads import mean_and_deviation, median_and_range  # noqa: E402
 def test_mean_and_deviation():
     assert mean_and_deviation([]) == "-"
     assert mean_and_deviation([0.5]) == "0.500"
+    assert mean_and_deviation([-0.0001]) == "0.000"
     # Of a sample: n - 1.
     assert mean_and_deviation([1.0, 3.0], 2) == "2.00 ± 1.41"
 

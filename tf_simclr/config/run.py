@@ -199,12 +199,10 @@ class Config:
         self._refuse_finetuning_flags("distillation")
 
     def _refuse_finetuning_flags(self, what: str) -> None:
-        for flag, default in (
-            ("fine_tune_after_block", -1),
-            ("keep_head", False),
-            ("from_scratch", False),
-        ):
+        untouched = ObjectiveConfig()
+        for flag in ("fine_tune_after_block", "keep_head", "from_scratch"):
             value = getattr(self.objective, flag)
+            default = getattr(untouched, flag)
             if value != default:
                 raise UserError(
                     f"--{flag} is for fine-tuning and has no effect on {what}:"

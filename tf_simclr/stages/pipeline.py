@@ -7,6 +7,7 @@ from typing import Any
 
 from tf_simclr.config.flat import from_flat, parse_overrides
 from tf_simclr.config.run import Config
+from tf_simclr.config.zoo import ZOO
 from tf_simclr.errors import UserError
 from tf_simclr.files import read_json, write_json
 from tf_simclr.report.evaluation_files import EVALUATION_FILE
@@ -22,8 +23,6 @@ from tf_simclr.stages.pretrain import pretrain
 from tf_simclr.training.progress import say
 from tf_simclr.training.run_dir import RunDirectory, check_writable
 
-# What a name of the zoo stands for.
-_OF_MODEL = ("resnet_depth", "width_multiplier", "sk_ratio")
 _STAGES = {"pretrain": pretrain, "finetune": finetune, "distill": distill}
 
 
@@ -184,7 +183,12 @@ def _part_config(config: Config, part: _Part) -> Config:
     flag = f"{part.name}_flags"
     own = parse_overrides(getattr(config.pipeline, flag), flag)
     values = {"mode": part.stage, "model_dir": folder, **part.presets, **own}
-    if config.model.model and not own.keys().isdisjoint(_OF_MODEL):
+    common = ZOO.get(config.model.model)
+    if (
+        common
+        and "model" not in own
+        and not own.keys().isdisjoint(common.flags)
+    ):
         # This part's network is another one.
         values["model"] = None
     for key in ("checkpoint", "teacher"):
