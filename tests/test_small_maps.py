@@ -96,6 +96,28 @@ def test_forms_are_taken(case, operations):
     assert {kind: kinds.count(kind) for kind in operations} == operations
 
 
+def test_few_channels_on_large_maps_keep_to_their_memory():
+    # The native form of this gradient aborts the process.
+    rng = np.random.default_rng(0)
+    inputs = tf.constant(rng.normal(size=(2, 56, 56, 8)), tf.float32)
+    kernel = tf.constant(rng.normal(size=(1, 1, 8, 4)), tf.float32)
+
+    @tf.function
+    def gradient(inputs, kernel):
+        with tf.GradientTape() as tape:
+            tape.watch(kernel)
+            found = small_maps.convolve(inputs, kernel, 2, "VALID")
+        return tape.gradient(found, kernel)
+
+    wanted = np.sum(inputs.numpy()[:, ::2, ::2], axis=(0, 1, 2))
+    found = gradient(inputs, kernel).numpy()
+    wanted = np.broadcast_to(wanted[:, np.newaxis], (8, 4))
+    np.testing.assert_allclose(found[0, 0], wanted, atol=1e-3)
+    graph = gradient.get_concrete_function(inputs, kernel).graph
+    kinds = {operation.type for operation in graph.get_operations()}
+    assert "Conv2DBackpropFilter" not in kinds
+
+
 def test_any_number_of_images():
     kernel = tf.random.stateless_normal([3, 3, 512, 512], [0, 0])
 

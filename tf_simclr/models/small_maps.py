@@ -21,6 +21,10 @@ _SIDE_BY_SIDE = 16
 _FILLED, _HALF_FILLED = 4, 8
 # Products of fewer channels, per column of the map, are too thin to pay.
 _CHANNELS_PER_COLUMN = 16
+# oneDNN's gradient of a strided kernel of one pixel writes beyond its memory
+# where fewer channels come in than a vector holds: maps of 56 pixels a side
+# ended the process, those of 48 did not (TensorFlow 2.21, AVX-512).
+_VECTOR, _SAFE = 16, 16
 # In float32 there are no tiles, and copies cost twice as much.
 _CHANNELS_SIDE_BY_SIDE, _CHANNELS_FLOAT32 = 512, 256
 
@@ -84,7 +88,7 @@ def _images_side_by_side(
 def _prefers_products(
     inputs: tf.Tensor, kernel: tf.Tensor, strides: int
 ) -> bool:
-    """Whether the kernel's gradient is faster by products."""
+    """True if the kernel's gradient is faster, or only safe, by products."""
     if None in inputs.shape[1:3]:
         return False
     size, channels = kernel.shape[0], min(kernel.shape[2:])
@@ -92,6 +96,8 @@ def _prefers_products(
     width = inputs.shape[2]
     if strides > 1:
         width = (width - size) // strides + 1
+        if size == 1 and inputs.shape[3] < _VECTOR and width > _SAFE:
+            return True
     if inputs.dtype != tf.bfloat16:
         return (
             size > 1
