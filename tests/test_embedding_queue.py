@@ -48,7 +48,8 @@ def test_every_replica_holds_all_embeddings(two_replicas):
     @tf.function
     def step():
         def on_replica(values):
-            queue.put(values)
+            numbers = tf.cast(values[:, 0], tf.int64)
+            queue.put(values, ids=numbers)
             return queue.read()[0]
 
         return two_replicas.run(on_replica, args=(distributed,))
@@ -56,3 +57,29 @@ def test_every_replica_holds_all_embeddings(two_replicas):
     found = step().values
     assert np.array_equal(found[0], found[1])
     assert contents(queue) == list(range(6))
+    assert queue.seen.ids.numpy().tolist() == [0, 1, 2, 3, 4, 5] + [-1] * 4
+
+
+def test_rows_know_their_images():
+    queue = EmbeddingQueue(5, 2)
+    queue.put(rows(0, 2), rows(2, 2), ids=tf.constant([7, 2**40 + 1], tf.int64))
+    first, second = 7, 2**40 + 1
+    assert queue.seen.ids.numpy().tolist() == [
+        first,
+        second,
+        first,
+        second,
+        -1,
+    ]
+    queue.put(rows(4, 2))
+    assert queue.seen.ids.numpy().tolist() == [-1, second, first, second, -1]
+
+
+def test_checkpoints_name_the_ids_apart(tmp_path):
+    # What earlier versions saved as a queue is still all of it.
+    path = tf.train.Checkpoint(queue=EmbeddingQueue(5, 2)).write(
+        str(tmp_path / "queue")
+    )
+    keys = tf.train.load_checkpoint(path).get_variable_to_shape_map()
+    names = {key.split("/")[1] for key in keys if key.startswith("queue/")}
+    assert names == {"rows", "count"}

@@ -215,3 +215,117 @@ def test_memory_is_the_written_formula():
             logits = np.array(compared) @ anchor / temperature
             losses.append(np.logaddexp.reduce(logits) - logits[i])
     assert np.isclose(float(loss), np.mean(losses), rtol=1e-5)
+
+
+# Image 4 comes twice, image 2 three times; the queue knows 4 and 9.
+IDS = np.array([4, 2, 7, 4, 2, 2])
+QUEUE_IDS = np.array([9, 4, -1, 9, 2])
+FILLED = np.array([True, True, True, False, True])
+
+
+def without_repetitions(z1, z2, temperature, ids, queue, keys=None):
+    """Equation 1 where an image's other appearances are left out."""
+
+    def unit(x):
+        return x / np.linalg.norm(x, axis=1, keepdims=True)
+
+    k1, k2 = keys or (z1, z2)
+    losses, hits = [], []
+    for anchors, other, same in ((z1, k2, k1), (z2, k1, k2)):
+        for i, anchor in enumerate(unit(anchors)):
+            differs = ids != ids[i]
+            negatives = [unit(other)[differs], unit(same)[differs]]
+            if queue is not None:
+                rows, filled, queue_ids = queue
+                negatives.append(rows[filled & (queue_ids != ids[i])])
+            compared = np.concatenate([unit(other)[i : i + 1], *negatives])
+            logits = compared @ anchor / temperature
+            losses.append(np.logaddexp.reduce(logits) - logits[0])
+            hits.append(logits[0] >= logits[: 1 + differs.sum()].max())
+    return np.mean(losses), np.mean(hits[: len(ids)])
+
+
+@pytest.mark.parametrize("block_rows", [None, 4])
+@pytest.mark.parametrize("memory", [False, True])
+def test_an_image_is_no_negative_of_itself(memory, block_rows):
+    rng = np.random.default_rng(5)
+    z1, z2, k1, k2 = rng.standard_normal((4, 6, 8)).astype("float32")
+    rows = rng.standard_normal((5, 8)).astype("float32")
+    queue = (rows, FILLED, QUEUE_IDS) if memory else None
+    keys = (k1, k2) if memory else None
+    compared = {}
+    if memory:
+        compared = {
+            "keys": keys,
+            "queue": (tf.constant(rows), tf.constant(FILLED)),
+            "queue_ids": tf.constant(QUEUE_IDS),
+        }
+    views = [tf.constant(z1), tf.constant(z2)]
+
+    @tf.function
+    def compute():
+        with tf.GradientTape() as tape:
+            tape.watch(views)
+            found = nt_xent(
+                *views,
+                0.3,
+                ids=tf.constant(IDS),
+                **compared,
+                block_rows=block_rows,
+            )
+        slopes = tape.gradient(found.loss, views)
+        return found.loss, found.accuracy, found.entropy, slopes
+
+    loss, accuracy, entropy, slopes = compute()
+    wanted = without_repetitions(z1, z2, 0.3, IDS, queue, keys)
+    assert np.allclose([loss, accuracy], wanted, rtol=1e-5)
+    assert np.isfinite(entropy)
+    # The gradient is the slope of the written formula.
+    direction = rng.standard_normal(z1.shape)
+    small = 1e-4
+    ends = [
+        without_repetitions(z1 + step * direction, z2, 0.3, IDS, queue, keys)[0]
+        for step in (small, -small)
+    ]
+    slope = (ends[0] - ends[1]) / (2 * small)
+    assert np.isclose(np.sum(slopes[0] * direction), slope, rtol=2e-3)
+
+
+@pytest.mark.parametrize("block_rows", [None, 4])
+def test_different_images_give_the_same_bits(block_rows):
+    views = tf.random.stateless_normal([2, 6, 8], [1, 2])
+    plain, told = (
+        nt_xent(*tf.unstack(views), ids=ids, block_rows=block_rows)
+        for ids in (None, tf.range(6, dtype=tf.int64))
+    )
+    for one, other in zip(plain[:3], told[:3], strict=True):
+        assert float(one) == float(other)
+
+
+@pytest.mark.parametrize("block_rows", [None, 2])
+def test_replicas_know_each_others_images(two_replicas, block_rows):
+    rng = np.random.default_rng(6)
+    z1, z2 = rng.standard_normal((2, 6, 8)).astype("float32")
+    # Beyond what a float32 holds.
+    ids = IDS + 2**40
+
+    def part(context):
+        first = 3 * context.replica_id_in_sync_group
+        rows = slice(first, first + 3)
+        return tuple(tf.constant(x[rows]) for x in (z1, z2, ids))
+
+    parts = two_replicas.experimental_distribute_values_from_function(part)
+
+    @tf.function
+    def run():
+        def on_replica(part):
+            first, second, ids = part
+            return nt_xent(
+                first, second, 0.3, ids=ids, block_rows=block_rows
+            ).loss
+
+        return two_replicas.run(on_replica, args=(parts,))
+
+    losses = [float(x) for x in run().values]
+    wanted, _ = without_repetitions(z1, z2, 0.3, ids, None)
+    assert np.isclose(np.mean(losses), wanted, rtol=1e-5)

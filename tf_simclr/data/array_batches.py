@@ -49,7 +49,8 @@ def array_batches(
       total: how many images a whole run takes.
 
     Yields:
-      {name: float32 (batch_size, S, S, 3)} and `label` int32 (batch_size,).
+      {name: float32 (batch_size, S, S, 3)}, `label` int32 (batch_size,) and
+      `index` int64 (batch_size,), each image's place in the training set.
     """
     pixels = on_host(images.pixels.array)
     labels = on_host(images.labels)
@@ -60,7 +61,7 @@ def array_batches(
         boxes = _boxes(spec, stored, epochs, indices)
         draws = spec.draws(epochs, indices)
         planes = to_planes(stored)
-        batch = {"label": tf.gather(labels, indices)}
+        batch = {"label": tf.gather(labels, indices), "index": indices}
         for view, name in enumerate(spec.names):
             placed = place(
                 planes,
@@ -107,7 +108,7 @@ def unmade_array_batches(
     """Batches for `ViewSpec.make`: images and what is drawn for them.
 
     Yields:
-      `images` uint8 (batch_size, H, W, 3), `boxes`, `draws`, `label`.
+      `images` uint8 (batch_size, H, W, 3), `boxes`, `draws`, `label`, `index`.
     """
     pixels = on_host(images.pixels.array)
     labels = on_host(images.labels)
@@ -119,6 +120,7 @@ def unmade_array_batches(
             "boxes": _boxes(spec, stored, epochs, indices),
             "draws": spec.draws(epochs, indices),
             "label": tf.gather(labels, indices),
+            "index": indices,
         }
 
     order = sample_order(

@@ -37,7 +37,8 @@ class TrainingBatches:
       image_size: side of a view.
       seed: keys order and augmentation.
       contrastive: whether a batch holds two views (`view1`, `view2`) or one
-        (`image`); both kinds hold `label`.
+        (`image`); both kinds hold `label`, and `index`, which tells equal
+        images apart from different ones.
     """
 
     images: ImageSet
@@ -93,14 +94,15 @@ class TrainingBatches:
         within the step.
 
         Returns:
-          Views float32 (batch_size, image_size, image_size, 3) in [0, 1], and
-          labels int32 (batch_size,), -1 where unknown.
+          Views float32 (batch_size, image_size, image_size, 3) in [0, 1],
+          `label` int32 (batch_size,), -1 where unknown, and `index` int64
+          (batch_size,).
         """
         if self.augment.augment_on == "host":
             return batch
         spec = self._spec
         made = spec.make(batch["images"], batch["boxes"], batch["draws"])
-        return {**made, "label": batch["label"]}
+        return {**made, "label": batch["label"], "index": batch["index"]}
 
     @property
     def _spec(self) -> ViewSpec:

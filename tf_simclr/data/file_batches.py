@@ -39,7 +39,8 @@ def file_batches(
       total: how many images a whole run takes.
 
     Yields:
-      {name: float32 (batch_size, S, S, 3)} and `label` int32 (batch_size,).
+      {name: float32 (batch_size, S, S, 3)}, `label` int32 (batch_size,) and
+      `index` int64 (batch_size,), each image's place in the training set.
     """
     decode = window_decoder(images)
     finish = spec.finish(total, of_crops=True)
@@ -54,7 +55,7 @@ def file_batches(
             # One by one: what lies in the caches is worked on.
             draws = item["draws"][view : view + 1]
             views[name] = finish(crop[tf.newaxis], draws)[0]
-        return {**views, "label": item["label"]}
+        return {**views, "label": item["label"], "index": item["index"]}
 
     return (
         planned(images, spec, order, batch_size)
@@ -87,7 +88,8 @@ def unmade_file_batches(
 
     Yields:
       `images` uint8 (batch_size, H, W, 3), `boxes` float32 (batch_size, V, 4),
-      `draws` float32 (batch_size, V, N), `label` int32 (batch_size,).
+      `draws` float32 (batch_size, V, N), `label` int32 (batch_size,), `index`
+      int64 (batch_size,).
     """
     decode = window_decoder(images)
     size = spec.image_size
@@ -114,6 +116,7 @@ def unmade_file_batches(
             "boxes": tf.cast(boxes, tf.float32),
             "draws": item["draws"],
             "label": item["label"],
+            "index": item["index"],
         }
 
     return (
@@ -132,7 +135,7 @@ def planned(
       `stored`, from `_reader`; `window` int32 (4,), the smallest box around
       all crops, in the image as it is stored; `orientation` int32 scalar;
       `boxes` int32 (V, 4), the crops within the window, upright; `draws`
-      float32 (V, N); `label` int32 scalar.
+      float32 (V, N); `label` int32 scalar; `index` int64 scalar.
     """
     read = _reader(images)
     labels = on_host(images.labels)
@@ -160,6 +163,7 @@ def planned(
             "boxes": boxes - offsets,
             "draws": spec.draws(epochs, indices),
             "label": tf.gather(labels, indices),
+            "index": indices,
         }
 
     # The first image of a batch may lend all others its blur's width.

@@ -4,6 +4,11 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from tf_simclr.losses.example_ids import (
+    as_columns,
+    from_columns,
+    same_image,
+)
 from tf_simclr.losses.nt_xent_blocks import (
     Compared,
     automatic_block_rows,
@@ -40,6 +45,8 @@ def nt_xent(
     *,
     keys: tuple[tf.Tensor, tf.Tensor] | None = None,
     queue: tuple[tf.Tensor, tf.Tensor] | None = None,
+    ids: tf.Tensor | None = None,
+    queue_ids: tf.Tensor | None = None,
     block_rows: int | None = None,
 ) -> NTXent:
     """NT-Xent over the global batch (SimCLR, arXiv 2002.05709, equation 1).
@@ -58,6 +65,12 @@ def nt_xent(
         then the other view's key; no gradient reaches them.
       queue: embeddings of past images as further negatives, (K, d), embedded
         already, and a bool (K,) that tells which rows hold one.
+      ids: int64 (n,), equal for equal images. The other appearances of an
+        anchor's image, in this batch and in the queue, then count neither as
+        positives nor as negatives. None: all images are taken as different,
+        as the original release does.
+      queue_ids: int64 (K,), of the queue's images; -1 where unknown. Read
+        where `ids` are given.
       block_rows: how many anchors of a view are compared at a time; None: as
         many as keep the similarities in bounds. The figures are the same.
 
@@ -71,7 +84,7 @@ def nt_xent(
     if keys is not None:
         compared = tuple(embed(key, normalize) for key in keys)
         compared = tuple(tf.stop_gradient(key) for key in compared)
-    all1, all2, offset = _gather(*compared, count)
+    all1, all2, all_ids, offset = _gather(*compared, ids, count)
     positives = offset + tf.range(count)
     rows = anchors1.shape[0]
     if rows is not None:
@@ -89,19 +102,31 @@ def nt_xent(
                 temperature,
                 block_rows,
                 learn_compared=keys is None,
+                ids=None if ids is None else (ids, all_ids, queue_ids),
             )
     self_mask = tf.one_hot(
         positives, tf.shape(all1)[0], on_value=True, off_value=False
     )
 
+    # The anchor's own view, and other appearances of its image.
+    own_mask, again = self_mask, None
+    if ids is not None:
+        own_mask = tf.logical_or(self_mask, same_image(ids, all_ids))
+        again = tf.logical_and(own_mask, tf.logical_not(self_mask))
+
     def similarities(queries: tf.Tensor, keys: tf.Tensor) -> tf.Tensor:
         return tf.matmul(queries, keys, transpose_b=True) / temperature
 
     def without_self(logits: tf.Tensor) -> tf.Tensor:
-        return tf.where(self_mask, logits.dtype.min, logits)
+        return tf.where(own_mask, logits.dtype.min, logits)
 
-    logits_12 = similarities(anchors1, all2)
-    logits_21 = similarities(anchors2, all1)
+    def once(logits: tf.Tensor) -> tf.Tensor:
+        if again is None:
+            return logits
+        return tf.where(again, logits.dtype.min, logits)
+
+    logits_12 = once(similarities(anchors1, all2))
+    logits_21 = once(similarities(anchors2, all1))
     logits_11 = without_self(similarities(anchors1, all1))
     logits_22 = without_self(similarities(anchors2, all2))
 
@@ -110,6 +135,9 @@ def nt_xent(
             return []
         rows, filled = queue
         logits = similarities(anchors, tf.stop_gradient(rows))
+        if ids is not None and queue_ids is not None:
+            known = same_image(ids, queue_ids)
+            logits = tf.where(known, logits.dtype.min, logits)
         return [tf.where(filled, logits, logits.dtype.min)]
 
     def cross_entropy(*logits: tf.Tensor) -> tf.Tensor:
@@ -145,6 +173,7 @@ def _in_blocks(
     temperature: float,
     block_rows: int,
     learn_compared: bool,
+    ids: tuple[tf.Tensor, tf.Tensor, tf.Tensor | None] | None,
 ) -> NTXent:
     """`nt_xent` of embeddings, a block of anchors at a time."""
     rows, dim = anchors[0].shape
@@ -158,6 +187,7 @@ def _in_blocks(
             temperature,
             block_rows,
             learn_compared,
+            ids,
         )
         for view in (0, 1)
     )
@@ -178,15 +208,25 @@ def embed(projections: tf.Tensor, normalize: bool) -> tf.Tensor:
 
 
 def _gather(
-    embeddings1: tf.Tensor, embeddings2: tf.Tensor, count: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """All replicas' embeddings of both views, and this replica's first row
-    among them."""
+    embeddings1: tf.Tensor,
+    embeddings2: tf.Tensor,
+    ids: tf.Tensor | None,
+    count: tf.Tensor,
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor | None, tf.Tensor]:
+    """All replicas' embeddings of both views and ids, and this replica's first
+    row among them."""
     context = tf.distribute.get_replica_context()
     if context is None or context.num_replicas_in_sync == 1:
-        return embeddings1, embeddings2, tf.constant(0)
-    # Side by side: one collective operation instead of two.
-    both = tf.concat([embeddings1, embeddings2], axis=1)
-    all1, all2 = tf.split(context.all_gather(both, axis=0), 2, axis=1)
+        return embeddings1, embeddings2, ids, tf.constant(0)
+    # Side by side: one collective operation instead of two or three.
+    parts = [embeddings1, embeddings2]
+    if ids is not None:
+        parts.append(as_columns(ids))
+    gathered = tf.split(
+        context.all_gather(tf.concat(parts, axis=1), axis=0),
+        [part.shape[1] for part in parts],
+        axis=1,
+    )
+    all_ids = None if ids is None else from_columns(gathered[2])
     replica = tf.cast(context.replica_id_in_sync_group, tf.int32)
-    return all1, all2, replica * count
+    return gathered[0], gathered[1], all_ids, replica * count

@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from tf_simclr.losses.example_ids import same_image
+
 # Logits that exist at once: 64 MiB of float32.
 _LOGITS_AT_ONCE = 2**24
 
@@ -59,6 +61,7 @@ def blocked_sums(
     temperature: float,
     block_rows: int,
     learn_compared: bool,
+    ids: tuple[tf.Tensor, tf.Tensor, tf.Tensor | None] | None = None,
 ) -> Sums:
     """The sums over one view's anchors.
 
@@ -71,6 +74,9 @@ def blocked_sums(
       block_rows: anchors at a time.
       learn_compared: whether gradients flow into `compared.other` and
         `compared.same`, too. `compared.past` never gets any.
+      ids: int64 of the anchors (n,), of `compared.other` (N,) and, if known,
+        of `compared.past` (K,), equal for equal images: their other
+        appearances are left out. None: all images are different.
     """
     count, dim = anchors.shape
     blocks = -(-count // block_rows)
@@ -83,6 +89,10 @@ def blocked_sums(
         )
 
     counted, positives = cut(tf.ones([count])), cut(positives)
+    cut_ids = None if ids is None else cut(ids[0])
+
+    def block_ids(index: tf.Tensor):
+        return None if ids is None else (cut_ids[index], *ids[1:])
 
     @tf.custom_gradient
     def compute(anchors: tf.Tensor, other: tf.Tensor, same: tf.Tensor):
@@ -92,7 +102,12 @@ def blocked_sums(
         def body(index, sums, by_anchors, by_other, by_same):
             part = cut_anchors[index]
             found, slopes = _block(
-                part, now, positives[index], counted[index], temperature
+                part,
+                now,
+                positives[index],
+                counted[index],
+                temperature,
+                block_ids(index),
             )
             width = tf.shape(other)[0]
             parts = tf.split(
@@ -142,6 +157,7 @@ def _block(
     positives: tf.Tensor,
     counted: tf.Tensor,
     temperature: float,
+    ids: tuple[tf.Tensor, tf.Tensor, tf.Tensor | None] | None,
 ) -> tuple[Sums, tf.Tensor]:
     """One block's sums, and the slope of its loss by anchor x similarity.
 
@@ -151,6 +167,7 @@ def _block(
       positives: (b,).
       counted: float32 (b,), 0 for anchors that only fill the block up.
       temperature: divides the similarities.
+      ids: as `blocked_sums` takes them, of this block's anchors.
     """
 
     def logits(examples: tf.Tensor) -> tf.Tensor:
@@ -161,11 +178,18 @@ def _block(
     is_positive = tf.one_hot(
         positives, tf.shape(other)[1], on_value=True, off_value=False
     )
+    own, past = is_positive, logits(compared.past)
+    if ids is not None:
+        own = tf.logical_or(is_positive, same_image(ids[0], ids[1]))
+        again = tf.logical_and(own, tf.logical_not(is_positive))
+        other = tf.where(again, lowest, other)
+        if ids[2] is not None:
+            past = tf.where(same_image(ids[0], ids[2]), lowest, past)
     all_logits = tf.concat(
         [
             other,
-            tf.where(is_positive, lowest, logits(compared.same)),
-            tf.where(compared.filled, logits(compared.past), lowest),
+            tf.where(own, lowest, logits(compared.same)),
+            tf.where(compared.filled, past, lowest),
         ],
         axis=1,
     )

@@ -73,12 +73,17 @@ def contrastive_objective(
         if probe is not None:
             shown = [rows["projection1"][:SHOWN], rows["projection2"][:SHOWN]]
             probe.keep(PROJECTIONS, tf.stack(shown))
-        compared = memory.compare(rows["key1"], rows["key2"]) if memory else {}
+        # Made by hand, a batch may not say which images it holds.
+        ids = batch.get("index")
+        compared = {}
+        if memory:
+            compared = memory.compare(rows["key1"], rows["key2"], ids)
         contrast = nt_xent(
             rows["projection1"],
             rows["projection2"],
             config.temperature,
             config.hidden_norm,
+            ids=ids,
             **compared,
         )
         total = views_weight * contrast.loss

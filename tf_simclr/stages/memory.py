@@ -51,6 +51,11 @@ class ContrastMemory(tf.Module):
             ema_update, ema_pairs(network, average), momentum, strategy
         )
 
+    @property
+    def state(self) -> dict[str, tf.Module]:
+        """Its part of a checkpoint, by name."""
+        return {"memory": self, "memory_ids": self.queue.seen}
+
     def embed(self, views: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """The average's projections of both views, (n, d) each.
 
@@ -61,20 +66,33 @@ class ContrastMemory(tf.Module):
         first, second = tf.split(tf.stop_gradient(outputs), 2)
         return first, second
 
-    def compare(self, first: tf.Tensor, second: tf.Tensor) -> dict[str, Any]:
+    def compare(
+        self,
+        first: tf.Tensor,
+        second: tf.Tensor,
+        ids: tf.Tensor | None = None,
+    ) -> dict[str, Any]:
         """What the anchors of a batch are compared with.
 
         Args:
           first, second: what `embed` made of all views of the batch.
+          ids: int64 (n,), which images they are of; None: unknown.
 
         Returns:
-          The arguments `keys` and `queue` of `nt_xent`. The batch's own keys
-          enter the queue after it was read.
+          The arguments `keys`, `queue` and `queue_ids` of `nt_xent`. The
+          batch's own keys enter the queue after it was read.
         """
         rows, filled = self.queue.read()
+        queue_ids = tf.convert_to_tensor(self.queue.seen.ids)
         views = (first, second)
-        self.queue.put(*(embed(view, self._normalize) for view in views))
-        return {"keys": views, "queue": (rows, filled)}
+        self.queue.put(
+            *(embed(view, self._normalize) for view in views), ids=ids
+        )
+        return {
+            "keys": views,
+            "queue": (rows, filled),
+            "queue_ids": queue_ids,
+        }
 
     def follow(self) -> None:
         """Moves the average towards the network."""

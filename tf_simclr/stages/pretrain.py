@@ -99,7 +99,7 @@ def pretrain(config: Config) -> dict[str, float]:
         ),
         batch_size=batch_size,
         after_step=memory.follow if memory else None,
-        state={"memory": memory} if memory else {},
+        state=memory.state if memory else {},
         shares=SHARES if online else {},
         chance=levels,
         probe=probe,

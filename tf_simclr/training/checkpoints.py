@@ -59,12 +59,13 @@ class Checkpoints:
         self._network = network
         self._keep = keep
         self._step = tf.Variable(0, dtype=tf.int64, trainable=False)
-        self._checkpoint = tf.train.Checkpoint(
-            network=network,
-            optimizer=optimizer,
-            step=self._step,
+        self._parts = {
+            "network": network,
+            "optimizer": optimizer,
+            "step": self._step,
             **(state or {}),
-        )
+        }
+        self._checkpoint = tf.train.Checkpoint(**self._parts)
 
     def restore(self) -> Position | None:
         """Restores the newest checkpoint that is whole.
@@ -94,11 +95,25 @@ class Checkpoints:
         if not choice.has_manifest:
             say(f"{path} has no manifest, as earlier versions wrote it: taken.")
             manifests.write_manifest(self._folder, choice.step)
-        status = self._checkpoint.read(path)
-        status.assert_existing_objects_matched()
+        self._read(path)
         manifest = manifests.read_manifest(self._folder, choice.step)
         write_best(self._run_dir)
         return Position(manifest.step, manifest.summed_from, manifest.sums)
+
+    def _read(self, path: str) -> None:
+        """Reads a checkpoint.
+
+        A part that it lacks as a whole, which earlier versions did not save,
+        stays as it is.
+        """
+        keys = tf.train.load_checkpoint(path).get_variable_to_shape_map()
+        stored = {key.partition("/")[0] for key in keys}
+        parts = {k: v for k, v in self._parts.items() if k in stored}
+        missing = ", ".join(sorted(self._parts.keys() - parts.keys()))
+        if missing:
+            say(f"{path} was saved without {missing}, which begins anew.")
+        status = tf.train.Checkpoint(**parts).read(path)
+        status.assert_existing_objects_matched()
 
     def latest(self) -> str:
         """Tells, for a message, which checkpoint is the last one."""
