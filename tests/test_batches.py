@@ -106,6 +106,8 @@ def assert_equal(found, expected, limit=0.0):
     for items, others in zip(found, expected, strict=True):
         assert items.keys() == others.keys()
         assert np.array_equal(items["label"], others["label"])
+        # Labels are the images' numbers here.
+        assert np.array_equal(items["index"], items["label"])
         for name in ("view1", "view2"):
             assert items[name].dtype == np.float32
             difference = np.abs(items[name] - others[name]).max()
@@ -123,6 +125,8 @@ def test_shapes_and_range(plain, kind):
             assert items[name].shape == (BATCH, 32, 32, 3)
             assert items[name].min() >= 0 and items[name].max() <= 1
         assert items["label"].dtype == np.int32
+        assert items["index"].dtype == np.int64
+        assert np.array_equal(items["index"], items["label"])
 
 
 @pytest.mark.parametrize("size", [32, 96], ids=str)

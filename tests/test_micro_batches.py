@@ -15,7 +15,7 @@ from tf_simclr.config import AugmentConfig, DataConfig, ObjectiveConfig
 from tf_simclr.data.batches import TrainingBatches
 from tf_simclr.data.sources.open import open_dataset
 from tf_simclr.losses.distillation import distillation_loss
-from tf_simclr.losses.supervised import HAS_LABELS, supervised_loss
+from tf_simclr.losses.supervised import LABELLED, supervised_loss
 from tf_simclr.models.batch_norm import BatchNorm
 from tf_simclr.stages.contrastive import contrastive_objective
 from tf_simclr.stages.memory import ContrastMemory
@@ -287,7 +287,7 @@ def test_a_variable_out_of_reach_is_named():
             "distillation_loss",
             "supervised_loss",
             "supervised_acc",
-            HAS_LABELS,
+            LABELLED,
         ),
         lambda function, arguments: function(*arguments),
     )

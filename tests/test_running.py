@@ -29,16 +29,28 @@ def test_sums_go_on_from_where_they_were():
     assert running.named(cleared.last, NAMES) == {"loss": 3.0, "norm": 4.0}
 
 
-def test_what_some_steps_lack_is_a_mean_over_the_others():
-    names = ("loss", "accuracy", "has_labels")
-    shares = {"accuracy": "has_labels"}
+def test_what_some_images_lack_is_a_mean_over_the_others():
+    names = ("loss", "accuracy", "labelled")
+    shares = {"accuracy": "labelled"}
     none = [2.0, 0.0, 0.0]
     state = running.start_running(0, [0.0] * 3)
-    state = counted(state, tf.constant([[1.0, 0.5, 1.0], none, none]))
+    # One of three labelled images is right, then one of one.
+    state = counted(
+        state, tf.constant([[1.0, 1.0, 3.0], none, [2.0, 1.0, 1.0]])
+    )
     found = running.means(state, names, 0, shares)
     assert found == {"loss": 5.0 / 3, "accuracy": 0.5}
     state = counted(running.start_running(0, [0.0] * 3), tf.constant([none]))
     assert running.means(state, names, 0, shares) == {"loss": 2.0}
+
+
+def test_sums_without_their_count_begin_anew():
+    names = ("loss", "accuracy", "labelled")
+    shares = {"accuracy": "labelled"}
+    earlier = {"loss": 3.0, "accuracy": 2.0, "has_labels": 3.0}
+    assert running.in_order(earlier, names, shares) == [3.0, 0.0, 0.0]
+    now = {"loss": 3.0, "accuracy": 2.0, "labelled": 3.0}
+    assert running.in_order(now, names, shares) == [3.0, 2.0, 3.0]
 
 
 def test_nothing_is_counted_after_the_first_bad_step():

@@ -2,9 +2,15 @@
 
 import tensorflow as tf
 
-HAS_LABELS = "has_labels"
-"""The metric that is 1 where a batch holds a label, else 0: cross-entropy and
-accuracy are 0 there."""
+LABELLED = "labelled_images"
+"""The metric that counts the labelled images of a batch. Figures of these
+images are handed over as sums, so that a log line shows their mean over images
+and not over batches, which hold more of them or fewer, or none."""
+
+
+def is_labelled(labels: tf.Tensor) -> tf.Tensor:
+    """1 for images with a label and 0 for others: float32, like the labels."""
+    return tf.cast(labels >= 0, tf.float32)
 
 
 def label_shares(labels: tf.Tensor) -> tf.Tensor:
@@ -20,7 +26,7 @@ def label_shares(labels: tf.Tensor) -> tf.Tensor:
       float32 of that shape; 0 where there is no label. Sums over the replicas
       have the mean 1, or 0 where no replica has a label.
     """
-    known = tf.cast(labels >= 0, tf.float32)
+    known = is_labelled(labels)
     count = tf.reduce_sum(known)
     context = tf.distribute.get_replica_context()
     if context is not None and context.num_replicas_in_sync > 1:
@@ -36,8 +42,8 @@ def supervised_loss(
     Args:
       labels: (n,) integer classes; -1 marks an image without a label.
       logits: (n, classes).
-      shares: what each image counts, (n,), where these images are a part of a
-        batch (`label_shares`).
+      shares: what each image counts, (n,): `label_shares` where these images
+        are a part of a batch, `is_labelled` for the sum over the images.
 
     Returns:
       A float32 scalar; 0 where the batch holds no label.

@@ -8,8 +8,9 @@ from tf_simclr.config.objective import ObjectiveConfig
 from tf_simclr.data.batches import Batch
 from tf_simclr.losses.nt_xent import nt_xent
 from tf_simclr.losses.supervised import (
-    HAS_LABELS,
+    LABELLED,
     accuracy,
+    is_labelled,
     label_shares,
     supervised_loss,
 )
@@ -22,8 +23,8 @@ from tf_simclr.training.step_probe import StepProbe
 # What a probe keeps, and of how many images: enough for its statistics.
 PROJECTIONS = "projections"
 SHOWN = 256
-# What only batches with a label have.
-SHARES = {"supervised_loss": HAS_LABELS, "supervised_acc": HAS_LABELS}
+# Of the labelled images only.
+SHARES = {"supervised_loss": LABELLED, "supervised_acc": LABELLED}
 
 
 def contrastive_objective(
@@ -46,7 +47,8 @@ def contrastive_objective(
 
     Returns:
       The objective, and the names of its metrics. `contrast_loss` is the mean
-      over anchors, comparable with ln(2N-1) whatever the reduction.
+      over anchors, comparable with ln(2N-1) whatever the reduction; `SHARES`
+      are sums over the labelled views, which `LABELLED` counts.
     """
     online = network.classifier is not None
     views_weight = (
@@ -96,15 +98,15 @@ def contrastive_objective(
             labels = tf.concat([batch["label"], batch["label"]], axis=0)
             logits = tf.concat([rows["logits1"], rows["logits2"]], axis=0)
             shares = label_shares(labels)
-            supervised = supervised_loss(labels, logits, shares)
-            total += supervised
-            metrics["supervised_loss"] = supervised
-            metrics["supervised_acc"] = accuracy(labels, logits, shares)
-            metrics[HAS_LABELS] = tf.reduce_sum(shares)
+            total += supervised_loss(labels, logits, shares)
+            known = is_labelled(labels)
+            metrics["supervised_loss"] = supervised_loss(labels, logits, known)
+            metrics["supervised_acc"] = accuracy(labels, logits, known)
+            metrics[LABELLED] = tf.reduce_sum(known)
         return total, metrics
 
     names = ("total_loss", "contrast_loss", "contrast_acc", "contrast_entropy")
-    names += ("weight_decay",) + (*SHARES, HAS_LABELS) * online
+    names += ("weight_decay",) + (*SHARES, LABELLED) * online
     objective = Objective(
         forward=forward,
         loss=loss,

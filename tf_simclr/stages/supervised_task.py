@@ -3,12 +3,18 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
 import tensorflow as tf
 
 from tf_simclr.data.batches import Batch, TrainingBatches
-from tf_simclr.data.sources.image_set import ImageSet
+from tf_simclr.data.sources.image_set import UNLABELLED, ImageSet
 from tf_simclr.losses.chance import classification_chance
-from tf_simclr.losses.supervised import HAS_LABELS, accuracy, label_shares
+from tf_simclr.losses.supervised import (
+    LABELLED,
+    accuracy,
+    is_labelled,
+    supervised_loss,
+)
 from tf_simclr.losses.weight_decay import l2_loss
 from tf_simclr.models.network import SimCLRNetwork
 from tf_simclr.optimizers.factory import decayed_in_loss, make_optimizer
@@ -20,7 +26,8 @@ from tf_simclr.training.step_probe import StepProbe
 
 # (batch, rows) -> {loss name: scalar}; the loss is their weighted sum. Rows
 # hold `logits` and what the stage's `references` return; the batch holds what
-# an image counts: `share` of all images, `label_share` of the labelled ones.
+# an image counts: `share` of all images, `label_share` of the labelled ones in
+# the training set.
 Losses = Callable[[Batch, Rows], dict[str, tf.Tensor]]
 
 
@@ -30,8 +37,16 @@ def classification_objective(
     decayed: Sequence[tf.Variable],
     weight_decay: float,
     references: Callable[[Batch], Rows] | None = None,
+    labelled: float = 1.0,
+    label_weight: float | None = None,
 ) -> Objective:
     """The sum of `losses` on the network's logits, and weight decay.
+
+    `label_share` is 1 / (n f) for the labelled ones of n images, where f is
+    their share of the training set. Sums over a batch then estimate the mean
+    over all labelled images without bias (Horvitz and Thompson, 1952),
+    however few a batch holds: a term weighs as much as it says. The mean over
+    a batch's own labelled images would count for nothing where there is none.
 
     Args:
       network: has a classifier.
@@ -39,6 +54,9 @@ def classification_objective(
       decayed: variables whose decay is a term of the loss.
       weight_decay: its weight.
       references: what the losses read of other networks.
+      labelled: f, in (0, 1].
+      label_weight: weight of `supervised_loss`, where only some images have a
+        label: the metric is then their weighted sum, counted by `LABELLED`.
     """
 
     def prepare(batch: Batch) -> Batch:
@@ -47,7 +65,7 @@ def classification_objective(
         return {
             **batch,
             "share": tf.fill(tf.shape(labels), 1.0 / count),
-            "label_share": label_shares(labels),
+            "label_share": is_labelled(labels) / (count * labelled),
         }
 
     def forward(batch: Batch) -> Rows:
@@ -55,12 +73,16 @@ def classification_objective(
 
     def loss(batch: Batch, rows: Rows) -> tuple[tf.Tensor, Metrics]:
         terms = losses(batch, rows)
-        shares = batch["label_share"]
+        labels, logits = batch["label"], rows["logits"]
+        known = is_labelled(labels)
         metrics = {
             **terms,
-            "supervised_acc": accuracy(batch["label"], rows["logits"], shares),
-            HAS_LABELS: tf.reduce_sum(shares),
+            "supervised_acc": accuracy(labels, logits, known),
+            LABELLED: tf.reduce_sum(known),
         }
+        if label_weight is not None:
+            total = supervised_loss(labels, logits, known)
+            metrics["supervised_loss"] = label_weight * total
         return tf.add_n([*terms.values()]), metrics
 
     return Objective(
@@ -102,6 +124,13 @@ def classification_task(
             classifier,
         )
         probe = StepProbe(network, trainable, optimizer)
+    has_label = images.labels != UNLABELLED
+    every, some = bool(np.all(has_label)), bool(np.any(has_label))
+    shares = {"supervised_acc": LABELLED}
+    label_weight = None
+    if not every and "supervised_loss" in weights:
+        label_weight = weights["supervised_loss"]
+        shares["supervised_loss"] = LABELLED
     num_classes = network.architecture.num_classes
     # Equal answers have this cross-entropy with labels and teachers alike.
     uniform = math.log(num_classes)
@@ -118,15 +147,17 @@ def classification_task(
             decayed,
             config.optimizer.weight_decay,
             references,
+            labelled=float(np.mean(has_label)) if some else 1.0,
+            label_weight=label_weight,
         ),
         metric_names=(
             "total_loss",
             *weights,
             "weight_decay",
             "supervised_acc",
-            HAS_LABELS,
+            LABELLED,
         ),
-        shares={"supervised_acc": HAS_LABELS},
+        shares=shares,
         summary=lambda metrics: [f"loss {metrics['total_loss']:.4f}"],
         batches=TrainingBatches(
             images,

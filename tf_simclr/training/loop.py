@@ -121,7 +121,8 @@ class _Training:
         self._step, self._summed_from = at.step, at.summed_from
         self._saved = at.step if found else None
         self._running = running.start_running(
-            at.step, running.in_order(at.sums, self._names)
+            at.step,
+            running.in_order(at.sums, self._names, self._task.shares),
         )
         self._run_dir.cut_metrics_after(at.step)
         # What belongs to step 0 is written anew.

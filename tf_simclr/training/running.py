@@ -72,15 +72,16 @@ def means(
     since: int,
     shares: Mapping[str, str] | None = None,
 ) -> dict[str, float]:
-    """The metrics' means over the steps after `since`.
+    """The metrics' means over the steps after `since`, or over what they count.
 
     Args:
       running: what the steps summed up.
       names: of the metrics.
       since: the step before the first one.
-      shares: {metric: the one that says of how many steps it is}, for those
-        that are 0 where a step has nothing to measure. Such a metric is left
-        out where no step had; the other one always is.
+      shares: {metric: the one that counts it}, for metrics of some images or
+        some steps only: steps hand over a sum and how many it is of. Such a
+        metric is left out where there was nothing to measure; the count
+        always is.
     """
     shares = shares or {}
     sums = named(running.sums, names)
@@ -98,6 +99,22 @@ def named(values: tf.Tensor, names: Sequence[str]) -> dict[str, float]:
     return dict(zip(names, map(float, values.numpy()), strict=True))
 
 
-def in_order(values: Mapping[str, float], names: Sequence[str]) -> list[float]:
-    """The values of `names`, 0 where there is none."""
-    return [values.get(name, 0.0) for name in names]
+def in_order(
+    values: Mapping[str, float],
+    names: Sequence[str],
+    shares: Mapping[str, str] | None = None,
+) -> list[float]:
+    """The values of `names`, 0 where there is none.
+
+    Args:
+      values: sums of metrics.
+      names: of the metrics.
+      shares: as in `means`. Without its count, as earlier versions counted
+        something else, a sum begins anew.
+    """
+    uncounted = {
+        name for name, count in (shares or {}).items() if count not in values
+    }
+    return [
+        0.0 if name in uncounted else values.get(name, 0.0) for name in names
+    ]

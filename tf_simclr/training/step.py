@@ -41,7 +41,7 @@ class Task:
       state: what else belongs into a checkpoint, by name.
       passes: in how many parts a replica takes its share of a batch.
       loss_scale: scales the loss, as float16 needs; None: not scaled.
-      shares: {metric: the one that says whether a step has it}.
+      shares: {metric: the one that counts it}; see `running.means`.
       chance: what a network that knows nothing scores, by metric.
       probe: looks at the gradients now and then.
     """
