@@ -13,6 +13,7 @@ from tf_simclr.config.flat import to_flat
 from tf_simclr.config.run import Config
 from tf_simclr.data.failure import naming_bad_images
 from tf_simclr.data.labels import LabelledSubset
+from tf_simclr.data.overlap import Overlap, overlap_notice
 from tf_simclr.data.sources.image_set import ImageSet
 from tf_simclr.data.sources.open import Splits
 from tf_simclr.errors import UserError
@@ -67,6 +68,7 @@ class StageContext:
       plan: its steps and learning rate.
       strategy: its devices.
       run_dir: its files.
+      overlap: evaluation images among `images`; None without evaluation.
     """
 
     config: Config
@@ -77,6 +79,7 @@ class StageContext:
     plan: SchedulePlan
     strategy: tf.distribute.Strategy
     run_dir: RunDirectory
+    overlap: Overlap | None = None
 
     @functools.cached_property
     def precision(self) -> Precision:
@@ -179,6 +182,8 @@ class StageContext:
             "precision": self.precision.policy,
             "chance": dict(task.chance),
         }
+        if self.overlap is not None:
+            derived["overlap"] = self.overlap.to_json()
         if class_names is None:
             class_names = self.class_names
         record = self._record(architecture, sources or {}, derived, class_names)
@@ -201,7 +206,8 @@ class StageContext:
             write_image_files(self.config, self.splits)
             if labels is not None:
                 write_json(self.run_dir.file(LABELS_FILE), labels)
-            notes = [*notes, *changes, *self._memory_notes()]
+            notes = [*notes, *self._overlap_notes(), *changes]
+            notes += self._memory_notes()
             self._announce(notes, trained, total)
             return self._train_and_score(task, record, evaluator, scored)
 
@@ -241,6 +247,7 @@ class StageContext:
                 evaluator,
                 self.splits.evaluation,
                 self.config.data.image_size,
+                overlap_notice(record),
             )
             scores = "  ".join(
                 f"{name.removeprefix('eval/')} {value:.4f}"
@@ -276,6 +283,10 @@ class StageContext:
             metric_names=task.metric_names + SCALING_METRICS * scaled,
             state={**task.state, "loss_scale": loss_scale},
         )
+
+    def _overlap_notes(self) -> list[str]:
+        notice = self.overlap.notice() if self.overlap else ""
+        return [f"overlap    {notice}"] if notice else []
 
     def _memory_notes(self) -> list[str]:
         train, notes = self.config.train, []
