@@ -7,7 +7,6 @@ import zlib
 from collections.abc import Sequence
 
 import tensorflow as tf
-import tf_keras as keras
 
 from tf_simclr.config.flat import to_flat
 from tf_simclr.config.run import Config
@@ -18,6 +17,7 @@ from tf_simclr.data.sources.image_set import ImageSet
 from tf_simclr.data.sources.open import Splits
 from tf_simclr.errors import UserError
 from tf_simclr.evaluation.evaluate import Evaluator, classifier_evaluator
+from tf_simclr.evaluation.float32 import scored_in_float32
 from tf_simclr.files import read_json, write_json
 from tf_simclr.models.layers import LayerFactory
 from tf_simclr.models.network import (
@@ -180,6 +180,7 @@ class StageContext:
             "trained_parameters": trained,
             "devices": describe(self.strategy),
             "precision": self.precision.policy,
+            "scored_in": "float32",
             "chance": dict(task.chance),
         }
         if self.overlap is not None:
@@ -206,8 +207,7 @@ class StageContext:
             write_image_files(self.config, self.splits)
             if labels is not None:
                 write_json(self.run_dir.file(LABELS_FILE), labels)
-            notes = [*notes, *self._overlap_notes(), *changes]
-            notes += self._memory_notes()
+            notes = [*notes, *changes, *self._memory_notes()]
             self._announce(notes, trained, total)
             return self._train_and_score(task, record, evaluator, scored)
 
@@ -284,10 +284,6 @@ class StageContext:
             state={**task.state, "loss_scale": loss_scale},
         )
 
-    def _overlap_notes(self) -> list[str]:
-        notice = self.overlap.notice() if self.overlap else ""
-        return [f"overlap    {notice}"] if notice else []
-
     def _memory_notes(self) -> list[str]:
         train, notes = self.config.train, []
         if self.passes > 1:
@@ -299,12 +295,18 @@ class StageContext:
             notes.append("recompute  residual blocks, for their gradients")
         return notes
 
-    def classifier_evaluator(self, network: keras.Model) -> Evaluator | None:
+    def classifier_evaluator(self, network: SimCLRNetwork) -> Evaluator | None:
         """Scores the network's classifier on the evaluation split."""
         images = self.splits.evaluation
         if images is None or not images.has_labels:
             return None
-        return classifier_evaluator(network, images, self.config.data)
+        data = self.config.data
+        return scored_in_float32(
+            network,
+            self.precision.policy,
+            data.image_size,
+            lambda scored: classifier_evaluator(scored, images, data),
+        )
 
     @property
     def _continues(self) -> bool:
