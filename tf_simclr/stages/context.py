@@ -12,7 +12,7 @@ from tf_simclr.config.flat import to_flat
 from tf_simclr.config.run import Config
 from tf_simclr.data.failure import naming_bad_images
 from tf_simclr.data.labels import LabelledSubset
-from tf_simclr.data.overlap import Overlap, overlap_notice
+from tf_simclr.data.overlap import Overlap, find_overlap, overlap_notice
 from tf_simclr.data.sources.image_set import ImageSet
 from tf_simclr.data.sources.open import Splits
 from tf_simclr.errors import UserError
@@ -68,7 +68,8 @@ class StageContext:
       plan: its steps and learning rate.
       strategy: its devices.
       run_dir: its files.
-      overlap: evaluation images among `images`; None without evaluation.
+      listed: `images` before any was decoded, with labels only where they
+        count.
     """
 
     config: Config
@@ -79,7 +80,12 @@ class StageContext:
     plan: SchedulePlan
     strategy: tf.distribute.Strategy
     run_dir: RunDirectory
-    overlap: Overlap | None = None
+    listed: ImageSet
+
+    @functools.cached_property
+    def overlap(self) -> Overlap | None:
+        """The evaluation images among `images`; None without labels."""
+        return find_overlap(self.splits.evaluation, self.listed)
 
     @functools.cached_property
     def precision(self) -> Precision:
