@@ -142,7 +142,7 @@ def test_examples_of_shards(folder, tmp_path):
 
 
 def test_training_files_are_not_looked_at_one_by_one(tmp_path, monkeypatch):
-    """A million of them on a file server would take minutes."""
+    """That would be a round trip for each of a million, on a file server."""
     names = tuple(f"{i % 1000}/{i}.png" for i in range(200_000))
     labels = np.zeros(len(names), np.int32)
     files = FilePixels(str(tmp_path), names)

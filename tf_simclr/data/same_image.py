@@ -106,8 +106,8 @@ def _inode(path: str) -> tuple[Hashable, ...]:
 def _resolved(pixels: FilePixels) -> Iterator[str]:
     """The path of each file without links.
 
-    Each folder is resolved and listed once. To look at each file instead
-    would take minutes for a million of them on a file server.
+    Each folder is resolved and listed once: on a file server, to look at each
+    file instead would cost a round trip for every image.
     """
     folders: dict[str, tuple[str, frozenset[str]]] = {}
     for name in pixels.names:
