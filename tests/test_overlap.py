@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tiny
+from tiny_network import tiny_network
 
 from tf_simclr.config.data import DataConfig
 from tf_simclr.config.flat import from_flat, parse_overrides
@@ -18,9 +19,12 @@ from tf_simclr.data.sources.image_set import ImageSet
 from tf_simclr.data.sources.open import Splits, open_dataset
 from tf_simclr.data.sources.pixels import ArrayPixels, FilePixels
 from tf_simclr.data.sources.records import write_shard
+from tf_simclr.report.card import run_card
 from tf_simclr.stages.evaluate import evaluate
 from tf_simclr.stages.finetune import finetune
 from tf_simclr.stages.pretrain import pretrain
+from tf_simclr.weights.export.exportable import Exportable
+from tf_simclr.weights.export.model_card import model_card
 
 pytestmark = pytest.mark.usefixtures("one_block")
 
@@ -205,6 +209,10 @@ def test_a_run_says_what_its_score_is_of(npz, tmp_path, capsys):
     record = json.loads((tmp_path / "config.json").read_text())
     assert overlap_notice(record) == notice
     assert Overlap(**record["derived"]["overlap"]) == Overlap(24, 6, 6)
+    scores = {"eval/label_top_1_accuracy": 1.0}
+    source = Exportable(tiny_network(classes=3), record, 1, scores)
+    assert f"**{notice}**" in model_card(source, "saved_model")
+    assert notice in run_card(record, scores)
 
 
 @pytest.fixture(scope="module")
