@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tiny
-from tiny_network import tiny_network
 
 from tf_simclr.config.data import DataConfig
 from tf_simclr.config.flat import from_flat, parse_overrides
@@ -19,6 +18,7 @@ from tf_simclr.data.sources.image_set import ImageSet
 from tf_simclr.data.sources.open import Splits, open_dataset
 from tf_simclr.data.sources.pixels import ArrayPixels, FilePixels
 from tf_simclr.data.sources.records import write_shard
+from tf_simclr.models.network import Architecture, build_network
 from tf_simclr.report.card import run_card
 from tf_simclr.stages.evaluate import evaluate
 from tf_simclr.stages.finetune import finetune
@@ -210,7 +210,8 @@ def test_a_run_says_what_its_score_is_of(npz, tmp_path, capsys):
     assert overlap_notice(record) == notice
     assert Overlap(**record["derived"]["overlap"]) == Overlap(24, 6, 6)
     scores = {"eval/label_top_1_accuracy": 1.0}
-    source = Exportable(tiny_network(classes=3), record, 1, scores)
+    network = build_network(Architecture(**record["architecture"]), 8)
+    source = Exportable(network, record, 1, scores)
     assert f"**{notice}**" in model_card(source, "saved_model")
     assert notice in run_card(record, scores)
 
