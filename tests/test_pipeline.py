@@ -21,6 +21,10 @@ from tf_simclr.config.command import command_words
 from tf_simclr.config.flat import from_flat, options, parse_overrides
 from tf_simclr.errors import UserError
 from tf_simclr.evaluation.examination_json import from_json
+from tf_simclr.evaluation.feature_plane import FeaturePlane
+from tf_simclr.report.pipeline_data import PipelineData, read_stage
+from tf_simclr.report.pipeline_page import pipeline_page
+from tf_simclr.report.pipeline_text import pipeline_text
 from tf_simclr.stages.pipeline import _part_config, _parts, pipeline
 
 pytestmark = pytest.mark.usefixtures("one_block")
@@ -161,6 +165,33 @@ def test_the_page_needs_nothing_else(ended):
         assert config.startswith("python run.py --mode=")
     for row in ROWS:
         assert f"{100 * ended.result[f'{row}_top_1']:.2f} %" in page
+
+
+def test_scores_of_images_that_were_trained_on_are_marked(ended):
+    counts = {"evaluated": 7, "trained": 7, "labelled": 0}
+    stages = []
+    for part, row in zip(PARTS, ("", *ROWS), strict=True):
+        stage = read_stage(str(ended.folder / part), part, row, ["run.py"])
+        if part in ("pretrain", "distill"):
+            stage.record["derived"]["overlap"] = counts
+        stages.append(stage)
+    count = len(stages[-1].examination.mistakes)
+    data = PipelineData(
+        stages=tuple(stages),
+        result=ended.result,
+        views=np.zeros([2, 1, 4, 4, 3]),
+        planes={"features": FeaturePlane(np.eye(2), "none")},
+        plane_labels=np.zeros(2, np.int32),
+        mistakes=np.zeros([count, 4, 4, 3]),
+    )
+    notice = "pretrain, distill: 7 of the 7 evaluation images are also among"
+    assert f"**{notice}" in pipeline_text(data)
+    page = pipeline_page(data)
+    assert f"<strong>{notice}" in page
+    assert "scored on <strong>7</strong> images." in page
+    # Its own images are others.
+    assert "transductive" not in read(ended, "report.md")
+    assert "<strong>7</strong> others." in read(ended, "report.html")
 
 
 @needs_browser

@@ -1,20 +1,26 @@
 """16-bit arithmetic: what is chosen, and that it learns the same."""
 
+import json
 import types
 
 import numpy as np
 import pytest
 import tensorflow as tf
 import test_trajectory as trajectory
+import tiny
 from tiny_network import tiny_network
 
 from tf_simclr.config import ObjectiveConfig, OptimizerConfig
+from tf_simclr.config.flat import from_flat, parse_overrides
 from tf_simclr.models.layers import LayerFactory
 from tf_simclr.models.naming import named_variables
 from tf_simclr.models.network import build_network
 from tf_simclr.optimizers.factory import make_optimizer
 from tf_simclr.optimizers.schedule import WarmupCosine
+from tf_simclr.stages import context as stage_context
+from tf_simclr.stages import evaluate as evaluation
 from tf_simclr.stages.contrastive import contrastive_objective
+from tf_simclr.stages.finetune import finetune
 from tf_simclr.training.loss_scale import LossScale
 from tf_simclr.training.precision import (
     choose_precision,
@@ -22,6 +28,7 @@ from tf_simclr.training.precision import (
     gpu_precision,
 )
 from tf_simclr.training.step import Task, make_global_step
+from tf_simclr.weights.open import open_weights
 
 
 @pytest.mark.parametrize(
@@ -151,3 +158,64 @@ def test_sharp_losses_and_blank_images_stay_finite(precision):
     found = losses_of(network, precision, [alike, blank], 0.01)
     # Blank images are all alike, which is the chance level.
     assert np.isclose(found[1], np.log(2 * 32 - 1), rtol=1e-3)
+
+
+def configured(mode: str, model_dir, text: str):
+    flags = parse_overrides(f"{' '.join(tiny.FLAGS)} {text}", "flags")
+    return from_flat({**flags, "mode": mode, "model_dir": str(model_dir)})
+
+
+def test_scored_is_what_is_exported(one_block, tmp_path, monkeypatch):
+    """A run's end, `--mode=eval` and the export compute the same logits."""
+    found = []
+    for module in (stage_context, evaluation):
+        leave = module.leave_scores
+
+        def note(*args, leave=leave, **kwargs):
+            found.append(args[3].predictions.logits)
+            leave(*args, **kwargs)
+
+        monkeypatch.setattr(module, "leave_scores", note)
+    dataset = tiny.write_npz(tmp_path)
+    text = f"--dataset={dataset} --from_scratch --export"
+    text += " --precision=mixed_bfloat16 --learning_rate=1"
+    config = configured("finetune", tmp_path / "run", text)
+    result = finetune(config)
+    flags = {"mode": "eval", "checkpoint": str(tmp_path / "run")}
+    again = from_flat({**flags, "model_dir": str(tmp_path / "scored")})
+    assert evaluation.evaluate(again) == result
+    assert np.allclose(*found, rtol=1e-5, atol=1e-6)
+    exported = tf.saved_model.load(str(tmp_path / "run/saved_model/7"))
+    with np.load(dataset) as arrays:
+        views = exported.preprocess(arrays["x_test"])
+    logits = exported(views, training=False)["logits"]
+    assert np.allclose(found[0], logits, rtol=1e-5, atol=1e-6)
+    for name in ("run", "scored"):
+        text = (tmp_path / name / "evaluation.md").read_text()
+        assert "Computed in float32" in text
+    record = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert record["derived"]["precision"] == "mixed_bfloat16"
+    assert record["derived"]["scored_in"] == "float32"
+
+
+def test_scoring_in_float32_leaves_the_training_alone(one_block, tmp_path):
+    dataset = tiny.write_npz(tmp_path)
+    found = []
+    for every in (0, 1):
+        folder = tmp_path / str(every)
+        text = f"--dataset={dataset} --precision=mixed_bfloat16"
+        text += f" --from_scratch --train_steps=4 --eval_every_epochs={every}"
+        finetune(configured("finetune", folder, text))
+        stored = open_weights(str(folder), "checkpoint")
+        reader = tf.train.load_checkpoint(stored.path)
+        found.append(
+            {
+                key: reader.get_tensor(key)
+                for key in reader.get_variable_to_shape_map()
+                if not key.startswith("_CHECKPOINTABLE")
+            }
+        )
+    first, second = found
+    assert first.keys() == second.keys()
+    for key, value in first.items():
+        assert np.array_equal(value, second[key]), key

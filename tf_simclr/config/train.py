@@ -79,8 +79,9 @@ class TrainConfig:
         "Arithmetic of the network; float32 is the original release's."
         " mixed_bfloat16 and mixed_float16 compute layers with 16 bits;"
         " weights, batch-norm statistics, similarities, losses and updates"
-        " stay in float32, and mixed_float16 scales the loss. auto takes what"
-        " the device is fast at.",
+        " stay in float32, and mixed_float16 scales the loss. Scores are"
+        " computed in float32, as exports compute. auto takes what the device"
+        " is fast at.",
         choices=("auto", "float32", "mixed_bfloat16", "mixed_float16"),
     )
     jit_compile: bool = option(

@@ -27,6 +27,7 @@ class Evaluator:
 
     Attributes:
       predictions: those of the last call.
+      prepare: called first; brings the network up to date.
     """
 
     def __init__(
@@ -34,8 +35,10 @@ class Evaluator:
     ):
         self._measure = measure
         self.predictions: Predictions | None = None
+        self.prepare: Callable[[], None] = lambda: None
 
     def __call__(self) -> Scores:
+        self.prepare()
         scores, self.predictions = self._measure()
         return scores
 

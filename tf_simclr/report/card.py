@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from tf_simclr.data.overlap import overlap_notice
+
 
 def run_facts(record: Mapping[str, Any]) -> dict[str, str]:
     """{title: text} of a run, from what its `config.json` holds."""
@@ -43,4 +45,6 @@ def run_card(record: Mapping[str, Any], scores: Mapping[str, float]) -> str:
     """Markdown."""
     rows = [f"| {name} | {text} |" for name, text in run_facts(record).items()]
     rows += [f"| {name} | {value:.6g} |" for name, value in scores.items()]
+    seen = overlap_notice(record)
+    rows += [f"| overlap | {seen} |"] if seen else []
     return "\n".join([f"| {record['stage']} | |", "|---|---|", *rows]) + "\n"

@@ -1,7 +1,7 @@
 """What an evaluation leaves beside `result.json`."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -31,6 +31,7 @@ def write_evaluation(
     examination: Examination | None,
     images: ImageSet,
     image_size: int,
+    notes: Sequence[str] = (),
 ) -> dict[str, bytes]:
     """Writes `evaluation.md` and, of a classifier, `evaluation.json`,
     `confusion.png`, `reliability.png` and `mistakes.png`.
@@ -42,6 +43,7 @@ def write_evaluation(
       examination: of the classifier; None where there is none.
       images: what was evaluated on.
       image_size: side of the evaluation view.
+      notes: what a reader of the scores must know, in Markdown.
 
     Returns:
       {title: PNG} of the pictures.
@@ -58,7 +60,7 @@ def write_evaluation(
             open(name, "wb") as file,
         ):
             file.write(data)
-    text = evaluation_text(heading, scores, examination, files)
+    text = evaluation_text(heading, scores, examination, files, notes)
     write_text(os.path.join(folder, "evaluation.md"), text)
     return pictures
 

@@ -1,6 +1,6 @@
 """`evaluation.md`: an examination in words and tables."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from tf_simclr.evaluation.bootstrap import LEVEL, RESAMPLES, Interval
 from tf_simclr.evaluation.class_scores import f1, precision, recall
@@ -21,6 +21,7 @@ def evaluation_text(
     scores: Mapping[str, float],
     examination: Examination | None,
     files: Mapping[str, str],
+    notes: Sequence[str] = (),
 ) -> str:
     """Markdown.
 
@@ -29,8 +30,9 @@ def evaluation_text(
       scores: what `result.json` holds.
       examination: of the classifier; None where there is none.
       files: {title: name} of pictures beside the text.
+      notes: what a reader of the scores must know, in Markdown.
     """
-    parts = [f"# {heading}", _scores(scores)]
+    parts = [f"# {heading}", *notes, _scores(scores)]
     if examination is not None:
         parts += [
             _intervals(examination),

@@ -8,6 +8,7 @@ from tf_simclr.report.charts.bars import Bar, bar_chart
 from tf_simclr.report.curves import stage_charts
 from tf_simclr.report.evaluation_text import interval_note
 from tf_simclr.report.markup import legend, section, table
+from tf_simclr.report.overlap_notes import overlap_notes
 from tf_simclr.report.pipeline_data import PipelineData, StageData
 from tf_simclr.report.pipeline_pictures import (
     calibration_section,
@@ -52,11 +53,12 @@ def _header(data: PipelineData) -> str:
     best = max(data.scored, key=lambda stage: stage.top_1.value)
     baseline = _baseline(data)
     smaller = result["teacher_parameters"] / result["student_parameters"]
+    unseen = "images" if overlap_notes(data.stages) else "others"
     lede = (
         f"Trained on <strong>{images:,}</strong> images, of which"
         f" <strong>{result['labels']:,}</strong> have a label"
         f" ({classes} classes), and scored on"
-        f" <strong>{student.examination.count:,}</strong> others."
+        f" <strong>{student.examination.count:,}</strong> {unseen}."
     )
     tiles = [(baseline.title, _percent(baseline), "")]
     if best is not student:
@@ -96,6 +98,10 @@ def _result_section(data: PipelineData) -> str:
         ]
         for stage in data.scored
     ]
+    seen = "".join(
+        f'<p class="note"><strong>{html.escape(note)}</strong></p>'
+        for note in overlap_notes(data.stages)
+    )
     head = ["method", "test accuracy", "95 % interval", "macro-F1"]
     head += ["Cohen's κ", "parameters"]
     return section(
@@ -103,7 +109,7 @@ def _result_section(data: PipelineData) -> str:
         "",
         f'<div class="card">{bar_chart("Test accuracy", bars, chance)}'
         f'<p class="note">Dashed: chance.'
-        f" {interval_note(data.student.examination.count)}</p>"
+        f" {interval_note(data.student.examination.count)}</p>{seen}"
         f'<div class="scroll">{table(head, rows, chief=len(rows) - 1)}</div>'
         "</div>",
     )

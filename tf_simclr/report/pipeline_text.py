@@ -3,6 +3,7 @@
 from tf_simclr.config.command import shell_command
 from tf_simclr.report.card import run_facts
 from tf_simclr.report.evaluation_text import interval_note, interval_text
+from tf_simclr.report.overlap_notes import overlap_notes
 from tf_simclr.report.pipeline_data import PipelineData, StageData
 
 
@@ -16,6 +17,7 @@ def pipeline_text(data: PipelineData) -> str:
                 f"# {data.dataset}: {data.result['labels']:,} labels",
                 result_table(data.scored),
                 labels_note(data),
+                *(f"**{note}**" for note in overlap_notes(data.stages)),
                 interval_note(student.examination.count),
                 "Curves, pictures and maps: [report.html](report.html). Class"
                 " tables and calibration: "

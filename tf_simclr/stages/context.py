@@ -7,16 +7,17 @@ import zlib
 from collections.abc import Sequence
 
 import tensorflow as tf
-import tf_keras as keras
 
 from tf_simclr.config.flat import to_flat
 from tf_simclr.config.run import Config
 from tf_simclr.data.failure import naming_bad_images
 from tf_simclr.data.labels import LabelledSubset
+from tf_simclr.data.overlap import Overlap, find_overlap, overlap_notice
 from tf_simclr.data.sources.image_set import ImageSet
 from tf_simclr.data.sources.open import Splits
 from tf_simclr.errors import UserError
 from tf_simclr.evaluation.evaluate import Evaluator, classifier_evaluator
+from tf_simclr.evaluation.float32 import scored_in_float32
 from tf_simclr.files import read_json, write_json
 from tf_simclr.models.layers import LayerFactory
 from tf_simclr.models.network import (
@@ -67,6 +68,8 @@ class StageContext:
       plan: its steps and learning rate.
       strategy: its devices.
       run_dir: its files.
+      listed: `images` before any was decoded, with labels only where they
+        count.
     """
 
     config: Config
@@ -77,6 +80,12 @@ class StageContext:
     plan: SchedulePlan
     strategy: tf.distribute.Strategy
     run_dir: RunDirectory
+    listed: ImageSet
+
+    @functools.cached_property
+    def overlap(self) -> Overlap | None:
+        """The evaluation images among `images`; None without labels."""
+        return find_overlap(self.splits.evaluation, self.listed)
 
     @functools.cached_property
     def precision(self) -> Precision:
@@ -177,8 +186,11 @@ class StageContext:
             "trained_parameters": trained,
             "devices": describe(self.strategy),
             "precision": self.precision.policy,
+            "scored_in": "float32",
             "chance": dict(task.chance),
         }
+        if self.overlap is not None:
+            derived["overlap"] = self.overlap.to_json()
         if class_names is None:
             class_names = self.class_names
         record = self._record(architecture, sources or {}, derived, class_names)
@@ -241,6 +253,7 @@ class StageContext:
                 evaluator,
                 self.splits.evaluation,
                 self.config.data.image_size,
+                overlap_notice(record),
             )
             scores = "  ".join(
                 f"{name.removeprefix('eval/')} {value:.4f}"
@@ -288,12 +301,18 @@ class StageContext:
             notes.append("recompute  residual blocks, for their gradients")
         return notes
 
-    def classifier_evaluator(self, network: keras.Model) -> Evaluator | None:
+    def classifier_evaluator(self, network: SimCLRNetwork) -> Evaluator | None:
         """Scores the network's classifier on the evaluation split."""
         images = self.splits.evaluation
         if images is None or not images.has_labels:
             return None
-        return classifier_evaluator(network, images, self.config.data)
+        data = self.config.data
+        return scored_in_float32(
+            network,
+            self.precision.policy,
+            data.image_size,
+            lambda scored: classifier_evaluator(scored, images, data),
+        )
 
     @property
     def _continues(self) -> bool:

@@ -14,6 +14,7 @@ from tf_simclr.files import read_json
 from tf_simclr.stages.images import stage_images, write_image_files
 from tf_simclr.stages.loaded import LoadedNetwork, load_network
 from tf_simclr.stages.scored import leave_scores
+from tf_simclr.stages.trained_on import trained_on_notice
 from tf_simclr.training.devices import make_strategy
 from tf_simclr.training.progress import say
 from tf_simclr.training.run_dir import RunDirectory, check_writable
@@ -50,6 +51,7 @@ def evaluate(config: Config) -> dict[str, float]:
             f"The weights in {stored.path} know {classes} classes, but"
             f" --dataset={data.dataset} has {len(images.class_names)}."
         )
+    references = None
     if stored.stage == "pretrain" or not classes:
         subset = choose_labels(splits.train, data)
         references = mask_labels(splits.train, subset)
@@ -59,12 +61,15 @@ def evaluate(config: Config) -> dict[str, float]:
     result = {"global_step": float(stored.step), **evaluator()}
     os.makedirs(model_dir, exist_ok=True)
     write_image_files(loaded.config, splits)
+    seen = trained_on_notice(stored, loaded.config, images, references)
     leave_scores(
-        run_dir, stored.path, result, evaluator, images, data.image_size
+        run_dir, stored.path, result, evaluator, images, data.image_size, seen
     )
     run_dir.write_result(result)
     for name, value in result.items():
         say(f"{name} {value:g}")
+    if seen:
+        say(f"{data.dataset}: {seen}")
     return result
 
 

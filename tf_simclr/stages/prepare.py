@@ -6,7 +6,7 @@ from tf_simclr.config.data import check_address
 from tf_simclr.config.run import Config
 from tf_simclr.data.decoded import keep_decoded
 from tf_simclr.data.failure import naming_bad_images
-from tf_simclr.data.labels import choose_labels
+from tf_simclr.data.labels import choose_labels, mask_labels
 from tf_simclr.data.service import check_reachable
 from tf_simclr.errors import UserError
 from tf_simclr.optimizers.schedule import plan_schedule
@@ -70,6 +70,9 @@ def prepare_stage(
     check_batch_divides(strategy, batch)
     check_micro_batch(strategy, batch, config.train.micro_batch_size)
     check_compiles(strategy, config.train)
+    listed = images
+    if subset is not None and not labels_only:
+        listed = mask_labels(images, subset)
     with naming_bad_images(images):
         kept = keep_decoded(images, config.data.cache_dataset)
     if config.data.data_service is not None:
@@ -78,5 +81,5 @@ def prepare_stage(
         splits = dataclasses.replace(splits, train=kept)
     images = kept
     return StageContext(
-        config, stage, splits, subset, images, plan, strategy, run_dir
+        config, stage, splits, subset, images, plan, strategy, run_dir, listed
     )

@@ -4,6 +4,7 @@ from tf_simclr.config.run import Config
 from tf_simclr.data.batches import TrainingBatches
 from tf_simclr.data.labels import mask_labels
 from tf_simclr.evaluation.evaluate import Evaluator, pretraining_evaluator
+from tf_simclr.evaluation.float32 import scored_in_float32
 from tf_simclr.losses.chance import classification_chance, contrastive_chance
 from tf_simclr.models.network import Architecture
 from tf_simclr.optimizers.factory import decayed_in_loss, make_optimizer
@@ -108,8 +109,13 @@ def pretrain(config: Config) -> dict[str, float]:
     evaluation = context.splits.evaluation
     evaluator: Evaluator | None = None
     if context.subset is not None and evaluation and evaluation.has_labels:
-        evaluator = pretraining_evaluator(
-            network, evaluation, images, config.data
+        evaluator = scored_in_float32(
+            network,
+            context.precision.policy,
+            config.data.image_size,
+            lambda scored: pretraining_evaluator(
+                scored, evaluation, images, config.data
+            ),
         )
     probes = (["online linear classifier"] if online else []) + (
         ["k-NN"] if evaluator else []

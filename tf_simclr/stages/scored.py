@@ -10,6 +10,8 @@ from tf_simclr.report.evaluation_files import write_evaluation
 from tf_simclr.training.run_dir import RunDirectory
 from tf_simclr.training.summaries.evaluation import write_final_evaluation
 
+_ARITHMETIC = "Computed in float32, as exports compute."
+
 
 def leave_scores(
     run_dir: RunDirectory,
@@ -18,6 +20,7 @@ def leave_scores(
     evaluator: Evaluator,
     images: ImageSet,
     image_size: int,
+    overlap: str = "",
 ) -> None:
     """Writes the files and TensorBoard entries of an evaluation.
 
@@ -28,12 +31,14 @@ def leave_scores(
       evaluator: has just been called.
       images: what was evaluated on.
       image_size: side of the evaluation view.
+      overlap: says how many of the images were trained on; '' if none.
     """
     found = evaluator.predictions
     examination = examine(found) if found is not None else None
     heading = f"{name} on {len(images):,} images of {images.name}"
+    notes = [_ARITHMETIC, *([f"**{overlap}**"] if overlap else [])]
     pictures = write_evaluation(
-        run_dir.path, heading, scores, examination, images, image_size
+        run_dir.path, heading, scores, examination, images, image_size, notes
     )
     record = run_dir.read_config()
     card, chance = "", {}

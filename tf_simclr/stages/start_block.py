@@ -29,6 +29,7 @@ def start_block(
             f" (smallest {subset.smallest_class()})"
         )
     tested = f"{len(evaluation)} to evaluate on" if evaluation else "none"
+    seen = context.overlap.notice() if context.overlap else ""
     batch = optimizer.train_batch_size
     epochs = plan.total_steps * batch / len(context.images)
     return "\n".join(
@@ -43,6 +44,7 @@ def start_block(
             f" {batch}, warm-up {plan.warmup_steps}",
             f"  peak lr    {plan.equation}",
             f"  devices    {describe(context.strategy)}, {context.precision}",
+            *([f"  overlap    {seen}"] if seen else []),
             *(f"  {note}" for note in notes),
         ]
     )

@@ -15,7 +15,7 @@ from tf_simclr.data.sources.pixels import (
 from tf_simclr.errors import UserError
 
 # In front of the ids of images that joined.
-_PREFIX = "unlabeled_dataset/"
+PREFIX = "unlabeled_dataset/"
 
 
 def join_unlabelled(images: ImageSet, more: Iterable[ImageSet]) -> ImageSet:
@@ -32,7 +32,7 @@ def join_unlabelled(images: ImageSet, more: Iterable[ImageSet]) -> ImageSet:
             labels=np.concatenate(
                 [images.labels, np.full(len(extra), UNLABELLED, np.int32)]
             ),
-            ids=(*images.ids, *(_PREFIX + name for name in extra.ids)),
+            ids=(*images.ids, *(PREFIX + name for name in extra.ids)),
         )
     return images
 

@@ -7,6 +7,7 @@ from typing import Any
 from tf_simclr.config.flat import to_flat
 from tf_simclr.config.output import OutputConfig
 from tf_simclr.config.run import Config
+from tf_simclr.data.overlap import overlap_notice
 from tf_simclr.weights.export.exportable import Exportable
 
 CARD_FILE = "README.md"
@@ -162,6 +163,8 @@ def _scores(source: Exportable) -> str:
         return ""
     split = source.record["config"].get("eval_split", "")
     rows = [f"| {name} | {value:.4f} |" for name, value in scores.items()]
+    seen = overlap_notice(source.record)
+    rows += ["", f"**{seen}**"] if seen else []
     return "\n".join([f"| on split {split} | |", "|---|---:|", *rows])
 
 
