@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from tf_simclr.config import ObjectiveConfig, OptimizerConfig
-from tf_simclr.losses.supervised import supervised_loss
+from tf_simclr.losses.supervised import LABELLED, supervised_loss
 from tf_simclr.models.naming import named_variables
 from tf_simclr.models.network import build_network
 from tf_simclr.optimizers.factory import decayed_in_loss, make_optimizer
@@ -108,7 +108,12 @@ def test_eight_steps_equal_the_original(name):
     def error(key, expected):
         return golden.relative_error(losses(key), np.array(expected))
 
-    assert error("supervised_loss", figures["supervised_loss"]) < 2e-3
+    supervised = losses("supervised_loss")
+    if pretraining:
+        # A step hands over the sum, and how many views it is of.
+        supervised /= losses(LABELLED)
+    expected = np.array(figures["supervised_loss"])
+    assert golden.relative_error(supervised, expected) < 2e-3
     if pretraining:
         # The original adds the two views' means up.
         expected = np.array(figures["contrastive_loss"]) / 2
