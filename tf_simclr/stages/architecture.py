@@ -88,6 +88,37 @@ def pretraining_architecture(
     )
 
 
+def kept_head_architecture(
+    config: Config, stored: Architecture, path: str
+) -> Architecture:
+    """The network that goes on with the classifier of stored weights.
+
+    Args:
+      config: of the fine-tuning.
+      stored, path: as in `check_given_flags`.
+
+    Raises:
+      UserError: a flag contradicts the weights, or they have no classifier.
+    """
+    _check_flags(config, stored, path)
+    if not stored.num_classes:
+        raise UserError(
+            f"--keep_head goes on with a stored classifier, but the weights in"
+            f" {path} have none: leave the flag out."
+        )
+    layer = stored.classifier_layer
+    if "ft_proj_selector" in config.given:
+        asked = config.model.ft_proj_selector
+        last = stored.head_layers
+        if (last if asked == -1 else asked) != layer:
+            raise UserError(
+                f"--ft_proj_selector={asked} contradicts --keep_head: the"
+                f" classifier in {path} reads layer {layer} of the projection"
+                " head. Leave one of the two flags out."
+            )
+    return stored.for_classification(layer, stored.num_classes)
+
+
 def classification_architecture(
     config: Config, stored: Architecture, path: str, num_classes: int
 ) -> Architecture:

@@ -10,7 +10,6 @@ from tf_simclr.losses.distillation import distillation_loss
 from tf_simclr.losses.supervised import supervised_loss
 from tf_simclr.models.network import Architecture
 from tf_simclr.stages.architecture import classification_architecture
-from tf_simclr.stages.context import StageContext
 from tf_simclr.stages.prepare import prepare_stage
 from tf_simclr.stages.supervised_task import classification_task
 from tf_simclr.training.objective import Rows
@@ -41,8 +40,12 @@ def distill(config: Config) -> dict[str, float]:
     start = None
     if objective.checkpoint:
         start = open_weights(objective.checkpoint, "checkpoint")
-    context = prepare_stage(config, "distill", labels_only=False)
-    num_classes = _check_teacher(context, stored)
+    _check_size(config, stored)
+    # Those that a student is scored on matter like those that it learns from.
+    context = prepare_stage(
+        config, "distill", labels_only=False, known=stored.classes
+    )
+    num_classes = stored.architecture.num_classes
     if start is not None:
         architecture = classification_architecture(
             config, start.architecture, start.path, num_classes
@@ -114,33 +117,12 @@ def distill(config: Config) -> dict[str, float]:
     )
 
 
-def _check_teacher(context: StageContext, stored: StoredWeights) -> int:
-    """Refuses a teacher of other classes or images; returns its classes."""
-    teacher = context.config.objective.teacher
-    size = context.config.data.image_size
+def _check_size(config: Config, stored: StoredWeights) -> None:
+    """Refuses a teacher of images of another size."""
+    size = config.data.image_size
     if stored.image_size not in (None, size):
         raise UserError(
-            f"--teacher={teacher} was trained on images of"
+            f"--teacher={config.objective.teacher} was trained on images of"
             f" {stored.image_size} pixels and sees the student's:"
             f" --image_size must be the same. Received: {size}"
         )
-    num_classes = stored.architecture.num_classes
-    known = stored.class_names
-    # Those that a student is scored on matter like those that it learns from.
-    for images in (context.splits.train, context.splits.evaluation):
-        if images is None or not images.has_labels:
-            continue
-        names = images.class_names
-        if len(names) != num_classes or (known and names != known):
-            raise UserError(
-                f"--teacher={teacher} knows {num_classes} classes"
-                f"{_few(known)}, but --dataset={context.config.data.dataset}"
-                f" has {len(names)}{_few(names)}: teacher and student need the"
-                " same classes."
-            )
-    return num_classes
-
-
-def _few(names: tuple[str, ...]) -> str:
-    shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
-    return f" ({shown})" if shown else ""

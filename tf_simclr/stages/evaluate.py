@@ -1,10 +1,14 @@
 """Scoring a finished run or a checkpoint."""
 
+import dataclasses
 import os
+from collections.abc import Set
 
 from tf_simclr.config.flat import to_flat
 from tf_simclr.config.run import Config
+from tf_simclr.data.class_mapping import map_classes
 from tf_simclr.data.labels import choose_labels, mask_labels
+from tf_simclr.data.sources.open import Splits
 from tf_simclr.errors import UserError
 from tf_simclr.evaluation.evaluate import (
     classifier_evaluator,
@@ -37,24 +41,30 @@ def evaluate(config: Config) -> dict[str, float]:
     network, stored, data = loaded.network, loaded.stored, loaded.config.data
     run_dir = RunDirectory(model_dir)
     _check_free(run_dir, loaded)
-    splits = stage_images(loaded.config)
+    classes = stored.architecture.num_classes
+    by_neighbours = stored.stage == "pretrain" or not classes
+    splits = _images(loaded, config.given, training=by_neighbours)
     images = splits.evaluation
     if images is None or not images.has_labels:
         raise UserError(
             f"--dataset={data.dataset} has no labelled images to evaluate on:"
-            " name a split with --eval_split, or cut one off with"
+            " name a split with --eval_split (--eval_split=train scores all"
+            " images of a folder that has no splits), or cut one off with"
             " --eval_fraction=0.2."
         )
-    classes = stored.architecture.num_classes
-    if classes and classes != len(images.class_names):
-        raise UserError(
-            f"The weights in {stored.path} know {classes} classes, but"
-            f" --dataset={data.dataset} has {len(images.class_names)}."
-        )
+    mapping = None
+    if classes:
+        parts = [images] if splits.train is None else [splits.train, images]
+        mapping = map_classes(parts, stored.classes, data.dataset)
+        images = mapping.images(images)
+        for notice in mapping.notices:
+            say(f"{data.dataset}: {notice}")
     references = None
-    if stored.stage == "pretrain" or not classes:
+    if by_neighbours:
         subset = choose_labels(splits.train, data)
         references = mask_labels(splits.train, subset)
+        if mapping is not None:
+            references = mapping.images(references)
         evaluator = pretraining_evaluator(network, images, references, data)
     else:
         evaluator = classifier_evaluator(network, images, data)
@@ -71,6 +81,24 @@ def evaluate(config: Config) -> dict[str, float]:
     if seen:
         say(f"{data.dataset}: {seen}")
     return result
+
+
+def _images(
+    loaded: LoadedNetwork, given: Set[str], *, training: bool
+) -> Splits:
+    """The images to evaluate on, and those of neighbours where there are any.
+
+    Another data set than the run's that has an evaluation part of its own is
+    not cut as the run's was.
+    """
+    config = loaded.config
+    if "dataset" in given and "eval_fraction" not in given:
+        data = dataclasses.replace(config.data, eval_fraction=0.0)
+        uncut = dataclasses.replace(config, data=data)
+        splits = stage_images(uncut, training=training)
+        if splits.evaluation is not None:
+            return splits
+    return stage_images(config, training=training)
 
 
 # What decides which images are scored, and with which labels.

@@ -6,7 +6,10 @@ from tf_simclr.config.run import Config
 from tf_simclr.data.batches import Batch
 from tf_simclr.losses.supervised import supervised_loss
 from tf_simclr.models.network import Architecture
-from tf_simclr.stages.architecture import classification_architecture
+from tf_simclr.stages.architecture import (
+    classification_architecture,
+    kept_head_architecture,
+)
 from tf_simclr.stages.prepare import prepare_stage
 from tf_simclr.stages.supervised_task import classification_task
 from tf_simclr.training.objective import Rows
@@ -28,7 +31,11 @@ def finetune(config: Config) -> dict[str, float]:
     stored = None
     if config.objective.checkpoint:
         stored = open_weights(config.objective.checkpoint, "checkpoint")
-    context = prepare_stage(config, "finetune", labels_only=True)
+    known = None
+    if stored is not None and config.objective.keep_head:
+        kept_head_architecture(config, stored.architecture, stored.path)
+        known = stored.classes
+    context = prepare_stage(config, "finetune", labels_only=True, known=known)
     architecture = _architecture(config, stored, len(context.class_names))
     # A classifier that starts at zero: nothing that an online classifier
     # learned in pretraining from other labels survives.
@@ -70,6 +77,8 @@ def finetune(config: Config) -> dict[str, float]:
 def _architecture(
     config: Config, stored: StoredWeights | None, num_classes: int
 ) -> Architecture:
+    if stored is not None and config.objective.keep_head:
+        return kept_head_architecture(config, stored.architecture, stored.path)
     if stored is not None:
         return classification_architecture(
             config, stored.architecture, stored.path, num_classes

@@ -21,13 +21,18 @@ def index_folders(config: Config) -> list[str]:
     return [os.path.abspath(folder) for folder in folders]
 
 
-def stage_images(config: Config) -> Splits:
+def stage_images(config: Config, *, training: bool = True) -> Splits:
     """Opens the images that the data flags name; writes nothing.
+
+    Args:
+      config: names them.
+      training: False leaves the training images out.
 
     Raises:
       UserError: they cannot be opened.
     """
-    return open_dataset(config.data, index_folders(config))
+    folders = index_folders(config)
+    return open_dataset(config.data, folders, training=training)
 
 
 def write_image_files(config: Config, splits: Splits) -> None:

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from tf_simclr.config.flat import from_flat, to_flat
 from tf_simclr.config.run import Config
+from tf_simclr.data.class_mapping import check_names
 from tf_simclr.data.sources.image_set import ImageSet
 from tf_simclr.errors import UserError
 from tf_simclr.models.network import (
@@ -142,4 +143,5 @@ def _read_class_names(path: str, stored: StoredWeights) -> list[str]:
             f" weights in {stored.path} know {classes} classes: give one name"
             " per line."
         )
+    check_names(names, stored.classes, f"--class_names_file={path}")
     return names

@@ -4,10 +4,12 @@ import dataclasses
 
 from tf_simclr.config.data import check_address
 from tf_simclr.config.run import Config
+from tf_simclr.data.class_mapping import KnownClasses, map_classes
 from tf_simclr.data.decoded import keep_decoded
 from tf_simclr.data.failure import naming_bad_images
-from tf_simclr.data.labels import choose_labels, mask_labels
+from tf_simclr.data.labels import LabelledSubset, choose_labels, mask_labels
 from tf_simclr.data.service import check_reachable
+from tf_simclr.data.sources.open import Splits
 from tf_simclr.errors import UserError
 from tf_simclr.optimizers.schedule import plan_schedule
 from tf_simclr.stages.context import StageContext
@@ -24,7 +26,11 @@ from tf_simclr.training.run_dir import RunDirectory
 
 
 def prepare_stage(
-    config: Config, stage: str, *, labels_only: bool
+    config: Config,
+    stage: str,
+    *,
+    labels_only: bool,
+    known: KnownClasses | None = None,
 ) -> StageContext:
     """Opens the data and devices of a stage; writes nothing.
 
@@ -32,9 +38,12 @@ def prepare_stage(
       config: checked by `Config.check`.
       stage: pretrain, finetune or distill.
       labels_only: whether the stage trains on the labelled subset alone.
+      known: the classes of the weights that it goes on with or learns from,
+        by which those of the data are numbered; None: the data's own.
 
     Raises:
-      UserError: the data, the batch or the directory cannot be used.
+      UserError: the data, the batch or the directory cannot be used, or the
+        data has classes that are not known.
     """
     run_dir = RunDirectory(config.run.model_dir)
     if config.data.data_service is not None:
@@ -43,6 +52,8 @@ def prepare_stage(
     subset = None
     if splits.train.has_labels or labels_only:
         subset = choose_labels(splits.train, config.data)
+    if known is not None:
+        splits, subset = _with_known_classes(splits, subset, known, config)
     images = splits.train
     if labels_only:
         images = images.take(subset.indices)
@@ -83,3 +94,21 @@ def prepare_stage(
     return StageContext(
         config, stage, splits, subset, images, plan, strategy, run_dir, listed
     )
+
+
+def _with_known_classes(
+    splits: Splits,
+    subset: LabelledSubset | None,
+    known: KnownClasses,
+    config: Config,
+) -> tuple[Splits, LabelledSubset | None]:
+    evaluation = splits.evaluation
+    parts = [splits.train, *([evaluation] if evaluation is not None else [])]
+    mapping = map_classes(parts, known, config.data.dataset)
+    splits = dataclasses.replace(
+        splits,
+        train=mapping.images(splits.train),
+        evaluation=None if evaluation is None else mapping.images(evaluation),
+        notices=(*splits.notices, *mapping.notices),
+    )
+    return splits, None if subset is None else mapping.subset(subset)

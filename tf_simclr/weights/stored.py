@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tf_simclr.data.class_mapping import KnownClasses
 from tf_simclr.models.network import Architecture
 
 
@@ -44,6 +45,12 @@ class StoredWeights:
     config: dict[str, Any] | None = None
     record: dict[str, Any] | None = None
     scores: dict[str, float] = dataclasses.field(default_factory=dict)
+
+    @property
+    def classes(self) -> KnownClasses:
+        """What the classifier has learned."""
+        count = self.architecture.num_classes
+        return KnownClasses(self.class_names, count, self.path)
 
     def fingerprint(self) -> str:
         """Changes with any of the stored numbers, whatever the path.

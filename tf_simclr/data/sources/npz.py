@@ -32,10 +32,11 @@ def load_npz(path: str) -> Source:
         raise UserError(
             f"{path} cannot be read as a NumPy archive (.npz): {error}"
         ) from error
-    if "x_train" not in arrays:
+    if not {"x_train", "x_test"} & arrays.keys():
         raise UserError(
             f"{path} must hold an array x_train (and, where there are labels,"
-            f" y_train). Received: {', '.join(arrays) or 'no array'}"
+            " y_train), or x_test to evaluate on. Received:"
+            f" {', '.join(arrays) or 'no array'}"
         )
     arrays_of, labels = {}, {}
     for name in ("train", "test"):

@@ -30,14 +30,15 @@ class Splits:
     """The images to train on and those to evaluate on.
 
     Attributes:
-      train: the training images, with all labels there are.
+      train: the training images, with all labels there are; None where they
+        were not asked for.
       evaluation: the evaluation images; None where the dataset has none.
       notices: what the user should know about the data.
       bad: {id: what is wrong} of the images that were left out.
       keys: of the indexes they were opened from.
     """
 
-    train: ImageSet
+    train: ImageSet | None
     evaluation: ImageSet | None
     notices: tuple[str, ...] = ()
     bad: dict[str, str] = dataclasses.field(default_factory=dict)
@@ -61,24 +62,35 @@ class Splits:
 
 
 def open_dataset(
-    config: DataConfig, index_folders: Sequence[str] = ()
+    config: DataConfig,
+    index_folders: Sequence[str] = (),
+    *,
+    training: bool = True,
 ) -> Splits:
     """Opens the dataset that `config` names; writes nothing.
 
     Args:
       config: says what to open.
       index_folders: where an index of the images may lie.
+      training: False leaves the training images out, which there need not be.
 
     Raises:
       UserError: there is no such dataset or split, or images of it cannot be
         read.
     """
-    wanted = (config.train_split, config.eval_split)
+    wanted = [config.eval_split]
+    if training:
+        wanted.insert(0, config.train_split)
+    elif config.eval_fraction:
+        # What the evaluation part is cut off.
+        wanted.insert(0, "train")
     key, source = _open(config.dataset, config, wanted, index_folders)
     splits = _arranged(source, config)
-    train = pick_split(splits, config.train_split, config.dataset)
+    train = None
+    if training:
+        train = pick_split(splits, config.train_split, config.dataset)
     keys, sources = [key], [source]
-    if config.unlabeled_dataset:
+    if training and config.unlabeled_dataset:
         key, more = _open(
             config.unlabeled_dataset, config, wanted, index_folders
         )
