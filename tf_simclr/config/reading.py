@@ -11,6 +11,7 @@ from typing import Any
 
 from tf_simclr.config.compat import TAKEN_BY_THE_ORIGINAL
 from tf_simclr.config.field import Option, declared_options
+from tf_simclr.config.zoo import ZOO
 from tf_simclr.errors import UserError
 
 _DOES = {
@@ -46,6 +47,8 @@ def unread_flags(config: Any) -> list[Unread]:
     Those are left out whose value asks for no more than the mode does anyway.
     """
     mode = config.stage or config.run.mode
+    # A name of the zoo is told by itself.
+    implied = ZOO[config.model.model].flags if config.model.model else {}
     found = []
     for option in declared_options(type(config)):
         name, role = option.field.name, option.role
@@ -53,11 +56,12 @@ def unread_flags(config: Any) -> list[Unread]:
         nothing = value == option.field.default or (
             value == "" and option.field.default is None
         )
-        if name not in config.given or nothing:
+        if name not in config.given or name in implied or nothing:
             continue
         needs = role["needs"]
         if mode in role["read_by"]:
-            if needs is None or needs.met(config):
+            # In a pipeline each part may ask for it in flags of its own.
+            if needs is None or mode == "pipeline" or needs.met(config):
                 continue
             why = needs.otherwise
         elif value in role["idle"]:

@@ -13,7 +13,13 @@ from tf_simclr.config.optimizer import OptimizerConfig
 from tf_simclr.config.output import OutputConfig
 from tf_simclr.config.pipeline import PipelineConfig
 from tf_simclr.config.reading import check_read, ignored_line
-from tf_simclr.config.roles import EVERYTHING, WRITING, Needs
+from tf_simclr.config.roles import (
+    EVERYTHING,
+    PIPELINE,
+    TRAINING,
+    WRITING,
+    Needs,
+)
 from tf_simclr.config.train import TrainConfig
 from tf_simclr.config.zoo import ZOO
 from tf_simclr.errors import UserError
@@ -58,7 +64,7 @@ class RunConfig:
         " components. Read where --mode is train or train_then_eval.",
         choices=STAGES,
         on_resume="free",
-        read_by=EVERYTHING,
+        read_by=TRAINING - PIPELINE,
         needs=Needs(
             "where --mode is another stage",
             lambda c: (
