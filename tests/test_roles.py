@@ -1,6 +1,7 @@
 """What each option says of itself: who reads it, what a resumed run does."""
 
 import dataclasses
+import types
 
 import pytest
 import tiny
@@ -17,10 +18,11 @@ from tf_simclr.config import (
     TrainConfig,
 )
 from tf_simclr.config.command import command_words
-from tf_simclr.config.flat import from_flat, options
+from tf_simclr.config.flat import from_flat, options, to_flat
 from tf_simclr.config.reading import unread_flags
 from tf_simclr.config.run import STAGES
 from tf_simclr.errors import UserError
+from tf_simclr.stages.loaded import _with_stored_data
 from tf_simclr.stages.pipeline import _part_config, _parts
 
 MODES = (*STAGES, "pipeline", "eval", "embed", "export", "predict", "preview")
@@ -252,3 +254,17 @@ def test_a_built_network_of_the_zoo():
         from_flat({"resnet_depth": 50}, Config(model=model))
     with pytest.raises(UserError, match="--model takes one of"):
         ModelConfig(model="r51")
+
+
+def test_stored_data_flags_give_way_to_those_of_a_built_configuration():
+    theirs = {"dataset": "theirs", "eval_split": "train", "image_size": 8}
+    stored = types.SimpleNamespace(config={**to_flat(Config()), **theirs})
+    for config in (BUILT, parsed(LINE)):
+        found = _with_stored_data(config, stored)
+        assert found.data.dataset == "mine"
+        assert found.data.eval_split == "test"
+        # What is taken over is not given, and can be set afterwards.
+        assert found.data.image_size == 8
+        assert "image_size" not in found.given
+        assert found.given == config.given
+        assert "image_size" in from_flat({"image_size": 8}, found).given
