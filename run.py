@@ -81,23 +81,34 @@ def parse_config(argv: Sequence[str]) -> Config | None:
         for option in options()
         if values[option.field.name].present
     }
-    # What several modes read from a file need not all be for this one.
-    own, _ = _parsed(_without_flag_files(argv))
-    shared = {name for name in given if not own[name].present}
-    return from_flat(given, shared=shared)
+    return from_flat(given, shared=given.keys() - _own_flags(argv))
+
+
+def _own_flags(argv: Sequence[str]) -> set[str]:
+    """The flags that stand on the command line itself: what several modes
+    read from a file need not all be for this one."""
+    values = _flag_values()
+    # Its flag files may have allowed what is none of the flags.
+    values(_without_flag_files(argv), known_only=True)
+    return {name for name in values if values[name].present}
 
 
 def _parsed(argv: Sequence[str]) -> tuple[flags.FlagValues, list[str]]:
     """The flags of a command line, and what is none."""
+    values = _flag_values()
+    try:
+        return values, values(argv)[1:]
+    except (flags.Error, OSError) as error:
+        raise UserError(f"{error} (see --helpfull)") from error
+
+
+def _flag_values() -> flags.FlagValues:
     values = flags.FlagValues()
     define_flags(values)
     # --flagfile and --undefok live in absl's global flags.
     flags.DEFINE_string("flagfile", "", "Flag file.", flag_values=values)
     flags.DEFINE_string("undefok", "", "Flags to ignore.", flag_values=values)
-    try:
-        return values, values(argv)[1:]
-    except (flags.Error, OSError) as error:
-        raise UserError(f"{error} (see --helpfull)") from error
+    return values
 
 
 def _without_flag_files(argv: Sequence[str]) -> list[str]:
