@@ -7,12 +7,15 @@ release takes as well is left out, and said to be.
 
 import dataclasses
 import difflib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tf_simclr.config.compat import TAKEN_BY_THE_ORIGINAL
 from tf_simclr.config.field import Option, declared_options
 from tf_simclr.config.zoo import ZOO
 from tf_simclr.errors import UserError
+
+if TYPE_CHECKING:
+    from tf_simclr.config.run import Config
 
 _DOES = {
     "pretrain": "pretraining",
@@ -41,8 +44,8 @@ class Unread:
     why: str
 
 
-def unread_flags(config: Any) -> list[Unread]:
-    """The given flags of a `Config` that its mode does not read.
+def unread_flags(config: "Config") -> list[Unread]:
+    """The given flags that the mode in hand does not read.
 
     Those are left out whose value asks for no more than the mode does anyway.
     """
@@ -75,7 +78,7 @@ def unread_flags(config: Any) -> list[Unread]:
     return found
 
 
-def check_read(config: Any) -> None:
+def check_read(config: "Config") -> None:
     """Refuses flags that were set for this mode and that it does not read.
 
     Raises:
@@ -87,7 +90,7 @@ def check_read(config: Any) -> None:
             raise UserError(_refusal(flag, mode, type(config)))
 
 
-def ignored_line(config: Any) -> str:
+def ignored_line(config: "Config") -> str:
     """Says which flags are left out; '' if all are read."""
     names = [
         f"--{flag.option.field.name}"
