@@ -89,8 +89,8 @@ class Config:
     """All options of a run, grouped by concern.
 
     Attributes:
-      given: names of the options that somebody set, those among them that are
-        not at their defaults included: a set option that contradicts stored
+      given: names of the options that somebody set, on a command line or by
+        another value than the default: a set option that contradicts stored
         weights is refused, a default gives way to them.
       shared: those of `given` that were not set for this mode alone, as in a
         flag file: where the mode does not read them, they are left out.
