@@ -65,15 +65,7 @@ def parse_config(argv: Sequence[str]) -> Config | None:
     Raises:
       UserError: an unknown flag, or a value that cannot be.
     """
-    values = flags.FlagValues()
-    define_flags(values)
-    # --flagfile and --undefok live in absl's global flags.
-    flags.DEFINE_string("flagfile", "", "Flag file.", flag_values=values)
-    flags.DEFINE_string("undefok", "", "Flags to ignore.", flag_values=values)
-    try:
-        rest = values(argv)[1:]
-    except (flags.Error, OSError) as error:
-        raise UserError(f"{error} (see --helpfull)") from error
+    values, rest = _parsed(argv)
     if any(values[name].value for name in _HELP_FLAGS):
         print(USAGE)
         if values["helpfull"].value:
@@ -89,7 +81,46 @@ def parse_config(argv: Sequence[str]) -> Config | None:
         for option in options()
         if values[option.field.name].present
     }
-    return from_flat(given)
+    return from_flat(given, shared=given.keys() - _own_flags(argv))
+
+
+def _own_flags(argv: Sequence[str]) -> set[str]:
+    """The flags that stand on the command line itself: what several modes
+    read from a file need not all be for this one."""
+    values = _flag_values()
+    # Its flag files may have allowed what is none of the flags.
+    values(_without_flag_files(argv), known_only=True)
+    return {name for name in values if values[name].present}
+
+
+def _parsed(argv: Sequence[str]) -> tuple[flags.FlagValues, list[str]]:
+    """The flags of a command line, and what is none."""
+    values = _flag_values()
+    try:
+        return values, values(argv)[1:]
+    except (flags.Error, OSError) as error:
+        raise UserError(f"{error} (see --helpfull)") from error
+
+
+def _flag_values() -> flags.FlagValues:
+    values = flags.FlagValues()
+    define_flags(values)
+    # --flagfile and --undefok live in absl's global flags.
+    flags.DEFINE_string("flagfile", "", "Flag file.", flag_values=values)
+    flags.DEFINE_string("undefok", "", "Flags to ignore.", flag_values=values)
+    return values
+
+
+def _without_flag_files(argv: Sequence[str]) -> list[str]:
+    """A command line without its `--flagfile=FILE` and `--flagfile FILE`."""
+    kept, words = [], iter(argv)
+    for word in words:
+        name, equals, _ = word.partition("=")
+        if name not in ("--flagfile", "-flagfile"):
+            kept.append(word)
+        elif not equals:
+            next(words, None)
+    return kept
 
 
 def help_text() -> str:
@@ -125,6 +156,8 @@ def run_mode(config: Config) -> int:
     for flag, reason in WITHOUT_MEANING.items():
         if flag in config.given:
             print(f"--{flag} no longer means anything: {reason}.")
+    if config.ignored:
+        print(config.ignored)
     mode = config.stage or config.run.mode
     alone = config.cluster is not None and not config.works_together
     if alone and not config.cluster.is_chief:

@@ -93,7 +93,9 @@ def pretrain(flags: str, folder: pathlib.Path) -> None:
 def run_recipe(*flags: str, folder: pathlib.Path) -> dict[str, float]:
     """Runs run.py with the recipe on the parts; what `result.json` holds."""
     command = [sys.executable, str(ROOT / "run.py"), f"--flagfile={RECIPE}"]
-    command += [*PARTS.split(), *flags, "--noexport", f"--model_dir={folder}"]
+    # Features are of one split, which a flag of its own names.
+    parts = [] if "--mode=embed" in flags else PARTS.split()
+    command += [*parts, *flags, "--noexport", f"--model_dir={folder}"]
     subprocess.run(command, check=True, preexec_fn=die_with_parent)
     result = folder / "result.json"
     return json.loads(result.read_text()) if result.exists() else {}

@@ -328,13 +328,21 @@ ENUMS = [
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("flag, value", ENUMS)
-def test_every_enum_value_runs_a_step(tmp_path, dataset, flag, value):
+def test_every_enum_value_runs_a_step(
+    tmp_path, dataset, pretrained, flag, value
+):
     if flag == "optimizer" and value in ("adamw", "sgdw"):
         pytest.importorskip("tensorflow_addons")
     text = f"--{flag}={value} --train_steps=1 --nolineareval_while_pretraining"
+    stage = "pretrain"
     if flag in AUGMENTATION:
         text += " --color_jitter_strength=1"
-    run("pretrain", tmp_path, dataset, text)
+    if flag == "weight_decay_on":
+        text += " --optimizer=momentum"
+    if flag == "frozen_batch_norm":
+        stage = "finetune"
+        text += f" --fine_tune_after_block=1 --checkpoint={pretrained}"
+    run(stage, tmp_path, dataset, text)
     assert np.isfinite(metrics(tmp_path, "train")[0]["total_loss"])
 
 

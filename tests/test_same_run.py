@@ -5,7 +5,7 @@ import copy
 import pytest
 
 from tf_simclr.config import Config
-from tf_simclr.config.flat import from_flat, to_flat
+from tf_simclr.config.flat import from_flat, options, to_flat
 from tf_simclr.errors import UserError
 from tf_simclr.training.same_run import continued
 
@@ -93,3 +93,48 @@ def test_records_of_earlier_versions_lack_some_parts():
     stored["dataset"] = {"name": "digits"}
     stored["config"] = {"seed": 0}
     assert compare(RECORD, stored=stored, stored_labels=None) == []
+
+
+def test_what_no_flag_decides_alone_is_told():
+    there = copy.deepcopy(RECORD)
+    there |= {"versions": {"tensorflow": "2.15", "python": "3.11"}}
+    there["derived"] |= {"precision": "mixed_bfloat16", "devices": "1 GPU"}
+    there["config"]["precision"] = "auto"
+    here = copy.deepcopy(there)
+    assert compare(here, stored=there) == []
+    here["derived"] |= {"precision": "float32", "devices": "2 GPU"}
+    here["versions"]["tensorflow"] = "2.16"
+    assert compare(here, stored=there) == [
+        "changed    precision: float32, no longer mixed_bfloat16",
+        "changed    devices: 2 GPU, no longer 1 GPU",
+        "changed    versions: tensorflow 2.16, no longer 2.15",
+    ]
+    # Another flag is told once.
+    here = copy.deepcopy(there)
+    here["config"]["precision"] = here["derived"]["precision"] = "float32"
+    assert compare(here, stored=there) == [
+        "changed    --precision is float32, no longer auto"
+    ]
+    # Records of earlier versions know nothing of it.
+    assert compare({**there, "config": RECORD["config"]}, stored=RECORD) == []
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [("micro_batch_size", 4), ("logical_devices", 2), ("strategy", "mirrored")],
+)
+def test_how_a_batch_is_divided_is_told(name, value):
+    [told] = compare(changed("config", **{name: value}))
+    assert told.startswith(f"changed    --{name} is {value}, no longer ")
+
+
+def test_options_are_refused_told_or_free_as_they_say():
+    for option in options():
+        name, other = option.field.name, "another"
+        record = changed("config", **{name: other})
+        role = option.role["on_resume"]
+        if role == "fixed":
+            with pytest.raises(UserError, match=f"{name} is .*, not another"):
+                compare(record)
+        else:
+            assert len(compare(record)) == (role == "told"), name

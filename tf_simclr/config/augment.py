@@ -3,6 +3,7 @@
 import dataclasses
 
 from tf_simclr.config.field import check_fields, option
+from tf_simclr.config.roles import PRETRAIN, PREVIEW, TRAINING, Needs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,6 +21,9 @@ class AugmentConfig:
         " the whole image.",
         above=0.0,
         maximum=1.0,
+        on_resume="told",
+        read_by=TRAINING | PREVIEW,
+        idle=(1.0,),
     )
     flip_probability: float = option(
         0.5,
@@ -27,47 +31,71 @@ class AugmentConfig:
         " image means something else, such as digits or letters.",
         minimum=0.0,
         maximum=1.0,
+        on_resume="told",
+        read_by=TRAINING | PREVIEW,
+        idle=(0.0,),
     )
     color_jitter_strength: float = option(
         1.0,
         "The strength of color jittering (brightness, contrast and saturation"
         " 0.8 times this, hue 0.2 times). 0 turns jitter and grayscale off.",
         minimum=0.0,
+        on_resume="told",
+        read_by=PRETRAIN | PREVIEW,
+        idle=(0.0,),
     )
     color_jitter_probability: float = option(
         0.8,
         "Probability that a view is color-jittered.",
         minimum=0.0,
         maximum=1.0,
+        on_resume="told",
+        read_by=PRETRAIN | PREVIEW,
+        idle=(0.0,),
     )
     brightness: str = option(
         "multiplicative",
         "How jitter changes brightness: by a factor (SimCLRv2) or by a shift"
         " (SimCLRv1).",
         choices=("multiplicative", "additive"),
+        on_resume="told",
+        read_by=PRETRAIN | PREVIEW,
     )
     grayscale_probability: float = option(
         0.2,
         "Probability that a view loses its color.",
         minimum=0.0,
         maximum=1.0,
+        on_resume="told",
+        read_by=PRETRAIN | PREVIEW,
+        idle=(0.0,),
     )
     use_blur: bool = option(
         True,
         "Whether or not to use Gaussian blur for augmentation during"
         " pretraining.",
+        on_resume="told",
+        read_by=PRETRAIN | PREVIEW,
+        idle=(False,),
     )
     blur_probability: float = option(
         0.5,
         "Probability that a view is blurred, where --use_blur is on.",
         minimum=0.0,
         maximum=1.0,
+        on_resume="told",
+        read_by=PRETRAIN | PREVIEW,
+        idle=(0.0,),
+        needs=Needs("with --nouse_blur", lambda c: c.augment.use_blur),
     )
     blur_sigma: str = option(
         "per_image",
         "Whether the blur's width is drawn for each image, or once for a whole"
         " batch and view as the original release does.",
         choices=("per_image", "per_batch"),
+        on_resume="told",
+        read_by=PRETRAIN | PREVIEW,
+        needs=Needs("with --nouse_blur", lambda c: c.augment.use_blur),
     )
     rotate_degrees: float = option(
         0.0,
@@ -75,12 +103,16 @@ class AugmentConfig:
         " images without color.",
         minimum=0.0,
         maximum=180.0,
+        on_resume="told",
+        read_by=TRAINING | PREVIEW,
     )
     shear_degrees: float = option(
         0.0,
         "Views are sheared horizontally by up to this many degrees either way.",
         minimum=0.0,
         maximum=60.0,
+        on_resume="told",
+        read_by=TRAINING | PREVIEW,
     )
     translate_fraction: float = option(
         0.0,
@@ -88,6 +120,8 @@ class AugmentConfig:
         " both axes.",
         minimum=0.0,
         maximum=0.5,
+        on_resume="told",
+        read_by=TRAINING | PREVIEW,
     )
 
     augment_on: str = option(
@@ -96,6 +130,8 @@ class AugmentConfig:
         " device leaves all but reading and decoding to the device's own"
         " step, for a CPU that cannot keep up. The views are the same.",
         choices=("host", "device"),
+        on_resume="told",
+        read_by=TRAINING | PREVIEW,
     )
 
     def __post_init__(self) -> None:

@@ -5,19 +5,23 @@ from collections.abc import Sequence
 from typing import Any
 
 from tf_simclr.config.flat import options
+from tf_simclr.config.reading import unread_flags
 from tf_simclr.config.run import Config
 
 
 def command_words(config: Config) -> list[str]:
     """The flags that were set, one word each, in the order of `--helpfull`.
 
-    Flags of a pipeline are left out: its parts have taken them in.
+    Flags of a pipeline are left out: its parts have taken them in. So are
+    those that the stage does not read: as flags of its own it refuses them.
     """
+    unread = {flag.option.field.name for flag in unread_flags(config)}
     return [
         _word(option.field.name, value)
         for option in options()
-        if option.field.name in config.given and option.group != "pipeline"
-        for value in [getattr(getattr(config, option.group), option.field.name)]
+        if option.field.name in config.given - unread
+        and option.group != "pipeline"
+        for value in [option.value_in(config)]
         if value is not None
     ]
 

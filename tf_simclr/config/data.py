@@ -3,6 +3,7 @@
 import dataclasses
 
 from tf_simclr.config.field import check_fields, option
+from tf_simclr.config.roles import DEVICES, IMAGES, SPLITS, TRAINING, WRITING
 from tf_simclr.errors import UserError
 
 
@@ -20,31 +21,47 @@ class DataConfig:
         " (MNIST family), TFRecord shards (their folder, or a pattern), a"
         " TensorFlow Datasets name, or 'digits' (scikit-learn's 1,797"
         " handwritten digits, embedded).",
+        on_resume="free",
+        read_by=IMAGES,
+        instead={"predict": "images"},
     )
     unlabeled_dataset: str | None = option(
         None,
         "Images that join the training images without a label: anything that"
         " --dataset takes, of the same kind. Pretraining and distillation"
         " learn from all of them.",
+        on_resume="free",
+        read_by=SPLITS,
     )
     ignore_labels: bool = option(
         False,
         "Take all images of --dataset as unlabelled, so that its sub-folders"
         " are no classes.",
+        on_resume="free",
+        read_by=IMAGES,
     )
     data_dir: str | None = option(
-        None, "Directory where a TensorFlow Datasets dataset is stored."
+        None,
+        "Directory where a TensorFlow Datasets dataset is stored.",
+        on_resume="free",
+        read_by=IMAGES,
     )
     train_split: str = option(
         "train",
         "Split for training. A part of a split is written as train[:80%] or"
         " train[1000:], in the order of the data; folders are in order of name"
         " and better cut by --eval_fraction.",
+        on_resume="free",
+        read_by=SPLITS | {"export"},
+        instead={"embed": "embed_split"},
     )
     eval_split: str = option(
         "validation",
         "Split for evaluation. Where a dataset has no 'validation', its"
         " 'test' is taken.",
+        on_resume="told",
+        read_by=SPLITS,
+        instead={"embed": "embed_split"},
     )
     eval_fraction: float = option(
         0.0,
@@ -53,28 +70,46 @@ class DataConfig:
         " depends on their names alone. 0 cuts nothing.",
         minimum=0.0,
         maximum=0.9,
+        on_resume="free",
+        read_by=IMAGES,
     )
     embed_split: str = option(
-        "train", "Split whose features --mode=embed writes."
+        "train",
+        "Split whose features --mode=embed writes.",
+        on_resume="free",
+        read_by=frozenset({"embed"}),
+        instead={"eval": "eval_split"},
     )
-    image_size: int = option(224, "Input image size.", minimum=4)
+    image_size: int = option(
+        224,
+        "Input image size.",
+        minimum=4,
+        on_resume="free",
+        read_by=WRITING,
+    )
     cache_dataset: bool = option(
         False,
         "Decode every image once and keep it in memory, if all are of one size"
         " and take up to 2 GiB. Images of up to 64 pixels a side are kept in"
         " any case.",
+        on_resume="free",
+        read_by=TRAINING,
     )
     data_service: str | None = option(
         None,
         "Address of a tf.data service, such as grpc://10.0.0.2:5050, whose"
         " workers prepare the training batches; see python -m"
         " tf_simclr.data.service --help. What is trained stays the same.",
+        on_resume="free",
+        read_by=TRAINING,
     )
     labels_per_class: int = option(
         0,
         "Fine-tune on this many labelled images of each class; 0 means all"
         " labels.",
         minimum=0,
+        on_resume="free",
+        read_by=DEVICES,
     )
     label_fraction: float = option(
         0.0,
@@ -82,28 +117,38 @@ class DataConfig:
         " image per class; 0 means all labels.",
         minimum=0.0,
         maximum=1.0,
+        on_resume="free",
+        read_by=DEVICES,
     )
     label_seed: int = option(
         0,
         "Which labelled images are drawn. Smaller subsets lie inside larger"
         " ones of the same seed.",
         minimum=0,
+        on_resume="free",
+        read_by=DEVICES,
     )
     label_ids: str | None = option(
         None,
         "Fine-tune on these labelled images: the labels.json of another run,"
         " or a text file with one id per line.",
+        on_resume="free",
+        read_by=DEVICES,
     )
     scan_images: bool = option(
         True,
         "Look at every image file before training and name those that cannot"
         " be read. Done once per dataset: the run's index remembers it.",
+        on_resume="free",
+        read_by=IMAGES,
     )
     bad_images: str = option(
         "fail",
         "What to do about images that cannot be read: refuse to start, or skip"
         " them and list them in bad_images.json.",
         choices=("fail", "skip"),
+        on_resume="free",
+        read_by=IMAGES,
     )
     bad_images_max_share: float = option(
         0.1,
@@ -111,18 +156,30 @@ class DataConfig:
         " skipped.",
         minimum=0.0,
         maximum=1.0,
+        on_resume="free",
+        read_by=IMAGES,
     )
     refresh_index: bool = option(
         False,
         "List and scan image files anew. Needed only where files were changed"
         " in place: an index notices files that came or went.",
+        on_resume="free",
+        read_by=IMAGES,
     )
-    eval_batch_size: int = option(256, "Batch size for eval.", minimum=1)
+    eval_batch_size: int = option(
+        256,
+        "Batch size for eval.",
+        minimum=1,
+        on_resume="free",
+        read_by=DEVICES | {"embed", "predict"},
+    )
     eval_steps: int = option(
         0,
         "Number of steps to eval for. If not provided, evals over entire"
         " dataset.",
         minimum=0,
+        on_resume="told",
+        read_by=DEVICES,
     )
 
     def __post_init__(self) -> None:

@@ -9,8 +9,10 @@ wherever a configuration is built, also from a notebook.
 import dataclasses
 import types
 import typing
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from tf_simclr.config.roles import Needs, OnResume
 from tf_simclr.errors import UserError
 
 
@@ -22,6 +24,11 @@ def option(
     minimum: float | None = None,
     maximum: float | None = None,
     above: float | None = None,
+    on_resume: OnResume,
+    read_by: frozenset[str],
+    instead: Mapping[str, str] | None = None,
+    idle: tuple[Any, ...] = (),
+    needs: Needs | None = None,
 ) -> Any:
     """A dataclass field that is also a command-line flag.
 
@@ -32,6 +39,12 @@ def option(
       minimum: smallest allowed number (inclusive).
       maximum: largest allowed number (inclusive).
       above: exclusive lower bound.
+      on_resume: what a resumed run does about another value.
+      read_by: the modes that read it; no other takes it.
+      instead: {mode that does not read it: the flag that was meant there}.
+      idle: values beside the default that ask for nothing, so that a mode
+        that does not read the flag does as they say.
+      needs: what else it takes for the flag to be read.
 
     Returns:
       A `dataclasses.field`.
@@ -42,6 +55,11 @@ def option(
         "minimum": minimum,
         "maximum": maximum,
         "above": above,
+        "on_resume": on_resume,
+        "read_by": read_by,
+        "instead": instead or {},
+        "idle": idle,
+        "needs": needs,
     }
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -56,6 +74,38 @@ def value_type(field_type: Any) -> type:
         ]
         return members[0]
     return field_type
+
+
+@dataclasses.dataclass(frozen=True)
+class Option:
+    """One flag: where it lives in the configuration, and its field."""
+
+    group: str
+    field: dataclasses.Field
+
+    @property
+    def type(self) -> type:
+        """The plain type of its values."""
+        return value_type(self.field.type)
+
+    @property
+    def role(self) -> Mapping[str, Any]:
+        """What `option` was told of it."""
+        return self.field.metadata
+
+    def value_in(self, config: Any) -> Any:
+        """Its value in a whole configuration."""
+        return getattr(getattr(config, self.group), self.field.name)
+
+
+def declared_options(config_class: type) -> Iterator[Option]:
+    """Every option of a whole configuration, in the order of declaration."""
+    for group in dataclasses.fields(config_class):
+        if not dataclasses.is_dataclass(group.type):
+            continue
+        for field in dataclasses.fields(group.type):
+            if "help" in field.metadata:
+                yield Option(group.name, field)
 
 
 def check_fields(config: Any) -> None:

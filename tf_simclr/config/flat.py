@@ -2,58 +2,47 @@
 
 import dataclasses
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from tf_simclr.config.field import value_type
+from tf_simclr.config.field import Option, declared_options
 from tf_simclr.config.run import Config
 from tf_simclr.config.zoo import with_zoo_model
 from tf_simclr.errors import UserError
 
 
-@dataclasses.dataclass(frozen=True)
-class Option:
-    """One flag: where it lives in the configuration, and its field."""
-
-    group: str
-    field: dataclasses.Field
-
-    @property
-    def type(self) -> type:
-        """The plain type of its values."""
-        return value_type(self.field.type)
-
-
 def options() -> Iterator[Option]:
     """Every option of `Config`, in the order of declaration."""
-    for group in dataclasses.fields(Config):
-        if not dataclasses.is_dataclass(group.type):
-            continue
-        for field in dataclasses.fields(group.type):
-            if "help" in field.metadata:
-                yield Option(group.name, field)
+    return declared_options(Config)
 
 
 def to_flat(config: Config) -> dict[str, Any]:
     """{flag name: value} of a configuration."""
-    return {
-        option.field.name: getattr(
-            getattr(config, option.group), option.field.name
-        )
-        for option in options()
-    }
+    return {option.field.name: option.value_in(config) for option in options()}
 
 
-def from_flat(values: Mapping[str, Any], base: Config | None = None) -> Config:
+def from_flat(
+    values: Mapping[str, Any],
+    base: Config | None = None,
+    shared: Collection[str] = (),
+) -> Config:
     """`base` (or the defaults) with the named values replaced.
 
     `model`, a name of the zoo, stands for depth, width and kernels.
+
+    Args:
+      values: {flag name: value}; they count as given.
+      base: what the rest is taken from.
+      shared: names of those values that were not set for this mode alone.
 
     Raises:
       UserError: a value is out of its bounds, or contradicts `model`.
       KeyError: a name is no option.
     """
     base = base or Config()
+    if base.model.model is not None:
+        # Refuses what contradicts it.
+        with_zoo_model({"model": base.model.model, **values})
     values = with_zoo_model(values)
     groups: dict[str, dict[str, Any]] = {}
     by_name = {option.field.name: option.group for option in options()}
@@ -62,6 +51,8 @@ def from_flat(values: Mapping[str, Any], base: Config | None = None) -> Config:
     return dataclasses.replace(
         base,
         given=base.given | set(values),
+        shared=(base.shared - set(values)) | set(shared),
+        inherited=base.inherited - set(values),
         **{
             group: dataclasses.replace(getattr(base, group), **changes)
             for group, changes in groups.items()

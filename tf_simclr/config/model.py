@@ -3,6 +3,8 @@
 import dataclasses
 
 from tf_simclr.config.field import check_fields, option
+from tf_simclr.config.roles import LOADING, TRAINING
+from tf_simclr.config.zoo import with_zoo_model
 from tf_simclr.errors import UserError
 
 RESNET_DEPTHS = (18, 34, 50, 101, 152, 200)
@@ -17,42 +19,65 @@ class ModelConfig:
         "A published SimCLRv2 network by its name, such as r50_1x_sk0 or"
         " r152_3x_sk1: sets depth, width and selective kernels (--mode=zoo"
         " lists them).",
+        on_resume="told",
+        read_by=TRAINING | LOADING,
     )
     resnet_depth: int = option(
-        50, "Depth of ResNet: 18, 34, 50, 101, 152 or 200."
+        50,
+        "Depth of ResNet: 18, 34, 50, 101, 152 or 200.",
+        on_resume="told",
+        read_by=TRAINING | LOADING,
     )
     width_multiplier: float = option(
         1.0,
         "Multiplier to change width of network. Fractions make it narrower.",
         above=0.0,
+        on_resume="told",
+        read_by=TRAINING | LOADING,
     )
     sk_ratio: float = option(
         0.0,
         "If it is bigger than 0, it will enable selective kernels and the"
         " ResNet-D stem and shortcuts. Recommendation: 0.0625.",
         minimum=0.0,
+        on_resume="told",
+        read_by=TRAINING | LOADING,
     )
     se_ratio: float = option(
         0.0,
         "If it is bigger than 0, it will enable squeeze-and-excitation.",
         minimum=0.0,
+        on_resume="told",
+        read_by=TRAINING | LOADING,
     )
     stem: str = option(
         "auto",
         "First layers: 'cifar' is one 3x3 convolution, 'imagenet' halves the"
         " resolution twice, 'auto' takes 'cifar' for images up to 32 pixels.",
         choices=("auto", "cifar", "imagenet"),
+        on_resume="told",
+        read_by=TRAINING | LOADING,
     )
     proj_head_mode: str = option(
         "nonlinear",
         "How the head projection is done.",
         choices=("none", "linear", "nonlinear"),
+        on_resume="told",
+        read_by=TRAINING | LOADING,
     )
     proj_out_dim: int = option(
-        128, "Number of head projection dimension.", minimum=1
+        128,
+        "Number of head projection dimension.",
+        minimum=1,
+        on_resume="told",
+        read_by=TRAINING | LOADING,
     )
     num_proj_layers: int = option(
-        3, "Number of non-linear head layers.", minimum=1
+        3,
+        "Number of non-linear head layers.",
+        minimum=1,
+        on_resume="told",
+        read_by=TRAINING | LOADING,
     )
     ft_proj_selector: int = option(
         0,
@@ -60,13 +85,22 @@ class ModelConfig:
         " no projection head, and -1 means the final layer. SimCLRv2"
         " fine-tunes from 1 where labels are few.",
         minimum=-1,
+        on_resume="told",
+        read_by=TRAINING | LOADING,
     )
     batch_norm_decay: float = option(
-        0.9, "Batch norm decay parameter.", minimum=0.0, maximum=1.0
+        0.9,
+        "Batch norm decay parameter.",
+        minimum=0.0,
+        maximum=1.0,
+        on_resume="told",
+        read_by=TRAINING,
     )
     global_bn: bool = option(
         True,
         "Whether to aggregate BN statistics across distributed cores.",
+        on_resume="told",
+        read_by=TRAINING,
     )
 
     def __post_init__(self) -> None:
@@ -77,6 +111,25 @@ class ModelConfig:
                 f"--resnet_depth must be one of {depths}. Received:"
                 f" {self.resnet_depth}"
             )
+        self._expand()
+
+    def _expand(self) -> None:
+        """Sets what `model` stands for.
+
+        A flag at its default counts as left out: here nobody knows better.
+        """
+        if self.model is None:
+            return
+        defaults = {
+            field.name: field.default for field in dataclasses.fields(self)
+        }
+        changed = {
+            name: value
+            for name, value in vars(self).items()
+            if value != defaults[name]
+        }
+        for name, value in with_zoo_model(changed).items():
+            object.__setattr__(self, name, value)
 
     @property
     def head_layers(self) -> int:

@@ -3,6 +3,14 @@
 import dataclasses
 
 from tf_simclr.config.field import check_fields, option
+from tf_simclr.config.roles import (
+    DISTILL,
+    FINETUNE,
+    LOADING,
+    PRETRAIN,
+    TRAINING,
+    Needs,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -10,12 +18,19 @@ class ObjectiveConfig:
     """Contrastive loss, fine-tuning and distillation."""
 
     temperature: float = option(
-        0.1, "Temperature parameter for contrastive loss.", above=0.0
+        0.1,
+        "Temperature parameter for contrastive loss.",
+        above=0.0,
+        on_resume="told",
+        read_by=PRETRAIN,
+        instead={"distill": "distillation_temperature"},
     )
     hidden_norm: bool = option(
         True,
         "Whether similarities in the contrastive loss are cosines (projections"
         " are normalised).",
+        on_resume="told",
+        read_by=PRETRAIN,
     )
     contrastive_reduction: str = option(
         "sum_of_views",
@@ -23,6 +38,8 @@ class ObjectiveConfig:
         " original release does; mean minimises SimCLR's equation 1, half of"
         " that.",
         choices=("sum_of_views", "mean"),
+        on_resume="told",
+        read_by=PRETRAIN,
     )
     memory_size: int = option(
         0,
@@ -30,6 +47,8 @@ class ObjectiveConfig:
         " average of the network then makes (the paper's memory: 65536). 0"
         " compares the images of a batch with each other.",
         minimum=0,
+        on_resume="fixed",
+        read_by=PRETRAIN,
     )
     memory_momentum: float = option(
         0.999,
@@ -37,27 +56,45 @@ class ObjectiveConfig:
         " --memory_size is above 0.",
         minimum=0.0,
         maximum=1.0,
+        on_resume="told",
+        read_by=PRETRAIN,
+        needs=Needs(
+            "without --memory_size", lambda c: c.objective.memory_size > 0
+        ),
     )
     keep_head: bool = option(
         False,
         "Fine-tune from the stored classifier instead of a fresh one at zero."
         " It may have seen more labels than --labels_per_class grants.",
+        on_resume="told",
+        read_by=FINETUNE,
+        needs=Needs(
+            "with --from_scratch, which has no stored classifier",
+            lambda c: not c.objective.from_scratch,
+        ),
     )
     lineareval_while_pretraining: bool = option(
         True,
         "Whether to finetune supervised head while pretraining. It learns from"
         " the labelled subset, behind a stop-gradient, and goes off by itself"
         " where there are no labels.",
+        on_resume="told",
+        read_by=PRETRAIN,
+        idle=(False,),
     )
     checkpoint: str | None = option(
         None,
         "Weights to start from: a run directory or a checkpoint prefix."
         " Required for fine-tuning, unless --from_scratch is given; optional"
         " for pretraining and for the student of a distillation.",
+        on_resume="free",
+        read_by=TRAINING | LOADING,
     )
     from_scratch: bool = option(
         False,
         "Fine-tune from random weights: the supervised baseline.",
+        on_resume="told",
+        read_by=FINETUNE,
     )
     fine_tune_after_block: int = option(
         -1,
@@ -66,6 +103,8 @@ class ObjectiveConfig:
         " means fine-tuning just the linear head.",
         minimum=-1,
         maximum=4,
+        on_resume="fixed",
+        read_by=FINETUNE,
     )
     frozen_batch_norm: str = option(
         "keep",
@@ -73,16 +112,27 @@ class ObjectiveConfig:
         " keep its statistics and use them, or update them and use those of"
         " the batch, as the original release does.",
         choices=("keep", "update"),
+        on_resume="told",
+        read_by=FINETUNE,
+        needs=Needs(
+            "without --fine_tune_after_block",
+            lambda c: c.objective.fine_tune_after_block >= 0,
+        ),
     )
     zero_init_logits_layer: bool = option(
         False,
         "Whether the classifier starts at zero when --from_scratch is given."
         " When fine-tuning from a checkpoint it always does.",
+        on_resume="told",
+        read_by=FINETUNE,
     )
     teacher: str | None = option(
         None,
         "Weights of the distillation teacher: the run directory or checkpoint"
         " prefix of a fine-tuned network.",
+        on_resume="free",
+        read_by=frozenset({"distill"}),
+        instead=dict.fromkeys(("pretrain", "finetune", *LOADING), "checkpoint"),
     )
     teacher_proj_selector: int = option(
         0,
@@ -90,12 +140,20 @@ class ObjectiveConfig:
         " original release reads, which its weights do not tell: 1 for the"
         " published networks fine-tuned on 1 % and 10 %.",
         minimum=0,
+        on_resume="told",
+        read_by=DISTILL,
+        instead=dict.fromkeys(
+            ("pretrain", "finetune", *LOADING), "ft_proj_selector"
+        ),
     )
     distillation_temperature: float = option(
         1.0,
         "Temperature of teacher and student in distillation. The paper takes"
         " 0.1 for self-distillation and 1.0 for smaller students.",
         above=0.0,
+        on_resume="told",
+        read_by=DISTILL,
+        instead={"pretrain": "temperature"},
     )
     distillation_alpha: float = option(
         1.0,
@@ -103,11 +161,15 @@ class ObjectiveConfig:
         " labels' cross-entropy. 1 uses no label.",
         minimum=0.0,
         maximum=1.0,
+        on_resume="told",
+        read_by=DISTILL,
     )
     distillation_temperature_squared: bool = option(
         False,
         "Whether the distillation loss is multiplied by the squared"
         " temperature, as in the original release's notebook.",
+        on_resume="told",
+        read_by=DISTILL,
     )
 
     def __post_init__(self) -> None:

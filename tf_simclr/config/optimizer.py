@@ -3,6 +3,7 @@
 import dataclasses
 
 from tf_simclr.config.field import check_fields, option
+from tf_simclr.config.roles import TRAINING, Needs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,9 +15,15 @@ class OptimizerConfig:
         "Optimizer to use. adamw and sgdw (decoupled decay) come from"
         " TensorFlow Addons, where it is installed.",
         choices=("momentum", "adam", "lars", "lamb", "adamw", "sgdw"),
+        on_resume="fixed",
+        read_by=TRAINING,
     )
     learning_rate: float = option(
-        0.3, "Initial learning rate per batch size of 256.", minimum=0.0
+        0.3,
+        "Initial learning rate per batch size of 256.",
+        minimum=0.0,
+        on_resume="told",
+        read_by=TRAINING,
     )
     learning_rate_scaling: str = option(
         "linear",
@@ -24,27 +31,55 @@ class OptimizerConfig:
         " learning_rate x batch / 256, sqrt is learning_rate x sqrt(batch),"
         " none takes it as it is.",
         choices=("linear", "sqrt", "none"),
+        on_resume="told",
+        read_by=TRAINING,
     )
     warmup_epochs: float = option(
-        10.0, "Number of epochs of warmup.", minimum=0.0
+        10.0,
+        "Number of epochs of warmup.",
+        minimum=0.0,
+        on_resume="told",
+        read_by=TRAINING,
     )
     weight_decay: float = option(
-        1e-6, "Amount of weight decay to use.", minimum=0.0
+        1e-6,
+        "Amount of weight decay to use.",
+        minimum=0.0,
+        on_resume="told",
+        read_by=TRAINING,
     )
     weight_decay_on: str = option(
         "kernels",
         "What momentum and adam decay: kernels, or, as the original release"
         " does, everything but batch norm (biases, unused head layers).",
         choices=("kernels", "all_but_norm"),
+        on_resume="told",
+        read_by=TRAINING,
+        needs=Needs(
+            "where --optimizer is neither momentum nor adam",
+            lambda c: c.optimizer.optimizer in ("momentum", "adam"),
+        ),
     )
     momentum: float = option(
-        0.9, "Momentum parameter.", minimum=0.0, maximum=1.0
+        0.9,
+        "Momentum parameter.",
+        minimum=0.0,
+        maximum=1.0,
+        on_resume="told",
+        read_by=TRAINING,
+        needs=Needs(
+            "where --optimizer has no momentum parameter",
+            lambda c: c.optimizer.optimizer in ("lars", "momentum", "sgdw"),
+        ),
     )
     train_batch_size: int = option(
         512,
         "Batch size for training, over all devices; at most the number of"
         " training images.",
         minimum=1,
+        on_resume="fixed",
+        read_by=TRAINING,
+        instead=dict.fromkeys(("eval", "embed", "predict"), "eval_batch_size"),
     )
 
     def __post_init__(self) -> None:

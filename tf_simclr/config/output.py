@@ -3,6 +3,7 @@
 import dataclasses
 
 from tf_simclr.config.field import check_fields, option
+from tf_simclr.config.roles import IMAGES, TRAINING
 from tf_simclr.errors import UserError
 
 EXPORT_FORMATS = ("saved_model", "tflite", "onnx")
@@ -16,6 +17,9 @@ class OutputConfig:
         True,
         "Whether a stage ends with a SavedModel of its network in"
         " saved_model/STEP. A pipeline exports its teacher and its student.",
+        on_resume="free",
+        read_by=TRAINING,
+        idle=(False,),
     )
     export_format: str = option(
         "saved_model",
@@ -23,6 +27,8 @@ class OutputConfig:
         " for devices TFLite or ONNX (which needs the packages tf2onnx and"
         " onnxruntime).",
         choices=EXPORT_FORMATS,
+        on_resume="free",
+        read_by=frozenset({"export"}),
     )
     quantize: str = option(
         "none",
@@ -30,6 +36,8 @@ class OutputConfig:
         " ranges are taken from training images. Read by --mode=export"
         " --export_format=tflite.",
         choices=("none", "float16", "int8"),
+        on_resume="free",
+        read_by=frozenset({"export"}),
     )
     verify_export: bool = option(
         True,
@@ -37,27 +45,39 @@ class OutputConfig:
         " process of its own that does not have tf_simclr. The export at the"
         " end of a stage, and --noverify_export, do it in the same process,"
         " which saves seconds.",
+        on_resume="free",
+        read_by=frozenset({"export"}),
     )
     class_names_file: str | None = option(
         None,
         "Text file with the name of one class per line, for the export and the"
         " predictions of weights that do not tell theirs (those of the"
         " original release).",
+        on_resume="free",
+        read_by=frozenset({"export", "predict"}),
     )
     images: str | None = option(
         None,
         "Folder of images (or one image) that --mode=predict classifies.",
+        on_resume="free",
+        read_by=frozenset({"predict"}),
+        instead=dict.fromkeys(IMAGES, "dataset"),
     )
     map: str = option(
         "pca",
         "How --mode=embed draws the features in two dimensions; umap needs the"
         " package umap-learn.",
         choices=("pca", "tsne", "umap", "none"),
+        on_resume="free",
+        read_by=frozenset({"embed"}),
+        idle=("none",),
     )
     neighbours_of: str | None = option(
         None,
         "Image files, or ids of features.npz, separated by commas, whose"
         " nearest neighbours --mode=embed shows.",
+        on_resume="free",
+        read_by=frozenset({"embed"}),
     )
 
     def __post_init__(self) -> None:

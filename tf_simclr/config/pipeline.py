@@ -3,6 +3,7 @@
 import dataclasses
 
 from tf_simclr.config.field import check_fields, option
+from tf_simclr.config.roles import PIPELINE
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,30 +15,51 @@ class PipelineConfig:
     `--finetune_flags="--train_epochs=60 --learning_rate=0.1"`.
     """
 
-    pretrain_flags: str = option("", "Pipeline: flags of the pretraining.")
-    finetune_flags: str = option("", "Pipeline: flags of the fine-tuning.")
+    pretrain_flags: str = option(
+        "",
+        "Pipeline: flags of the pretraining.",
+        on_resume="free",
+        read_by=PIPELINE,
+    )
+    finetune_flags: str = option(
+        "",
+        "Pipeline: flags of the fine-tuning.",
+        on_resume="free",
+        read_by=PIPELINE,
+    )
     linear_flags: str = option(
         "",
         "Pipeline: flags of the linear evaluation, on top of"
         " --fine_tune_after_block=4 --ft_proj_selector=0.",
+        on_resume="free",
+        read_by=PIPELINE,
     )
     supervised_flags: str = option(
         "",
         "Pipeline: flags of the supervised baseline, on top of --from_scratch.",
+        on_resume="free",
+        read_by=PIPELINE,
     )
     self_distill: bool = option(
         False,
         "Pipeline: whether the fine-tuned network is distilled into one of"
         " its own size, started from the pretrained weights, which then"
         " teaches the student.",
+        on_resume="free",
+        read_by=PIPELINE,
     )
     self_distill_flags: str = option(
-        "", "Pipeline: flags of the self-distillation."
+        "",
+        "Pipeline: flags of the self-distillation.",
+        on_resume="free",
+        read_by=PIPELINE,
     )
     distill_flags: str = option(
         "",
         "Pipeline: flags of the distillation; the student's architecture"
         " stands here.",
+        on_resume="free",
+        read_by=PIPELINE,
     )
 
     def __post_init__(self) -> None:

@@ -6,13 +6,22 @@ from tf_simclr.config.augment import AugmentConfig
 from tf_simclr.config.cluster import Cluster, read_cluster
 from tf_simclr.config.compat import CompatConfig
 from tf_simclr.config.data import DataConfig
-from tf_simclr.config.field import check_fields, option
+from tf_simclr.config.field import check_fields, declared_options, option
 from tf_simclr.config.model import ModelConfig
 from tf_simclr.config.objective import ObjectiveConfig
 from tf_simclr.config.optimizer import OptimizerConfig
 from tf_simclr.config.output import OutputConfig
 from tf_simclr.config.pipeline import PipelineConfig
+from tf_simclr.config.reading import check_read, ignored_line
+from tf_simclr.config.roles import (
+    EVERYTHING,
+    PIPELINE,
+    TRAINING,
+    WRITING,
+    Needs,
+)
 from tf_simclr.config.train import TrainConfig
+from tf_simclr.config.zoo import ZOO
 from tf_simclr.errors import UserError
 
 STAGES = ("pretrain", "finetune", "distill")
@@ -46,14 +55,30 @@ class RunConfig:
             "train",
             "train_then_eval",
         ),
+        on_resume="free",
+        read_by=EVERYTHING,
     )
     train_mode: str = option(
         "pretrain",
         "The train mode controls different objectives and trainable"
         " components. Read where --mode is train or train_then_eval.",
         choices=STAGES,
+        on_resume="free",
+        read_by=TRAINING - PIPELINE,
+        needs=Needs(
+            "where --mode is another stage",
+            lambda c: (
+                c.run.mode in ("train", "train_then_eval")
+                or c.run.mode == c.run.train_mode
+            ),
+        ),
     )
-    model_dir: str | None = option(None, "Model directory for training.")
+    model_dir: str | None = option(
+        None,
+        "Model directory for training.",
+        on_resume="free",
+        read_by=WRITING,
+    )
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -63,8 +88,14 @@ class RunConfig:
 class Config:
     """All options of a run, grouped by concern.
 
-    `given` holds the names of the options that somebody set: a set option
-    that contradicts stored weights is refused, a default gives way to them.
+    Attributes:
+      given: names of the options that somebody set, on a command line or by
+        another value than the default: a set option that contradicts stored
+        weights is refused, a default gives way to them.
+      shared: those of `given` that were not set for this mode alone, as in a
+        flag file: where the mode does not read them, they are left out.
+      inherited: options that have the values of stored weights, and so are not
+        given.
     """
 
     run: RunConfig = dataclasses.field(default_factory=RunConfig)
@@ -83,6 +114,20 @@ class Config:
 
     compat: CompatConfig = dataclasses.field(default_factory=CompatConfig)
     given: frozenset[str] = frozenset()
+    shared: frozenset[str] = frozenset()
+    inherited: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        changed = {
+            option.field.name
+            for option in declared_options(type(self))
+            if option.value_in(self) != option.field.default
+        }
+        if self.model.model is not None:
+            changed |= ZOO[self.model.model].flags.keys()
+        given = (self.given | changed) - self.inherited
+        object.__setattr__(self, "given", frozenset(given))
+        object.__setattr__(self, "shared", self.shared & given)
 
     @property
     def stage(self) -> str:
@@ -125,12 +170,14 @@ class Config:
         return bool(self.stage) or self.run.mode in ("pipeline", "eval")
 
     def check(self) -> None:
-        """Refuses combinations that cannot work, before anything is read.
+        """Refuses combinations that cannot work, before anything is read, and
+        given flags that the mode does not read.
 
         Raises:
           UserError: names the flag and the way out.
         """
         if self.run.mode in READ_ONLY_MODES:
+            check_read(self)
             return
         if not self.run.model_dir:
             raise UserError(
@@ -138,6 +185,7 @@ class Config:
                 " results, such as --model_dir=runs/first."
             )
         self.output.check(self.run.mode)
+        check_read(self)
         if self.augment.augment_on == "device" and (
             self.train.strategy == "tpu" or self.compat.use_tpu
         ):
@@ -190,24 +238,17 @@ class Config:
         if stage == "distill":
             self._check_distill()
 
+    @property
+    def ignored(self) -> str:
+        """A line that names the given flags that are left out; '' for none."""
+        return ignored_line(self)
+
     def _check_distill(self) -> None:
         if not self.objective.teacher:
             raise UserError(
                 "Distillation needs a teacher: give --teacher=DIR of a"
                 " fine-tuned run."
             )
-        self._refuse_finetuning_flags("distillation")
-
-    def _refuse_finetuning_flags(self, what: str) -> None:
-        untouched = ObjectiveConfig()
-        for flag in ("fine_tune_after_block", "keep_head", "from_scratch"):
-            value = getattr(self.objective, flag)
-            default = getattr(untouched, flag)
-            if value != default:
-                raise UserError(
-                    f"--{flag} is for fine-tuning and has no effect on {what}:"
-                    f" leave it at {default}. Received: {value}"
-                )
 
     def _check_pretrain(self) -> None:
         if self.optimizer.train_batch_size < 2:
@@ -216,4 +257,3 @@ class Config:
                 " each other: --train_batch_size must be at least 2. Received:"
                 f" {self.optimizer.train_batch_size}"
             )
-        self._refuse_finetuning_flags("pretraining")

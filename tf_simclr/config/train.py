@@ -4,6 +4,7 @@ import dataclasses
 import re
 
 from tf_simclr.config.field import check_fields, option
+from tf_simclr.config.roles import DEVICES, PREVIEW, TRAINING
 from tf_simclr.errors import UserError
 
 
@@ -11,29 +12,44 @@ from tf_simclr.errors import UserError
 class TrainConfig:
     """Length, checkpoints, logging, devices, precision and seeds."""
 
-    train_epochs: int = option(100, "Number of epochs to train for.", minimum=0)
+    train_epochs: int = option(
+        100,
+        "Number of epochs to train for.",
+        minimum=0,
+        on_resume="free",
+        read_by=TRAINING,
+    )
     train_steps: int = option(
         0,
         "Number of steps to train for. If provided, overrides train_epochs.",
         minimum=0,
+        on_resume="free",
+        read_by=TRAINING,
+        instead={"eval": "eval_steps"},
     )
     checkpoint_epochs: int = option(
         1,
         "Number of epochs between checkpoints/summaries. Where these are fewer"
         " than 100 steps, as many times that as make 100.",
         minimum=1,
+        on_resume="free",
+        read_by=TRAINING,
     )
     checkpoint_steps: int = option(
         0,
         "Number of steps between checkpoints/summaries. If provided, overrides"
         " checkpoint_epochs.",
         minimum=0,
+        on_resume="free",
+        read_by=TRAINING,
     )
     keep_checkpoint_max: int = option(
         5,
         "Maximum number of checkpoints to keep, besides the best of those that"
         " --eval_every_epochs evaluates.",
         minimum=1,
+        on_resume="free",
+        read_by=TRAINING,
     )
     recover_from_nan: int = option(
         0,
@@ -41,23 +57,31 @@ class TrainConfig:
         " not finite may be answered by going back to the last checkpoint and"
         " leaving out that step's batch; 0 ends the run at the first.",
         minimum=0,
+        on_resume="free",
+        read_by=TRAINING,
     )
     log_every_steps: int = option(
         0,
         "Number of steps between progress lines; 0 logs about every ten"
         " seconds' worth of steps.",
         minimum=0,
+        on_resume="free",
+        read_by=TRAINING,
     )
     eval_every_epochs: int = option(
         0,
         "Number of epochs between evaluations during training (accuracy,"
         " and k-NN while pretraining); 0 evaluates at the end only.",
         minimum=0,
+        on_resume="free",
+        read_by=TRAINING,
     )
     profile_steps: str = option(
         "",
         "Steps to record with TensorFlow's profiler, written as FIRST,LAST such"
         " as 10,15; the profile goes to plugins/profile in --model_dir.",
+        on_resume="free",
+        read_by=TRAINING,
     )
     strategy: str = option(
         "auto",
@@ -66,6 +90,9 @@ class TrainConfig:
         " machines that the environment variable TF_CONFIG lists (auto does so"
         " where it lists several); tpu the one that --tpu_name names.",
         choices=("auto", "one_device", "mirrored", "multi_worker", "tpu"),
+        on_resume="told",
+        read_by=DEVICES,
+        idle=("one_device", "multi_worker"),
     )
     logical_devices: int = option(
         0,
@@ -73,6 +100,8 @@ class TrainConfig:
         " try several devices on a machine that has one; 0 leaves it whole.",
         minimum=0,
         maximum=64,
+        on_resume="told",
+        read_by=DEVICES,
     )
     precision: str = option(
         "float32",
@@ -83,15 +112,22 @@ class TrainConfig:
         " computed in float32, as exports compute. auto takes what the device"
         " is fast at.",
         choices=("auto", "float32", "mixed_bfloat16", "mixed_float16"),
+        on_resume="told",
+        read_by=TRAINING,
     )
     jit_compile: bool = option(
-        False, "Whether to compile the training step with XLA."
+        False,
+        "Whether to compile the training step with XLA.",
+        on_resume="told",
+        read_by=TRAINING,
     )
     recompute: bool = option(
         False,
         "Whether to keep only the input of each residual block for the"
         " gradient and to compute the rest a second time: less memory, one"
         " more forward pass, the same gradients.",
+        on_resume="free",
+        read_by=TRAINING,
     )
     micro_batch_size: int = option(
         0,
@@ -100,15 +136,21 @@ class TrainConfig:
         " the contrastive loss, which costs pretraining a second forward"
         " pass. Batch norm normalises a micro-batch at a time.",
         minimum=0,
+        on_resume="told",
+        read_by=TRAINING,
     )
     seed: int = option(
         0,
         "Seed of initial weights, order of images and augmentation.",
         minimum=0,
+        on_resume="fixed",
+        read_by=TRAINING | PREVIEW,
     )
     deterministic: bool = option(
         False,
         "Whether to use only operations whose results repeat bit for bit.",
+        on_resume="told",
+        read_by=TRAINING,
     )
 
     def __post_init__(self) -> None:

@@ -117,14 +117,15 @@ def load_network(
 def _with_stored_data(config: Config, stored: StoredWeights) -> Config:
     if stored.config is None:
         return config
-    flat = to_flat(config)
     values = {
         field.name: stored.config[field.name]
         for field in dataclasses.fields(config.data)
         if field.name not in config.given and field.name in stored.config
     }
     return dataclasses.replace(
-        from_flat({**flat, **values}), given=config.given
+        from_flat(values, config),
+        given=config.given,
+        inherited=frozenset(values),
     )
 
 

@@ -182,7 +182,8 @@ def _part_config(config: Config, part: _Part) -> Config:
     folder = os.path.join(config.run.model_dir, part.name)
     flag = f"{part.name}_flags"
     own = parse_overrides(getattr(config.pipeline, flag), flag)
-    values = {"mode": part.stage, "model_dir": folder, **part.presets, **own}
+    place = {"mode": part.stage, "model_dir": folder}
+    values = {**place, **part.presets, **own}
     common = ZOO.get(config.model.model)
     if (
         common
@@ -191,6 +192,12 @@ def _part_config(config: Config, part: _Part) -> Config:
     ):
         # This part's network is another one.
         values["model"] = None
+    for key in ("mode", "model_dir"):
+        if key in own:
+            raise UserError(
+                f"--{flag} may not hold --{key}: in a pipeline it is"
+                f" '{place[key]}'. Received: {own[key]}"
+            )
     for key in ("checkpoint", "teacher"):
         source = getattr(part, key)
         if source and key in own:
@@ -203,7 +210,9 @@ def _part_config(config: Config, part: _Part) -> Config:
         elif part.stage != "pretrain" and key not in own:
             # One that is given is what the pretraining starts from.
             values[key] = None
-    return from_flat(values, config)
+    found = from_flat(values, config)
+    # The other flags are those of all parts.
+    return dataclasses.replace(found, shared=found.given - own.keys())
 
 
 def _examine_again(config: Config) -> None:

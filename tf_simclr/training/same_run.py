@@ -5,33 +5,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from tf_simclr.config.flat import options
+from tf_simclr.config.roles import OnResume
 from tf_simclr.errors import UserError
 
-# Parts of config.json that a run cannot change. What an earlier version of
-# this project did not yet record is not compared.
+# Parts of config.json that a run cannot change; of a flag its `on_resume` says
+# it. What an earlier version of this project did not yet record is not
+# compared.
 _PARTS = ("stage", "architecture", "dataset", "sources")
-
-# Flags that decide the order of the data or which variables there are.
-_FIXED_FLAGS = (
-    "train_batch_size",
-    "seed",
-    "optimizer",
-    "fine_tune_after_block",
-    "memory_size",
-)
-
-# Flags that may change, but then an undisturbed run's result does, too.
-_TOLD_GROUPS = ("augment", "model", "objective", "optimizer")
-_TOLD_FLAGS = (
-    "precision",
-    "jit_compile",
-    "deterministic",
-    "strategy",
-    "eval_split",
-    "eval_steps",
-)
-# Compared as `sources`, wherever they lie.
-_PATHS = ("checkpoint", "teacher")
 
 _LONGEST = 60
 
@@ -71,7 +51,11 @@ def continued(
         f"changed    --{name} is {new_flags[name]}, no longer {flags[name]}"
         for name in changed_flags(flags, new_flags)
     ]
-    return _replanned(stored["derived"], record["derived"]) + changes
+    return [
+        *_replanned(stored["derived"], record["derived"]),
+        *changes,
+        *_conditions(stored, record),
+    ]
 
 
 def changed_flags(
@@ -82,18 +66,45 @@ def changed_flags(
     Args:
       flags, new_flags: as `config` in `config.json`.
     """
-    told = [
-        option.field.name
-        for option in options()
-        if option.group in _TOLD_GROUPS or option.field.name in _TOLD_FLAGS
-    ]
     return [
         name
-        for name in told
-        if name not in (*_FIXED_FLAGS, *_PATHS)
-        and name in flags
-        and flags[name] != new_flags[name]
+        for name in _names("told")
+        if name in flags and flags[name] != new_flags[name]
     ]
+
+
+def _names(on_resume: OnResume) -> list[str]:
+    """The flags of that role."""
+    return [
+        option.field.name
+        for option in options()
+        if option.role["on_resume"] == on_resume
+    ]
+
+
+def _conditions(
+    stored: Mapping[str, Any], record: Mapping[str, Any]
+) -> list[str]:
+    """What no flag decides alone: arithmetic, devices and versions."""
+    lines = []
+    old, new = stored["derived"], record["derived"]
+    asked = [part["config"].get("precision") for part in (stored, record)]
+    # Another --precision is told as such.
+    names = ["precision"] * (asked[0] == asked[1]) + ["devices"]
+    for name in names:
+        if name in old and name in new and old[name] != new[name]:
+            lines.append(
+                f"changed    {name}: {new[name]}, no longer {old[name]}"
+            )
+    old, new = stored.get("versions", {}), record.get("versions", {})
+    others = [
+        f"{name} {new[name]}, no longer {old[name]}"
+        for name in new
+        if name in old and old[name] != new[name]
+    ]
+    if others:
+        lines.append(f"changed    versions: {'; '.join(others)}")
+    return lines
 
 
 def _replanned(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
@@ -148,7 +159,7 @@ def _subset(labels: Mapping[str, Any], first: tuple[str, int] | None) -> str:
 
 
 def _flags(old: Mapping[str, Any], new: Mapping[str, Any]):
-    for name in _FIXED_FLAGS:
+    for name in _names("fixed"):
         if name in old and old[name] != new[name]:
             yield f"{name} is {old[name]}, not {new[name]}"
 
