@@ -16,7 +16,7 @@ def pipeline_text(data: PipelineData) -> str:
                 f"# {data.dataset}: {data.result['labels']:,} labels",
                 result_table(data.scored),
                 labels_note(data),
-                interval_note(student.examination.count),
+                interval_note(student.examination),
                 "Curves, pictures and maps: [report.html](report.html). Class"
                 " tables and calibration: "
                 + ", ".join(

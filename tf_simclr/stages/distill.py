@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from tf_simclr.config.run import Config
 from tf_simclr.data.batches import Batch
-from tf_simclr.data.labels import mask_labels
+from tf_simclr.data.labels import check_several_classes, mask_labels
 from tf_simclr.errors import UserError
 from tf_simclr.losses.distillation import distillation_loss
 from tf_simclr.losses.supervised import supervised_loss
@@ -65,6 +65,8 @@ def distill(config: Config) -> dict[str, float]:
             f"--distillation_alpha={alpha:g} gives weight to true labels, but"
             f" --dataset={config.data.dataset} has none: leave it at 1."
         )
+    if with_labels:
+        check_several_classes(context.subset, config.data)
 
     def taught(batch: Batch) -> Rows:
         logits = teacher(batch["image"], training=False)["logits_sup"]
@@ -126,6 +128,11 @@ def _check_teacher(context: StageContext, stored: StoredWeights) -> int:
         )
     num_classes = stored.architecture.num_classes
     known = stored.class_names
+    if num_classes < 2:
+        raise UserError(
+            f"--teacher={teacher} knows one class alone{_few(known)}, and gives"
+            " every image the same answer: fine-tune one on at least two."
+        )
     # Those that a student is scored on matter like those that it learns from.
     for images in (context.splits.train, context.splits.evaluation):
         if images is None or not images.has_labels:

@@ -4,9 +4,14 @@ import os
 
 from tf_simclr.config.flat import to_flat
 from tf_simclr.config.run import Config
-from tf_simclr.data.labels import choose_labels, mask_labels
+from tf_simclr.data.labels import (
+    check_several_classes,
+    choose_labels,
+    mask_labels,
+)
 from tf_simclr.errors import UserError
 from tf_simclr.evaluation.evaluate import (
+    NO_SCORE,
     classifier_evaluator,
     pretraining_evaluator,
 )
@@ -50,18 +55,25 @@ def evaluate(config: Config) -> dict[str, float]:
             f"The weights in {stored.path} know {classes} classes, but"
             f" --dataset={data.dataset} has {len(images.class_names)}."
         )
+    if classes == 1 and stored.stage != "pretrain":
+        raise UserError(
+            f"The weights in {stored.path} know one class alone: any answer is"
+            " right. Score a classifier of at least two classes."
+        )
     if stored.stage == "pretrain" or not classes:
         subset = choose_labels(splits.train, data)
+        check_several_classes(subset, data)
         references = mask_labels(splits.train, subset)
         evaluator = pretraining_evaluator(network, images, references, data)
     else:
         evaluator = classifier_evaluator(network, images, data)
-    result = {"global_step": float(stored.step), **evaluator()}
+    scores = evaluator()
+    if not scores:
+        say(f"{stored.path}: {NO_SCORE}.")
+    result = {"global_step": float(stored.step), **scores}
     os.makedirs(model_dir, exist_ok=True)
     write_image_files(loaded.config, splits)
-    leave_scores(
-        run_dir, stored.path, result, evaluator, images, data.image_size
-    )
+    leave_scores(run_dir, stored.path, result, evaluator, data.image_size)
     run_dir.write_result(result)
     for name, value in result.items():
         say(f"{name} {value:g}")
@@ -110,7 +122,9 @@ def _check_free(run_dir: RunDirectory, loaded: LoadedNetwork) -> None:
             f" {stored.path}. {elsewhere}"
         )
     asked = to_flat(loaded.config)
-    for flag in _SCORED:
+    # The number of images is that of the steps times the batch.
+    sampled = ("eval_batch_size",) if loaded.config.data.eval_steps else ()
+    for flag in (*_SCORED, *sampled):
         if there["config"].get(flag, asked[flag]) != asked[flag]:
             raise UserError(
                 f"--model_dir={run_dir.path} holds a run with"

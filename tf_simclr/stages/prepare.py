@@ -6,7 +6,7 @@ from tf_simclr.config.data import check_address
 from tf_simclr.config.run import Config
 from tf_simclr.data.decoded import keep_decoded
 from tf_simclr.data.failure import naming_bad_images
-from tf_simclr.data.labels import choose_labels
+from tf_simclr.data.labels import check_several_classes, choose_labels
 from tf_simclr.data.service import check_reachable
 from tf_simclr.errors import UserError
 from tf_simclr.optimizers.schedule import plan_schedule
@@ -45,6 +45,7 @@ def prepare_stage(
         subset = choose_labels(splits.train, config.data)
     images = splits.train
     if labels_only:
+        check_several_classes(subset, config.data)
         images = images.take(subset.indices)
     batch = config.optimizer.train_batch_size
     if batch > len(images):
