@@ -53,8 +53,8 @@ class EvaluationSample:
 def evaluation_sample(images: ImageSet, config: DataConfig) -> EvaluationSample:
     """All labelled images or, with `--eval_steps`, some from all over.
 
-    Which ones depends on ids alone: neither on the order of the images, which
-    may be sorted by class, nor on a seed of the run.
+    Which ones depends on ids alone: neither on the order of the
+    images, which may be sorted by class, nor on a seed of the run.
 
     Args:
       images: the evaluation split.
