@@ -1,17 +1,25 @@
 """What predictions tell, and how it is written down."""
 
+import dataclasses
+import functools
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
 from sklearn import metrics
 
+from tf_simclr.evaluation import examination as examination_module
+from tf_simclr.evaluation import row_blocks
+from tf_simclr.evaluation.accuracy import label_ranks, top_k_accuracy
+from tf_simclr.evaluation.bootstrap import bootstrap_intervals
 from tf_simclr.evaluation.calibration import softmax
 from tf_simclr.evaluation.examination import examine
 from tf_simclr.evaluation.examination_json import from_json, to_json
 from tf_simclr.evaluation.feature_plane import feature_plane
 from tf_simclr.evaluation.mistakes import worst_mistakes
 from tf_simclr.evaluation.predictions import Predictions
+from tf_simclr.report.evaluation_files import draw_evaluation
 from tf_simclr.report.evaluation_text import evaluation_text
 from tf_simclr.report.figures import (
     confusion_figure,
@@ -89,10 +97,63 @@ def test_it_is_read_as_it_was_written(examination):
     text = json.dumps(to_json(examination))
     found = from_json(json.loads(text))
     assert json.dumps(to_json(found)) == text
-    assert np.array_equal(found.matrix, examination.matrix)
+    matrices = found.confusions.matrix(), examination.confusions.matrix()
+    assert np.array_equal(*matrices)
     assert found.calibration.before.error == (
         examination.calibration.before.error
     )
+
+
+def test_blocks_of_rows_give_the_same_figures(predictions, monkeypatch):
+    expected = json.dumps(to_json(examine(predictions)))
+    monkeypatch.setattr(row_blocks, "_BLOCK", 3 * CLASSES)
+    assert json.dumps(to_json(examine(predictions))) == expected
+
+
+def test_of_equal_logits_the_earlier_class_comes_first():
+    rng = np.random.default_rng(0)
+    logits = rng.integers(0, 3, (40, 9)).astype(np.float32)
+    labels = rng.integers(0, 9, 40)
+    order = np.argsort(-logits, axis=1, kind="stable")
+    _, ranks = np.nonzero(order == labels[:, None])
+    assert np.array_equal(label_ranks(labels, logits, np.arange(40)), ranks)
+    for k in (1, 5):
+        share = top_k_accuracy(labels, logits, k)
+        assert np.isclose(share, np.mean(ranks < k))
+    with pytest.raises(ValueError, match="without a labelled image"):
+        top_k_accuracy(np.full(40, -1), logits, 1)
+
+
+def test_twenty_one_thousand_classes_take_little_memory(monkeypatch):
+    # To be noted by tracemalloc takes time.
+    few = functools.partial(bootstrap_intervals, resamples=20)
+    monkeypatch.setattr(examination_module, "bootstrap_intervals", few)
+    count, classes = 30, 21_000
+    rng = np.random.default_rng(0)
+    logits = rng.random((count, classes), np.float32)
+    labels = rng.integers(0, classes, count)
+    logits[np.arange(count), labels] += rng.integers(0, 2, count)
+    names = tuple(map(str, range(classes)))
+    tracemalloc.start()
+    try:
+        found = examine(Predictions(labels, logits, names, names[:count]))
+        written = to_json(found)
+        again = from_json(written)
+        without = dataclasses.replace(found, mistakes=[])
+        pictures = draw_evaluation(without, None, 8)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    # The whole matrix takes 3.5 GB; a picture of 600 rows about 100 MB.
+    assert peak < 2**28
+    assert found.scores["top_1"].value == np.mean(
+        np.argmax(logits, axis=1) == labels
+    )
+    assert np.array_equal(again.classes.called, found.classes.called)
+    assert sum(n for row in again.confusions.rows() for n in row.values()) == 30
+    groups = found.confusions.grouped(35).matrix()
+    assert groups.shape == (600, 600) and groups.sum() == 30
+    assert pictures["confusion"].startswith(b"\x89PNG")
 
 
 def test_one_image_has_scores_and_no_calibration(predictions):
@@ -127,7 +188,9 @@ def test_figures_are_pictures_of_their_figures(examination):
     found = examination.calibration
     rng = np.random.default_rng(0)
     drawn = [
-        confusion_figure(examination.matrix, examination.class_names),
+        confusion_figure(
+            examination.confusions.matrix(), examination.class_names
+        ),
         confusion_figure(rng.integers(0, 9, (90, 90)), ["name"] * 90),
         reliability_figure(found.before, found.after),
         picture_grid(rng.random((5, 8, 8, 3)), list("abcde")),

@@ -7,6 +7,8 @@ import tensorflow as tf
 
 from tf_simclr import manifests
 from tf_simclr.errors import UserError
+from tf_simclr.training.checkpoints import Checkpoints
+from tf_simclr.training.run_dir import RunDirectory
 from tf_simclr.weights.open import open_weights
 
 
@@ -88,6 +90,70 @@ def test_the_newest_and_the_best_are_kept(tmp_path):
     (tmp_path / "ckpt-7_temp").mkdir()
     manifests.remove_all_but(folder, kept)
     assert steps(tmp_path) == {2, 5, 6}
+
+
+@pytest.fixture
+def scored_on_two_sets(tmp_path):
+    """Checkpoints whose later scores are of other images, and lower."""
+    first, second = {"images": 5, "digest": "a"}, {"images": 9, "digest": "b"}
+    scores = [(1, 0.9, first), (2, 0.8, None), (3, 0.4, second)]
+    scores += [(4, 0.6, second), (5, 0.5, second)]
+    for step, score, of in scores:
+        write(tmp_path, step, score={"top": score}, scored_on=of)
+    return tmp_path
+
+
+def test_only_scores_of_the_same_images_are_compared(scored_on_two_sets):
+    folder = str(scored_on_two_sets)
+    assert manifests.best_scored(folder).step == 4
+    assert manifests.steps_to_keep(folder, 5, 1) == [4, 5]
+    # One of an earlier version does not say what it is of.
+    unknown = manifests.kind_of_score({"top": 0.1}, None)
+    assert manifests.best_scored(folder, unknown).step == 2
+    # And the share of right neighbours is no classifier's accuracy.
+    write(scored_on_two_sets, 6, score={"knn": 0.1})
+    assert manifests.best_scored(folder).step == 6
+
+
+@pytest.mark.parametrize("images, better", [(9, False), (7, True)])
+def test_what_improves_is_judged_by_its_own_images(tmp_path, images, better):
+    (tmp_path / "checkpoints").mkdir()
+    name = "eval/label_top_1_accuracy"
+    write(
+        tmp_path / "checkpoints",
+        8,
+        score={name: 0.6},
+        scored_on={"images": 9, "digest": "b"},
+    )
+    checkpoints = Checkpoints(
+        RunDirectory(str(tmp_path)),
+        tf.Module(),
+        tf.Module(),
+        keep=1,
+        scored_on={"images": images, "digest": "b"},
+    )
+    assert checkpoints.improves({name: 0.5}) is better
+    assert checkpoints.improves({name: 0.7})
+    assert not checkpoints.improves({name: float("nan")})
+
+
+def test_a_score_that_is_no_number_is_none(tmp_path):
+    # Earlier versions wrote NaN, above which nothing is.
+    write(tmp_path, 1, score={"top": float("nan")})
+    path = tmp_path / "ckpt-1.manifest.json"
+    path.write_text(path.read_text().replace('"top": null', '"top": NaN'))
+    assert "NaN" in path.read_text()
+    write(tmp_path, 2, score={"top": 0.1})
+    assert manifests.read_manifest(str(tmp_path), 1).score == {}
+    assert manifests.best_scored(str(tmp_path)).step == 2
+
+
+def test_a_sum_that_overflowed_is_written_as_json_knows_it(tmp_path):
+    write(tmp_path, 1, sums={"loss": float("inf")})
+    text = (tmp_path / "ckpt-1.manifest.json").read_text()
+    json.loads(text, parse_constant=pytest.fail)
+    found = manifests.read_manifest(str(tmp_path), 1)
+    assert found.sums == {"loss": float("inf")}
 
 
 def test_tensorflow_finds_the_latest(tmp_path):

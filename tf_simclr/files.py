@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -69,10 +70,33 @@ def write_npz(path: str, arrays: Mapping[str, np.ndarray]) -> None:
 
 def write_json(path: str, value: Any) -> None:
     """Writes `value` as indented JSON, atomically."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    write_text(path, as_json(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def as_json(value: Any, **options: Any) -> str:
+    """JSON; a number that is not finite, which JSON does not know, is null.
+
+    Args:
+      value: of dictionaries, lists, tuples and what JSON knows.
+      options: of `json.dumps`.
+    """
+    try:
+        return json.dumps(value, allow_nan=False, **options)
+    except ValueError:
+        return json.dumps(_without_nan(value), allow_nan=False, **options)
 
 
 def read_json(path: str) -> Any:
     """Reads a JSON file."""
     with open(path, encoding="utf-8") as file:
         return json.load(file)
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_nan(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -7,6 +7,7 @@ without it is none.
 
 import contextlib
 import dataclasses
+import math
 import os
 import re
 import shutil
@@ -35,6 +36,8 @@ class Manifest:
         the step was not evaluated.
       planned: False for what only an interruption saved, which is not kept
         beyond the next one.
+      scored_on: the identity of the images that the score is of; None without
+        a score, or where an earlier version of this project wrote it.
     """
 
     step: int
@@ -43,6 +46,7 @@ class Manifest:
     sums: dict[str, float]
     score: dict[str, float]
     planned: bool = True
+    scored_on: dict[str, Any] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,6 +76,7 @@ def write_manifest(
     summed_from: int | None = None,
     sums: Mapping[str, float] | None = None,
     score: Mapping[str, float] | None = None,
+    scored_on: Mapping[str, Any] | None = None,
     planned: bool = True,
 ) -> None:
     """Declares the files of a checkpoint, which have been written, whole."""
@@ -87,14 +92,23 @@ def write_manifest(
         sums=dict(sums or {}),
         score=dict(score or {}),
         planned=planned,
+        scored_on=dict(scored_on) if score and scored_on else None,
     )
     write_json(prefix(folder, step) + _SUFFIX, dataclasses.asdict(manifest))
 
 
-def set_score(folder: str, step: int, score: Mapping[str, float]) -> None:
+def set_score(
+    folder: str,
+    step: int,
+    score: Mapping[str, float],
+    scored_on: Mapping[str, Any] | None = None,
+) -> None:
     """Adds the score to the manifest of a checkpoint that has one."""
-    manifest = read_manifest(folder, step)
-    scored = dataclasses.replace(manifest, score=dict(score))
+    scored = dataclasses.replace(
+        read_manifest(folder, step),
+        score=dict(score),
+        scored_on=dict(scored_on) if score and scored_on else None,
+    )
     write_json(prefix(folder, step) + _SUFFIX, dataclasses.asdict(scored))
 
 
@@ -105,9 +119,20 @@ def read_manifest(folder: str, step: int) -> Manifest:
       OSError, ValueError: there is none, or it cannot be read.
     """
     try:
-        return Manifest(**read_json(prefix(folder, step) + _SUFFIX))
+        found = Manifest(**read_json(prefix(folder, step) + _SUFFIX))
     except TypeError as error:
         raise ValueError(f"it is no manifest: {error}") from error
+    return dataclasses.replace(
+        found,
+        # JSON has null for a sum that overflowed.
+        sums={k: math.inf if v is None else v for k, v in found.sums.items()},
+        # Earlier versions wrote NaN where no image had a label.
+        score={
+            k: v
+            for k, v in found.score.items()
+            if v is not None and math.isfinite(v)
+        },
+    )
 
 
 def manifest_steps(folder: str) -> list[int]:
@@ -164,10 +189,30 @@ def newest_whole(folder: str) -> Choice:
     return Choice(None, tuple(passed_over))
 
 
-def best_scored(folder: str) -> Manifest | None:
-    """The manifest with the highest score, the earliest of equals."""
-    scored = [manifest for manifest in _readable(folder) if manifest.score]
-    return max(scored, key=_score, default=None)
+def kind_of_score(
+    score: Mapping[str, float], scored_on: Mapping[str, Any] | None
+) -> Any:
+    """Equal for scores that can be compared: one metric of the same images."""
+    return list(score), scored_on and dict(scored_on)
+
+
+def best_scored(folder: str, kind: Any = None) -> Manifest | None:
+    """The manifest with the highest score, the earliest of equals.
+
+    Args:
+      folder: of the checkpoints.
+      kind: which scores count, see `kind_of_score`; None: those that can be
+        compared with the newest one.
+    """
+    scored = [
+        (kind_of_score(manifest.score, manifest.scored_on), manifest)
+        for manifest in _readable(folder)
+        if manifest.score
+    ]
+    if kind is None and scored:
+        kind = scored[-1][0]
+    same = [manifest for its, manifest in scored if its == kind]
+    return max(same, key=_score, default=None)
 
 
 def steps_to_keep(folder: str, step: int, count: int) -> list[int]:

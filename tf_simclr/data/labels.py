@@ -40,6 +40,12 @@ class LabelledSubset:
     def __len__(self) -> int:
         return len(self.indices)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The classes that have a labelled image."""
+        present = np.flatnonzero(self._counts(self.labels)).tolist()
+        return tuple(self.class_names[index] for index in present)
+
     def smallest_class(self) -> int:
         """Number of labelled images of the rarest class."""
         return int(self._counts(self.labels).min())
@@ -121,6 +127,23 @@ def choose_labels(images: ImageSet, config: DataConfig) -> LabelledSubset:
         class_names=images.class_names,
         seed=config.label_seed,
     )
+
+
+def check_several_classes(subset: LabelledSubset, config: DataConfig) -> None:
+    """Refuses labels that a classifier can learn nothing from.
+
+    Raises:
+      UserError: all labelled images are of one class.
+    """
+    if len(subset.names) < 2:
+        source = f"--dataset={config.dataset} has labels"
+        if config.label_ids:
+            source = f"--label_ids={config.label_ids} chooses images"
+        raise UserError(
+            f"{source} of one class alone, '{subset.names[0]}', which any"
+            " answer gets right: give labelled images of at least two classes."
+            " Pretraining needs none."
+        )
 
 
 def _drawn(images: ImageSet, config: DataConfig) -> np.ndarray:

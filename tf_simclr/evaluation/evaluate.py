@@ -14,8 +14,12 @@ from tf_simclr.evaluation.nearest_neighbours import (
 )
 from tf_simclr.evaluation.predict import Predictor
 from tf_simclr.evaluation.predictions import Predictions, names_of
+from tf_simclr.evaluation.sample import EvaluationSample, evaluation_sample
+from tf_simclr.losses.chance import has_top_5
 
 Scores = dict[str, float]
+
+NO_SCORE = "no score: the network's outputs are not all finite"
 
 
 class Evaluator:
@@ -23,17 +27,23 @@ class Evaluator:
 
     Args:
       measure: returns the scores, by the original's names, and the
-        classifier's predictions, where there is a classifier.
+        classifier's predictions, where there is a classifier; no scores where
+        the network's outputs are not finite.
+      sample: the images that it scores.
 
     Attributes:
+      sample: likewise.
       predictions: those of the last call.
       prepare: called first; brings the network up to date.
     """
 
     def __init__(
-        self, measure: Callable[[], tuple[Scores, Predictions | None]]
+        self,
+        measure: Callable[[], tuple[Scores, Predictions | None]],
+        sample: EvaluationSample,
     ):
         self._measure = measure
+        self.sample = sample
         self.predictions: Predictions | None = None
         self.prepare: Callable[[], None] = lambda: None
 
@@ -46,14 +56,23 @@ class Evaluator:
 def classifier_evaluator(
     network: keras.Model, images: ImageSet, config: DataConfig
 ) -> Evaluator:
-    """Top-1 and top-5 accuracy."""
+    """Top-1 accuracy and, where there are more than 5 classes, top-5.
+
+    Args:
+      network: has a classifier.
+      images: the evaluation split; some of its images are labelled.
+      config: image size, batch size and number of batches.
+    """
     predict = _predictor(network, ["logits_sup"], config)
+    sample = evaluation_sample(images, config)
 
-    def measure() -> tuple[Scores, Predictions]:
-        found = predict(images)
-        return _accuracies(found), _predictions(images, found)
+    def measure() -> tuple[Scores, Predictions | None]:
+        found = predict(sample.images)
+        if not _finite(found):
+            return {}, None
+        return _accuracies(found), _predictions(sample, found)
 
-    return Evaluator(measure)
+    return Evaluator(measure, sample)
 
 
 def pretraining_evaluator(
@@ -67,14 +86,16 @@ def pretraining_evaluator(
 
     Args:
       network: the pretrained network.
-      images: the labelled evaluation split.
-      references: labelled training images that the neighbours come from.
-      config: image size and batch size.
+      images: the evaluation split; some of its images are labelled.
+      references: training images; the neighbours come from the labelled ones,
+        which are of several classes.
+      config: image size, batch size and number of batches.
     """
     online = network.classifier is not None
     names = ["final_avg_pool", "logits_sup"] if online else ["final_avg_pool"]
     predict = _predictor(network, names, config)
-    embed = _predictor(network, names[:1], config, all_batches=True)
+    embed = _predictor(network, names[:1], config)
+    sample = evaluation_sample(images, config)
     labelled = np.flatnonzero(references.labels >= 0)
     if len(labelled) > MAX_REFERENCES:
         # From all over: folders list one class after the other.
@@ -83,7 +104,9 @@ def pretraining_evaluator(
     neighbours = references.take(labelled)
 
     def measure() -> tuple[Scores, Predictions | None]:
-        found, known = predict(images), embed(neighbours)
+        found, known = predict(sample.images), embed(neighbours)
+        if not (_finite(found) and _finite(known)):
+            return {}, None
         scores = {
             "eval/knn_top_1_accuracy": knn_accuracy(
                 found["final_avg_pool"],
@@ -94,40 +117,42 @@ def pretraining_evaluator(
         }
         if not online:
             return scores, None
-        return scores | _accuracies(found), _predictions(images, found)
+        return scores | _accuracies(found), _predictions(sample, found)
 
-    return Evaluator(measure)
+    return Evaluator(measure, sample)
 
 
 def _predictor(
-    network: keras.Model,
-    names: list[str],
-    config: DataConfig,
-    all_batches: bool = False,
+    network: keras.Model, names: list[str], config: DataConfig
 ) -> Predictor:
     return Predictor(
         network,
         names,
         image_size=config.image_size,
         batch_size=config.eval_batch_size,
-        max_batches=0 if all_batches else config.eval_steps,
     )
 
 
-def _predictions(images: ImageSet, found: dict[str, np.ndarray]) -> Predictions:
+def _finite(found: dict[str, np.ndarray]) -> bool:
+    return all(bool(np.isfinite(values).all()) for values in found.values())
+
+
+def _predictions(
+    sample: EvaluationSample, found: dict[str, np.ndarray]
+) -> Predictions:
     logits = found["logits_sup"]
-    # --eval_steps may have stopped before the last image.
     return Predictions(
         found["label"],
         logits,
-        names_of(images.class_names, logits.shape[1]),
-        images.ids[: len(logits)],
+        names_of(sample.images.class_names, logits.shape[1]),
+        sample.images.ids,
+        sample.total,
     )
 
 
 def _accuracies(found: dict[str, np.ndarray]) -> Scores:
     labels, logits = found["label"], found["logits_sup"]
-    return {
-        "eval/label_top_1_accuracy": top_k_accuracy(labels, logits, 1),
-        "eval/label_top_5_accuracy": top_k_accuracy(labels, logits, 5),
-    }
+    scores = {"eval/label_top_1_accuracy": top_k_accuracy(labels, logits, 1)}
+    if has_top_5(logits.shape[1]):
+        scores["eval/label_top_5_accuracy"] = top_k_accuracy(labels, logits, 5)
+    return scores

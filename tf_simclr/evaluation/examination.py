@@ -4,12 +4,12 @@ import dataclasses
 
 import numpy as np
 
+from tf_simclr.evaluation.accuracy import label_ranks
 from tf_simclr.evaluation.bootstrap import Interval, bootstrap_intervals
 from tf_simclr.evaluation.calibration import (
     Reliability,
     fit_temperature,
     reliability,
-    softmax,
 )
 from tf_simclr.evaluation.class_scores import (
     ClassCounts,
@@ -17,11 +17,12 @@ from tf_simclr.evaluation.class_scores import (
     cohen_kappa,
     macro_f1,
 )
-from tf_simclr.evaluation.confusion import confusion_matrix
+from tf_simclr.evaluation.confusion import Confusions, count_confusions
 from tf_simclr.evaluation.mistakes import Mistake, worst_mistakes
 from tf_simclr.evaluation.predictions import Predictions
+from tf_simclr.evaluation.row_blocks import by_blocks
+from tf_simclr.losses.chance import has_top_5
 
-TOP = 5
 MISTAKES = 12
 SEED = 0
 
@@ -49,22 +50,24 @@ class Examination:
     """The scores of one classifier on one split.
 
     Attributes:
-      count: labelled images.
-      scores: with 95 % bootstrap intervals: `top_1`, `top_5`, `macro_f1`,
-        `cohen_kappa`.
+      count: labelled images that were scored.
+      total: images of the split.
+      scores: with 95 % bootstrap intervals: `top_1`, `top_5` (where there are
+        more than 5 classes), `macro_f1`, `cohen_kappa`.
       class_names: C names.
       classes: what the scores of each class are made of.
-      matrix: int (C, C), see `confusion_matrix`.
+      confusions: the filled cells of the confusion matrix.
       calibration: None where there are fewer than two labelled images.
       mistakes: the worst ones.
       mistake_ids: the names of their images.
     """
 
     count: int
+    total: int
     scores: dict[str, Interval]
     class_names: tuple[str, ...]
     classes: ClassCounts
-    matrix: np.ndarray
+    confusions: Confusions
     calibration: Calibration | None
     mistakes: list[Mistake]
     mistake_ids: list[str]
@@ -80,60 +83,63 @@ def examine(predictions: Predictions, seed: int = SEED) -> Examination:
       seed: of the bootstrap, and of the half that fits the temperature.
     """
     known = np.flatnonzero(predictions.labels >= 0)
-    labels = predictions.labels[known]
-    logits = predictions.logits[known]
+    labels, logits = predictions.labels[known], predictions.logits
     num_classes = len(predictions.class_names)
-    guesses = np.argmax(logits, axis=1)
-    mistakes = worst_mistakes(
-        predictions.labels, softmax(predictions.logits), MISTAKES
-    )
+    guesses = by_blocks(lambda block: np.argmax(block, axis=1), logits, known)
+    ranks = label_ranks(labels, logits, known)
+    mistakes = worst_mistakes(predictions.labels, logits, MISTAKES)
     return Examination(
         count=len(known),
-        scores=_scores(labels, logits, seed),
+        total=predictions.total or len(predictions.labels),
+        scores=_scores(labels, guesses, ranks, num_classes, seed),
         class_names=predictions.class_names,
         classes=class_counts(labels, guesses, num_classes),
-        matrix=confusion_matrix(labels, guesses, num_classes),
-        calibration=_calibrate(labels, logits, seed),
+        confusions=count_confusions(labels, guesses, num_classes),
+        calibration=_calibrate(labels, logits, known, seed),
         mistakes=mistakes,
         mistake_ids=[predictions.ids[mistake.index] for mistake in mistakes],
     )
 
 
 def _scores(
-    labels: np.ndarray, logits: np.ndarray, seed: int
+    labels: np.ndarray,
+    guesses: np.ndarray,
+    ranks: np.ndarray,
+    num_classes: int,
+    seed: int,
 ) -> dict[str, Interval]:
-    ranked = np.argsort(-logits, axis=1, kind="stable")[:, :TOP]
-    hits = ranked == labels[:, None]
-    first, among = hits[:, 0], hits.any(axis=1)
-    num_classes = logits.shape[1]
+    hits = {"top_1": ranks < 1}
+    if has_top_5(num_classes):
+        hits["top_5"] = ranks < 5
 
     def statistics(drawn: np.ndarray) -> list[float]:
-        counts = class_counts(labels[drawn], ranked[drawn, 0], num_classes)
+        counts = class_counts(labels[drawn], guesses[drawn], num_classes)
         return [
-            np.mean(first[drawn]),
-            np.mean(among[drawn]),
+            *(np.mean(hit[drawn]) for hit in hits.values()),
             macro_f1(counts),
             cohen_kappa(counts),
         ]
 
-    names = ("top_1", "top_5", "macro_f1", "cohen_kappa")
+    names = (*hits, "macro_f1", "cohen_kappa")
     found = bootstrap_intervals(statistics, len(labels), seed=seed)
     return dict(zip(names, found, strict=True))
 
 
 def _calibrate(
-    labels: np.ndarray, logits: np.ndarray, seed: int
+    labels: np.ndarray, logits: np.ndarray, known: np.ndarray, seed: int
 ) -> Calibration | None:
     half = len(labels) // 2
     if not half:
         return None
     order = np.random.default_rng(seed).permutation(len(labels))
     fit, rest = order[:half], order[half:]
-    temperature = fit_temperature(labels[fit], logits[fit])
+    temperature = fit_temperature(labels[fit], logits, known[fit])
     return Calibration(
         temperature=temperature,
-        before=reliability(labels[rest], logits[rest]),
-        after=reliability(labels[rest], logits[rest] / temperature),
+        before=reliability(labels[rest], logits, rows=known[rest]),
+        after=reliability(
+            labels[rest], logits, rows=known[rest], temperature=temperature
+        ),
         fitted_on=half,
         measured_on=len(rest),
     )

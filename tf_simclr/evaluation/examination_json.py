@@ -1,6 +1,6 @@
 """An examination as `evaluation.json` holds it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from tf_simclr.evaluation.class_scores import (
     precision,
     recall,
 )
+from tf_simclr.evaluation.confusion import Confusions
 from tf_simclr.evaluation.examination import Calibration, Examination
 from tf_simclr.evaluation.mistakes import Mistake
 
@@ -26,11 +27,12 @@ def to_json(examination: Examination) -> dict[str, Any]:
         recall(counts).tolist(),
         f1(counts).tolist(),
         counts.present.tolist(),
-        examination.matrix,
+        examination.confusions.rows(),
         strict=True,
     )
     found: dict[str, Any] = {
         "images": examination.count,
+        "of": examination.total,
         "scores": {k: v._asdict() for k, v in examination.scores.items()},
         "classes": [
             {
@@ -40,9 +42,7 @@ def to_json(examination: Examination) -> dict[str, Any]:
                 "f1": f,
                 "images": n,
                 # Index of a class: how often that was the prediction.
-                "predicted": {
-                    str(other): int(row[other]) for other in np.flatnonzero(row)
-                },
+                "predicted": {str(other): n for other, n in row.items()},
             }
             for name, p, r, f, n, row in columns
         ],
@@ -68,23 +68,46 @@ def to_json(examination: Examination) -> dict[str, Any]:
 def from_json(found: Mapping[str, Any]) -> Examination:
     """Reads what `to_json` gave."""
     classes = found["classes"]
-    matrix = np.zeros((len(classes), len(classes)), np.int64)
-    for index, entry in enumerate(classes):
-        for other, times in entry["predicted"].items():
-            matrix[index, int(other)] = times
+    confusions = _read_confusions(classes)
     mistakes = [dict(entry) for entry in found["mistakes"]]
     ids = [entry.pop("id") for entry in mistakes]
     return Examination(
         count=found["images"],
+        total=found.get("of", found["images"]),
         scores={k: Interval(**v) for k, v in found["scores"].items()},
         class_names=tuple(entry["name"] for entry in classes),
-        classes=ClassCounts(
-            np.diag(matrix), matrix.sum(axis=0), matrix.sum(axis=1)
-        ),
-        matrix=matrix,
+        classes=_class_counts(confusions),
+        confusions=confusions,
         calibration=_read_calibration(found.get("calibration")),
         mistakes=[Mistake(**entry) for entry in mistakes],
         mistake_ids=ids,
+    )
+
+
+def _read_confusions(classes: Sequence[Mapping[str, Any]]) -> Confusions:
+    cells = [
+        (index, other, times)
+        for index, entry in enumerate(classes)
+        for other, times in sorted(
+            (int(other), times) for other, times in entry["predicted"].items()
+        )
+    ]
+    columns = np.array(cells, np.int64).reshape(-1, 3).T
+    return Confusions(*columns, num_classes=len(classes))
+
+
+def _class_counts(found: Confusions) -> ClassCounts:
+    right = found.labels == found.predictions
+
+    def sums(classes: np.ndarray, times: np.ndarray) -> np.ndarray:
+        counts = np.zeros(found.num_classes, np.int64)
+        np.add.at(counts, classes, times)
+        return counts
+
+    return ClassCounts(
+        sums(found.labels[right], found.times[right]),
+        sums(found.predictions, found.times),
+        sums(found.labels, found.times),
     )
 
 

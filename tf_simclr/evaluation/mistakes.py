@@ -4,12 +4,15 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tf_simclr.evaluation.calibration import confidences
+from tf_simclr.evaluation.row_blocks import by_blocks
+
 
 class Mistake(NamedTuple):
     """One image that was taken for something else.
 
     Attributes:
-      index: the image's place in its split.
+      index: the image's place among those that were scored.
       label: its class.
       prediction: the class that it was taken for.
       confidence: the probability that the network gave to that.
@@ -22,17 +25,17 @@ class Mistake(NamedTuple):
 
 
 def worst_mistakes(
-    labels: np.ndarray, probabilities: np.ndarray, limit: int
+    labels: np.ndarray, logits: np.ndarray, limit: int
 ) -> list[Mistake]:
     """Wrong predictions, the most confident ones first.
 
     Args:
       labels: int (N,), -1 where unknown; those images do not count.
-      probabilities: (N, C).
+      logits: (N, C).
       limit: how many to return.
     """
-    predictions = np.argmax(probabilities, axis=1)
-    confidence = probabilities.max(axis=1)
+    predictions = by_blocks(lambda block: np.argmax(block, axis=1), logits)
+    confidence = confidences(logits)
     wrong = np.flatnonzero((labels >= 0) & (predictions != labels))
     order = np.argsort(-confidence[wrong], kind="stable")[:limit]
     return [

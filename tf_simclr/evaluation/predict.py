@@ -26,7 +26,6 @@ class Predictor:
       names: which outputs to keep, such as `final_avg_pool`.
       image_size: side of the evaluation view.
       batch_size: images at a time, over all replicas.
-      max_batches: stops after so many; 0 for all.
     """
 
     def __init__(
@@ -36,11 +35,9 @@ class Predictor:
         *,
         image_size: int,
         batch_size: int,
-        max_batches: int = 0,
     ):
         self._image_size = image_size
         self._batch_size = batch_size
-        self._max_batches = max_batches
         self._strategy = network.distribute_strategy
 
         def on_replica(images: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -109,7 +106,7 @@ class Predictor:
 
     def _by_one(self, images: ImageSet) -> Iterator[tuple[tf.Tensor, Outputs]]:
         batches = evaluation_batches(images, self._batch_size, self._image_size)
-        for batch in batches.take(self._max_batches or -1):
+        for batch in batches:
             outputs = {**self.run(batch["image"]), "label": batch["label"]}
             yield (
                 batch["image"],
@@ -120,10 +117,8 @@ class Predictor:
         self, images: ImageSet, with_views: bool
     ) -> Iterator[tuple[tf.Tensor | None, Outputs]]:
         count = len(images)
-        if self._max_batches:
-            count = min(count, self._max_batches * self._batch_size)
         start = 0
-        for batch in self._distributed_batches(images, count):
+        for batch in self._distributed_batches(images):
             outputs = self._shared(batch["image"])
             # Beyond the last image, it is repeated.
             found = {k: v[: count - start].numpy() for k, v in outputs.items()}
@@ -137,14 +132,14 @@ class Predictor:
             start = stop
 
     def _distributed_batches(
-        self, images: ImageSet, count: int
+        self, images: ImageSet
     ) -> tf.distribute.DistributedDataset:
-        """The first `count` images in parts of one size, one per replica.
+        """The images in parts of one size, one per replica.
 
         The last one is repeated until all parts are full: where shapes never
         change, nothing is compiled twice and no replica is left without work.
         """
-        replicas = self._strategy.num_replicas_in_sync
+        replicas, count = self._strategy.num_replicas_in_sync, len(images)
         size = -(-min(self._batch_size, count) // replicas)
         rounds = -(-count // (size * replicas))
         places = np.arange(rounds * replicas * size)

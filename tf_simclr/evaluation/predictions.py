@@ -15,12 +15,14 @@ class Predictions:
       logits: float (N, C).
       class_names: C names.
       ids: N names of images.
+      total: images of the split, where not all of them were scored.
     """
 
     labels: np.ndarray
     logits: np.ndarray
     class_names: tuple[str, ...]
     ids: tuple[str, ...]
+    total: int | None = None
 
 
 def names_of(class_names: Sequence[str], num_classes: int) -> tuple[str, ...]:

@@ -23,15 +23,23 @@ def contrastive_chance(batch_size: int, memory: int = 0) -> dict[str, float]:
     }
 
 
+def has_top_5(num_classes: int) -> bool:
+    """True if five different guesses can all be wrong."""
+    return num_classes > 5
+
+
 def classification_chance(num_classes: int) -> dict[str, float]:
     """Levels of a classifier that answers all classes alike.
 
     Returns:
-      The cross-entropy with any target, ln C, and the accuracies of guessing.
+      The cross-entropy with any target, ln C, and the accuracies of guessing;
+      of five guesses only where there are more than 5 classes.
     """
-    return {
+    levels = {
         "supervised_loss": math.log(num_classes),
         "supervised_acc": 1.0 / num_classes,
         "eval/label_top_1_accuracy": 1.0 / num_classes,
-        "eval/label_top_5_accuracy": min(5.0 / num_classes, 1.0),
     }
+    if has_top_5(num_classes):
+        levels["eval/label_top_5_accuracy"] = 5.0 / num_classes
+    return levels

@@ -78,5 +78,5 @@ def _points(
     return [
         (line["step"], line[metric])
         for line in stage.metrics
-        if line["split"] == split and metric in line
+        if line["split"] == split and line.get(metric) is not None
     ]

@@ -22,6 +22,8 @@ from tf_simclr.report.figures import (
 EVALUATION_FILE = "evaluation.json"
 # The largest side of a picture.
 _SIDE = 224
+# Rows of the confusion matrix that a picture can show.
+_CELLS = 600
 
 
 def write_evaluation(
@@ -70,7 +72,10 @@ def draw_evaluation(
 ) -> dict[str, bytes]:
     """{title: PNG} of confusion, reliability and the worst mistakes."""
     names = examination.class_names
-    pictures = {"confusion": confusion_figure(examination.matrix, names)}
+    confusions = examination.confusions
+    group = -(-confusions.num_classes // _CELLS)
+    matrix = confusions.grouped(group).matrix()
+    pictures = {"confusion": confusion_figure(matrix, names, group)}
     calibration = examination.calibration
     if calibration is not None:
         pictures["reliability"] = reliability_figure(
@@ -79,19 +84,20 @@ def draw_evaluation(
     mistakes = examination.mistakes
     if mistakes:
         pictures["worst mistakes"] = picture_grid(
-            mistake_pictures(mistakes, images, image_size),
+            mistake_pictures(examination.mistake_ids, images, image_size),
             [mistake_caption(mistake, names) for mistake in mistakes],
         )
     return pictures
 
 
 def mistake_pictures(
-    mistakes: list[Mistake], images: ImageSet, image_size: int
+    ids: Sequence[str], images: ImageSet, image_size: int
 ) -> np.ndarray:
     """The evaluation views of mistaken images, float32 (n, s, s, 3)."""
-    chosen = images.take(np.array([mistake.index for mistake in mistakes]))
+    places = {name: place for place, name in enumerate(images.ids)}
+    chosen = images.take(np.array([places[name] for name in ids]))
     size = min(image_size, _SIDE)
-    batch = next(iter(evaluation_batches(chosen, len(mistakes), size)))
+    batch = next(iter(evaluation_batches(chosen, len(ids), size)))
     return batch["image"].numpy()
 
 

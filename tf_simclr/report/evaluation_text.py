@@ -6,6 +6,7 @@ from tf_simclr.evaluation.bootstrap import LEVEL, RESAMPLES, Interval
 from tf_simclr.evaluation.class_scores import f1, precision, recall
 from tf_simclr.evaluation.confusion import most_confused
 from tf_simclr.evaluation.examination import Examination
+from tf_simclr.evaluation.sample import of_total
 
 _TITLES = {
     "top_1": "top-1 accuracy",
@@ -57,13 +58,19 @@ def interval_text(score: Interval) -> str:
     return f"{score.low:.4f} to {score.high:.4f}"
 
 
-def interval_note(count: int) -> str:
+def interval_note(examination: Examination) -> str:
     """What the intervals mean."""
     return (
         f"Intervals are {100 * LEVEL:.0f} % percentile intervals of"
-        f" {RESAMPLES:,} bootstrap draws of the {count:,} evaluation images:"
+        f" {RESAMPLES:,} bootstrap draws of the {evaluated(examination)}"
+        " evaluation images:"
         " how far the score depends on these images, not on the training."
     )
+
+
+def evaluated(examination: Examination) -> str:
+    """Such as '3 of 7', or '7' where all images of the split were scored."""
+    return of_total(examination.count, examination.total)
 
 
 def _scores(scores: Mapping[str, float]) -> str:
@@ -84,7 +91,7 @@ def _intervals(examination: Examination) -> str:
             "|---|---:|---:|",
             *rows,
             "",
-            interval_note(examination.count),
+            interval_note(examination),
             "Macro-F1 is the mean over the classes that occur.",
         ]
     )
@@ -134,7 +141,9 @@ def _confusions(examination: Examination) -> str:
     names = examination.class_names
     rows = [
         f"| {_cell(names[label])} | {_cell(names[called])} | {times:,} |"
-        for label, called, times in most_confused(examination.matrix, _CONFUSED)
+        for label, called, times in most_confused(
+            examination.confusions, _CONFUSED
+        )
     ]
     if not rows:
         return ""

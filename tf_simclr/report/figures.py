@@ -20,21 +20,25 @@ _NUMBERED = 20
 _COLUMNS = 4
 
 
-def confusion_figure(matrix: np.ndarray, class_names: Sequence[str]) -> bytes:
+def confusion_figure(
+    matrix: np.ndarray, class_names: Sequence[str], group: int = 1
+) -> bytes:
     """A confusion matrix; the color is the share of the row's class.
 
     Args:
       matrix: int (C, C), rows are labels, columns predictions.
       class_names: C names.
+      group: how many neighbouring classes a row or column stands for.
     """
     count = len(matrix)
+    groups = f" (groups of {group} classes)" if group > 1 else ""
     side = float(np.clip(2.5 + 0.35 * count, 4.0, 9.0))
     figure = _figure(side, side)
     axes = figure.add_subplot()
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     axes.imshow(shares, cmap="Blues", vmin=0.0, vmax=1.0)
-    axes.set_xlabel("prediction")
-    axes.set_ylabel("label")
+    axes.set_xlabel(f"prediction{groups}")
+    axes.set_ylabel(f"label{groups}")
     if count <= _NAMED:
         names = [short(name) for name in class_names]
         axes.set_yticks(range(count), names)

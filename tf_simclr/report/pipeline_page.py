@@ -6,7 +6,7 @@ from tf_simclr.config.command import shell_command
 from tf_simclr.report.card import run_facts
 from tf_simclr.report.charts.bars import Bar, bar_chart
 from tf_simclr.report.curves import stage_charts
-from tf_simclr.report.evaluation_text import interval_note
+from tf_simclr.report.evaluation_text import evaluated, interval_note
 from tf_simclr.report.markup import legend, section, table
 from tf_simclr.report.overlap_notes import overlap_notes
 from tf_simclr.report.pipeline_data import PipelineData, StageData
@@ -58,7 +58,7 @@ def _header(data: PipelineData) -> str:
         f"Trained on <strong>{images:,}</strong> images, of which"
         f" <strong>{result['labels']:,}</strong> have a label"
         f" ({classes} classes), and scored on"
-        f" <strong>{student.examination.count:,}</strong> {unseen}."
+        f" <strong>{evaluated(student.examination)}</strong> {unseen}."
     )
     tiles = [(baseline.title, _percent(baseline), "")]
     if best is not student:
@@ -109,7 +109,7 @@ def _result_section(data: PipelineData) -> str:
         "",
         f'<div class="card">{bar_chart("Test accuracy", bars, chance)}'
         f'<p class="note">Dashed: chance.'
-        f" {interval_note(data.student.examination.count)}</p>{seen}"
+        f" {interval_note(data.student.examination)}</p>{seen}"
         f'<div class="scroll">{table(head, rows, chief=len(rows) - 1)}</div>'
         "</div>",
     )

@@ -95,7 +95,9 @@ def calibration_section(data: PipelineData) -> str:
     counts, names = found.classes, [short(n, 8) for n in found.class_names]
     cards = []
     if len(names) <= MOST_CLASSES:
-        chart = confusion_chart("Confusion matrix", found.matrix, names)
+        chart = confusion_chart(
+            "Confusion matrix", found.confusions.matrix(), names
+        )
         rows = [
             [name, f"{p:.3f}", f"{r:.3f}", f"{f:.3f}", f"{n:,}"]
             for name, p, r, f, n in zip(

@@ -16,7 +16,11 @@ from tf_simclr.data.overlap import Overlap, find_overlap, overlap_notice
 from tf_simclr.data.sources.image_set import ImageSet
 from tf_simclr.data.sources.open import Splits
 from tf_simclr.errors import UserError
-from tf_simclr.evaluation.evaluate import Evaluator, classifier_evaluator
+from tf_simclr.evaluation.evaluate import (
+    NO_SCORE,
+    Evaluator,
+    classifier_evaluator,
+)
 from tf_simclr.evaluation.float32 import scored_in_float32
 from tf_simclr.files import read_json, write_json
 from tf_simclr.models.layers import LayerFactory
@@ -235,6 +239,7 @@ class StageContext:
                 self.strategy,
                 evaluator if during else None,
                 self.config.data.data_service,
+                evaluator.sample.identity if evaluator and during else None,
             )
         result = {"global_step": float(step)}
         if scored:
@@ -242,7 +247,8 @@ class StageContext:
             result.update(found)
             epoch = step * task.batch_size / len(self.images)
             if during:
-                record_score(self.run_dir, step, found)
+                scored_on = evaluator.sample.identity
+                record_score(self.run_dir, step, found, scored_on)
             # A process that was killed here may have left this line.
             self.run_dir.drop_metrics(step, "eval")
             self.run_dir.append_metrics(step, epoch, "eval", result)
@@ -251,16 +257,14 @@ class StageContext:
                 self.stage,
                 result,
                 evaluator,
-                self.splits.evaluation,
                 self.config.data.image_size,
                 overlap_notice(record),
             )
             scores = "  ".join(
                 f"{name.removeprefix('eval/')} {value:.4f}"
-                for name, value in result.items()
-                if name != "global_step"
+                for name, value in found.items()
             )
-            say(f"{self.stage} done at step {step}: {scores}")
+            say(f"{self.stage} done at step {step}: {scores or NO_SCORE}")
         else:
             say(f"{self.stage} done at step {step}.")
         if self.config.run.mode == "train_then_eval":  # As the original does.

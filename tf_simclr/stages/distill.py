@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from tf_simclr.config.run import Config
 from tf_simclr.data.batches import Batch
-from tf_simclr.data.labels import mask_labels
+from tf_simclr.data.labels import check_several_classes, mask_labels
 from tf_simclr.errors import UserError
 from tf_simclr.losses.distillation import distillation_loss
 from tf_simclr.losses.supervised import supervised_loss
@@ -46,6 +46,11 @@ def distill(config: Config) -> dict[str, float]:
         config, "distill", labels_only=False, known=stored.classes
     )
     num_classes = stored.architecture.num_classes
+    if num_classes < 2:
+        raise UserError(
+            f"--teacher={objective.teacher} knows one class alone, and gives"
+            " every image the same answer: fine-tune one on at least two."
+        )
     if start is not None:
         architecture = classification_architecture(
             config, start.architecture, start.path, num_classes
@@ -68,6 +73,8 @@ def distill(config: Config) -> dict[str, float]:
             f"--distillation_alpha={alpha:g} gives weight to true labels, but"
             f" --dataset={config.data.dataset} has none: leave it at 1."
         )
+    if with_labels:
+        check_several_classes(context.subset, config.data)
 
     def taught(batch: Batch) -> Rows:
         logits = teacher(batch["image"], training=False)["logits_sup"]

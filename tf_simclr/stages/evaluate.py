@@ -7,10 +7,15 @@ from collections.abc import Set
 from tf_simclr.config.flat import to_flat
 from tf_simclr.config.run import Config
 from tf_simclr.data.class_mapping import map_classes
-from tf_simclr.data.labels import choose_labels, mask_labels
+from tf_simclr.data.labels import (
+    check_several_classes,
+    choose_labels,
+    mask_labels,
+)
 from tf_simclr.data.sources.open import Splits
 from tf_simclr.errors import UserError
 from tf_simclr.evaluation.evaluate import (
+    NO_SCORE,
     classifier_evaluator,
     pretraining_evaluator,
 )
@@ -59,22 +64,29 @@ def evaluate(config: Config) -> dict[str, float]:
         images = mapping.images(images)
         for notice in mapping.notices:
             say(f"{data.dataset}: {notice}")
+    if classes == 1 and not by_neighbours:
+        raise UserError(
+            f"The weights in {stored.path} know one class alone: any answer is"
+            " right. Score a classifier of at least two classes."
+        )
     references = None
     if by_neighbours:
         subset = choose_labels(splits.train, data)
+        check_several_classes(subset, data)
         references = mask_labels(splits.train, subset)
         if mapping is not None:
             references = mapping.images(references)
         evaluator = pretraining_evaluator(network, images, references, data)
     else:
         evaluator = classifier_evaluator(network, images, data)
-    result = {"global_step": float(stored.step), **evaluator()}
+    scores = evaluator()
+    if not scores:
+        say(f"{stored.path}: {NO_SCORE}.")
+    result = {"global_step": float(stored.step), **scores}
     os.makedirs(model_dir, exist_ok=True)
     write_image_files(loaded.config, splits)
     seen = trained_on_notice(stored, loaded.config, images, references)
-    leave_scores(
-        run_dir, stored.path, result, evaluator, images, data.image_size, seen
-    )
+    leave_scores(run_dir, stored.path, result, evaluator, data.image_size, seen)
     run_dir.write_result(result)
     for name, value in result.items():
         say(f"{name} {value:g}")
@@ -143,7 +155,9 @@ def _check_free(run_dir: RunDirectory, loaded: LoadedNetwork) -> None:
             f" {stored.path}. {elsewhere}"
         )
     asked = to_flat(loaded.config)
-    for flag in _SCORED:
+    # The number of images is that of the steps times the batch.
+    sampled = ("eval_batch_size",) if loaded.config.data.eval_steps else ()
+    for flag in (*_SCORED, *sampled):
         if there["config"].get(flag, asked[flag]) != asked[flag]:
             raise UserError(
                 f"--model_dir={run_dir.path} holds a run with"

@@ -9,6 +9,7 @@ from tf_simclr.config.flat import from_flat, parse_overrides
 from tf_simclr.config.run import Config
 from tf_simclr.config.zoo import ZOO
 from tf_simclr.errors import UserError
+from tf_simclr.evaluation.evaluate import NO_SCORE
 from tf_simclr.files import read_json, write_json
 from tf_simclr.report.evaluation_files import EVALUATION_FILE
 from tf_simclr.report.pipeline_text import result_table
@@ -22,7 +23,9 @@ from tf_simclr.stages.prepare import prepare_stage
 from tf_simclr.stages.pretrain import pretrain
 from tf_simclr.training.progress import say
 from tf_simclr.training.run_dir import RunDirectory, check_writable
+from tf_simclr.training.stop import TrainingFailed
 
+_TOP_1 = "eval/label_top_1_accuracy"
 _STAGES = {"pretrain": pretrain, "finetune": finetune, "distill": distill}
 
 
@@ -167,7 +170,9 @@ def _run_parts(
         run: Callable[[Config], dict[str, float]] = _STAGES[part.stage]
         found = run(configs[part.name])
         if part.result:
-            scores[part.result] = found["eval/label_top_1_accuracy"]
+            if _TOP_1 not in found:
+                raise TrainingFailed(f"{part.name}: {NO_SCORE}.")
+            scores[part.result] = found[_TOP_1]
             _examine_again(configs[part.name])
     result = _result(root, parts, scores, configs["finetune"])
     write_json(root.file("result.json"), result)

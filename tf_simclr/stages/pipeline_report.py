@@ -18,6 +18,7 @@ from tf_simclr.evaluation.projector import (
     thumbnails,
     write_projector,
 )
+from tf_simclr.evaluation.sample import labelled_sample
 from tf_simclr.files import write_text
 from tf_simclr.models.network import build_network
 from tf_simclr.report.evaluation_files import mistake_pictures
@@ -96,7 +97,7 @@ def _as_it_ran(config: Config) -> Config:
 
 
 def _mapped(images: ImageSet) -> ImageSet:
-    return images.take(np.flatnonzero(images.labels >= 0)[:_MAPPED])
+    return images.take(labelled_sample(images, _MAPPED))
 
 
 def _views(config: Config, images: ImageSet) -> np.ndarray:
@@ -143,7 +144,5 @@ def _plane(config: Config, images: ImageSet) -> FeaturePlane:
 def _mistakes(
     config: Config, stage: StageData, images: ImageSet
 ) -> Sequence[np.ndarray]:
-    found = stage.examination.mistakes
-    if not found:
-        return []
-    return mistake_pictures(found, images, config.data.image_size)
+    ids = stage.examination.mistake_ids
+    return mistake_pictures(ids, images, config.data.image_size) if ids else []

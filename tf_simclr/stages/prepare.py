@@ -7,7 +7,12 @@ from tf_simclr.config.run import Config
 from tf_simclr.data.class_mapping import KnownClasses, map_classes
 from tf_simclr.data.decoded import keep_decoded
 from tf_simclr.data.failure import naming_bad_images
-from tf_simclr.data.labels import LabelledSubset, choose_labels, mask_labels
+from tf_simclr.data.labels import (
+    LabelledSubset,
+    check_several_classes,
+    choose_labels,
+    mask_labels,
+)
 from tf_simclr.data.service import check_reachable
 from tf_simclr.data.sources.open import Splits
 from tf_simclr.errors import UserError
@@ -56,6 +61,7 @@ def prepare_stage(
         splits, subset = _with_known_classes(splits, subset, known, config)
     images = splits.train
     if labels_only:
+        check_several_classes(subset, config.data)
         images = images.take(subset.indices)
     batch = config.optimizer.train_batch_size
     if batch > len(images):

@@ -10,6 +10,7 @@ from tf_simclr.models.network import Architecture
 from tf_simclr.optimizers.factory import decayed_in_loss, make_optimizer
 from tf_simclr.optimizers.schedule import WarmupCosine
 from tf_simclr.stages.architecture import pretraining_architecture
+from tf_simclr.stages.context import StageContext
 from tf_simclr.stages.contrastive import (
     PROJECTIONS,
     SHARES,
@@ -40,8 +41,9 @@ def pretrain(config: Config) -> dict[str, float]:
         stored = open_weights(config.objective.checkpoint, "checkpoint")
     context = prepare_stage(config, "pretrain", labels_only=False)
     objective = config.objective
-    online = (
-        context.subset is not None and objective.lineareval_while_pretraining
+    several = context.subset is not None and len(context.subset.names) > 1
+    online = objective.lineareval_while_pretraining and (
+        several or _has_online_classifier(context)
     )
     architecture = _architecture(
         config, stored, len(context.class_names) if online else 0
@@ -78,8 +80,9 @@ def pretrain(config: Config) -> dict[str, float]:
     chance = levels["contrast_loss"]
     images = context.splits.train
     if context.subset is not None:
-        levels |= classification_chance(len(context.class_names))
         images = mask_labels(images, context.subset)
+    if several:
+        levels |= classification_chance(len(context.class_names))
     task = Task(
         name="pretrain",
         network=network,
@@ -108,7 +111,7 @@ def pretrain(config: Config) -> dict[str, float]:
 
     evaluation = context.splits.evaluation
     evaluator: Evaluator | None = None
-    if context.subset is not None and evaluation and evaluation.has_labels:
+    if several and evaluation and evaluation.has_labels:
         evaluator = scored_in_float32(
             network,
             context.precision.policy,
@@ -121,7 +124,10 @@ def pretrain(config: Config) -> dict[str, float]:
         ["k-NN"] if evaluator else []
     )
     probed = "none: no labels to score with"
-    if probes:
+    if context.subset is not None and not several:
+        [name] = context.subset.names
+        probed = f"none: all labels are '{name}', which any answer gets right"
+    elif probes:
         probed = f"{' and '.join(probes)} on the labelled images"
     others = "2N-1+memory" if memory else "2N-1"
     notes = [
@@ -137,6 +143,15 @@ def pretrain(config: Config) -> dict[str, float]:
         )
     sources = {"checkpoint": stored} if stored else {}
     return context.run(task, notes, evaluator, sources)
+
+
+def _has_online_classifier(context: StageContext) -> bool:
+    """True if this run was begun with one, as earlier versions of this project
+    began it for labels of a single class, too."""
+    if context.subset is None:
+        return False
+    record = context.run_dir.read_config()
+    return bool(record and record["architecture"]["num_classes"])
 
 
 def _architecture(

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 
-from tf_simclr.data.sources.image_set import ImageSet
 from tf_simclr.evaluation.evaluate import Evaluator
 from tf_simclr.evaluation.examination import examine
 from tf_simclr.report.card import run_card
 from tf_simclr.report.evaluation_files import write_evaluation
+from tf_simclr.training.progress import say
 from tf_simclr.training.run_dir import RunDirectory
 from tf_simclr.training.summaries.evaluation import write_final_evaluation
 
@@ -18,7 +18,6 @@ def leave_scores(
     name: str,
     scores: Mapping[str, float],
     evaluator: Evaluator,
-    images: ImageSet,
     image_size: int,
     overlap: str = "",
 ) -> None:
@@ -29,13 +28,15 @@ def leave_scores(
       name: what was evaluated.
       scores: what `result.json` will hold.
       evaluator: has just been called.
-      images: what was evaluated on.
       image_size: side of the evaluation view.
       overlap: says how many of the images were trained on; '' if none.
     """
     found = evaluator.predictions
     examination = examine(found) if found is not None else None
-    heading = f"{name} on {len(images):,} images of {images.name}"
+    sample, images = evaluator.sample, evaluator.sample.images
+    heading = f"{name} on {sample.text} images of {images.name}"
+    if len(images) < sample.total:
+        say(f"Scored: {heading}.")
     notes = [_ARITHMETIC, *([f"**{overlap}**"] if overlap else [])]
     pictures = write_evaluation(
         run_dir.path, heading, scores, examination, images, image_size, notes

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from tf_simclr.evaluation.sample import evaluation_sample
 from tf_simclr.training.devices import describe
 
 if TYPE_CHECKING:
@@ -28,8 +29,15 @@ def start_block(
             f"{len(subset)} labelled in {len(subset.class_names)} classes"
             f" (smallest {subset.smallest_class()})"
         )
-    tested = f"{len(evaluation)} to evaluate on" if evaluation else "none"
     seen = context.overlap.notice() if context.overlap else ""
+    tested = "none"
+    if evaluation and evaluation.has_labels:
+        tested = f"{evaluation_sample(evaluation, data).text} to evaluate on"
+    elif evaluation:
+        tested = (
+            f"none of the {len(evaluation)} images of {evaluation.name} has a"
+            " label to score with"
+        )
     batch = optimizer.train_batch_size
     epochs = plan.total_steps * batch / len(context.images)
     return "\n".join(

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import math
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -44,6 +45,7 @@ class Checkpoints:
       network, optimizer: what they hold; both with all variables built.
       keep: how many of the latest to keep, besides the best.
       state: what else they hold, by name.
+      scored_on: the identity of the images that scores are of.
     """
 
     def __init__(
@@ -53,11 +55,13 @@ class Checkpoints:
         optimizer: tf.Module,
         keep: int,
         state: Mapping[str, Any] | None = None,
+        scored_on: Mapping[str, Any] | None = None,
     ):
         self._run_dir = run_dir
         self._folder = run_dir.checkpoints
         self._network = network
         self._keep = keep
+        self._scored_on = scored_on
         self._step = tf.Variable(0, dtype=tf.int64, trainable=False)
         self._parts = {
             "network": network,
@@ -162,6 +166,7 @@ class Checkpoints:
                 summed_from=at.summed_from,
                 sums=at.sums,
                 score=comparable(score),
+                scored_on=self._scored_on,
                 planned=planned,
             )
         except (tf.errors.OpError, OSError) as error:
@@ -183,11 +188,13 @@ class Checkpoints:
         manifests.write_state_file(self._folder, kept)
 
     def improves(self, score: Mapping[str, float]) -> bool:
-        """Whether an evaluation is better than that of every checkpoint."""
+        """Whether an evaluation is better than that of every checkpoint with a
+        score of the same images."""
         new = comparable(score)
         if not new or not os.path.isdir(self._folder):
             return bool(new)
-        best = manifests.best_scored(self._folder)
+        kind = manifests.kind_of_score(new, self._scored_on)
+        best = manifests.best_scored(self._folder, kind)
         return best is None or max(new.values()) > max(best.score.values())
 
     def _has_damaged(self) -> bool:
@@ -199,16 +206,27 @@ class Checkpoints:
 def comparable(metrics: Mapping[str, float]) -> dict[str, float]:
     """The one metric by which checkpoints are compared; {} without it."""
     for name in _SCORES:
-        if name in metrics:
+        if name in metrics and math.isfinite(metrics[name]):
             return {name: metrics[name]}
     return {}
 
 
 def record_score(
-    run_dir: RunDirectory, step: int, metrics: Mapping[str, float]
+    run_dir: RunDirectory,
+    step: int,
+    metrics: Mapping[str, float],
+    scored_on: Mapping[str, Any],
 ) -> None:
-    """Adds an evaluation to the checkpoint of `step`, and judges anew."""
-    manifests.set_score(run_dir.checkpoints, step, comparable(metrics))
+    """Adds an evaluation to the checkpoint of `step`, and judges anew.
+
+    Args:
+      run_dir: of the checkpoint.
+      step: which the evaluation is of.
+      metrics: its scores.
+      scored_on: the identity of the images that they are of.
+    """
+    score = comparable(metrics)
+    manifests.set_score(run_dir.checkpoints, step, score, scored_on)
     write_best(run_dir)
 
 
@@ -224,6 +242,7 @@ def write_best(run_dir: RunDirectory) -> None:
             "step": best.step,
             "checkpoint": os.path.relpath(path, run_dir.path),
             **best.score,
+            **({"of": best.scored_on} if best.scored_on else {}),
         },
     )
 

@@ -5,7 +5,8 @@ It knows no stage: a `Task` says which batches, which loss and which variables.
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import tensorflow as tf
 
@@ -43,6 +44,7 @@ def train(
     strategy: tf.distribute.Strategy,
     evaluator: Evaluator | None = None,
     data_service: str | None = None,
+    scored_on: Mapping[str, Any] | None = None,
 ) -> int:
     """Trains to `plan.total_steps`, from the latest checkpoint if there is one.
 
@@ -54,6 +56,7 @@ def train(
       strategy: devices; `task`'s variables were made in its scope.
       evaluator: called every `--eval_every_epochs`; returns metrics.
       data_service: who makes the batches, see `distributed_iterator`.
+      scored_on: the identity of what the evaluator scores.
 
     Returns:
       The step that was reached.
@@ -65,7 +68,14 @@ def train(
     """
     recoveries = Recoveries(run_dir, config.recover_from_nan)
     training = _Training(
-        task, plan, config, run_dir, strategy, evaluator, data_service
+        task,
+        plan,
+        config,
+        run_dir,
+        strategy,
+        evaluator,
+        data_service,
+        scored_on,
     )
     while True:
         try:
@@ -86,6 +96,7 @@ class _Training:
         strategy: tf.distribute.Strategy,
         evaluator: Evaluator | None,
         data_service: str | None,
+        scored_on: Mapping[str, Any] | None,
     ):
         self._task, self._plan = task, plan
         self._total = plan.total_steps
@@ -100,6 +111,7 @@ class _Training:
                 task.optimizer,
                 config.keep_checkpoint_max,
                 task.state,
+                scored_on,
             )
         self._schedule = WarmupCosine(
             plan.peak, plan.warmup_steps, plan.total_steps
@@ -217,7 +229,8 @@ class _Training:
             self._settle()
         if self._evaluator is not None and events.evaluates(step):
             found = self._evaluator()
-            self._write("eval", found)
+            if found:
+                self._write("eval", found)
         if events.saves(step) or self._checkpoints.improves(found):
             self._save(found)
 

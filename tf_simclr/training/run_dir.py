@@ -14,6 +14,7 @@ from tf_simclr.config.flat import to_flat
 from tf_simclr.config.run import Config
 from tf_simclr.errors import UserError
 from tf_simclr.files import (
+    as_json,
     naming,
     read_json,
     remove_unfinished,
@@ -102,7 +103,7 @@ class RunDirectory:
         line = {"step": step, "epoch": round(epoch, 4), "split": split}
         path = self.file(METRICS_FILE)
         with naming(path), open(path, "a", encoding="utf-8") as file:
-            file.write(json.dumps({**line, **metrics}) + "\n")
+            file.write(as_json({**line, **metrics}) + "\n")
 
     def cut_metrics_after(self, step: int) -> None:
         """Drops lines of steps that a resumed run will go through again."""
