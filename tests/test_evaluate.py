@@ -143,7 +143,8 @@ def write_npz(folder, **more) -> str:
 
 
 def run(mode: str, folder, dataset: str, text: str = "") -> dict[str, float]:
-    flags = parse_overrides(f"{' '.join(tiny.FLAGS)} {text}", "flags")
+    common = " ".join(tiny.FLAGS) if mode != "eval" else ""
+    flags = parse_overrides(f"{common} {text}", "flags")
     flags |= {"mode": mode, "model_dir": str(folder), "dataset": dataset}
     config = from_flat(flags)
     config.check()
