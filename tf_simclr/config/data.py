@@ -3,6 +3,7 @@
 import dataclasses
 
 from tf_simclr.config.field import check_fields, option
+from tf_simclr.config.limits import MAX_BATCH, MAX_SEED, MAX_STEPS
 from tf_simclr.errors import UserError
 
 
@@ -57,7 +58,12 @@ class DataConfig:
     embed_split: str = option(
         "train", "Split whose features --mode=embed writes."
     )
-    image_size: int = option(224, "Input image size.", minimum=4)
+    image_size: int = option(
+        224,
+        "Input image size.",
+        minimum=4,
+        maximum=4096,
+    )
     cache_dataset: bool = option(
         False,
         "Decode every image once and keep it in memory, if all are of one size"
@@ -88,6 +94,7 @@ class DataConfig:
         "Which labelled images are drawn. Smaller subsets lie inside larger"
         " ones of the same seed.",
         minimum=0,
+        maximum=MAX_SEED,
     )
     label_ids: str | None = option(
         None,
@@ -117,12 +124,18 @@ class DataConfig:
         "List and scan image files anew. Needed only where files were changed"
         " in place: an index notices files that came or went.",
     )
-    eval_batch_size: int = option(256, "Batch size for eval.", minimum=1)
+    eval_batch_size: int = option(
+        256,
+        "Batch size for eval.",
+        minimum=1,
+        maximum=MAX_BATCH,
+    )
     eval_steps: int = option(
         0,
         "Number of steps to eval for. If not provided, evals over entire"
         " dataset.",
         minimum=0,
+        maximum=MAX_STEPS,
     )
 
     def __post_init__(self) -> None:

@@ -25,17 +25,21 @@ class ModelConfig:
         1.0,
         "Multiplier to change width of network. Fractions make it narrower.",
         above=0.0,
+        minimum=0.01,
+        maximum=64.0,
     )
     sk_ratio: float = option(
         0.0,
         "If it is bigger than 0, it will enable selective kernels and the"
         " ResNet-D stem and shortcuts. Recommendation: 0.0625.",
         minimum=0.0,
+        maximum=1.0,
     )
     se_ratio: float = option(
         0.0,
         "If it is bigger than 0, it will enable squeeze-and-excitation.",
         minimum=0.0,
+        maximum=1.0,
     )
     stem: str = option(
         "auto",
@@ -49,10 +53,16 @@ class ModelConfig:
         choices=("none", "linear", "nonlinear"),
     )
     proj_out_dim: int = option(
-        128, "Number of head projection dimension.", minimum=1
+        128,
+        "Number of head projection dimension.",
+        minimum=1,
+        maximum=2**16,
     )
     num_proj_layers: int = option(
-        3, "Number of non-linear head layers.", minimum=1
+        3,
+        "Number of non-linear head layers.",
+        minimum=1,
+        maximum=100,
     )
     ft_proj_selector: int = option(
         0,

@@ -10,7 +10,11 @@ class ObjectiveConfig:
     """Contrastive loss, fine-tuning and distillation."""
 
     temperature: float = option(
-        0.1, "Temperature parameter for contrastive loss.", above=0.0
+        0.1,
+        "Temperature parameter for contrastive loss.",
+        above=0.0,
+        minimum=1e-4,
+        maximum=1e4,
     )
     hidden_norm: bool = option(
         True,
@@ -30,6 +34,7 @@ class ObjectiveConfig:
         " average of the network then makes (the paper's memory: 65536). 0"
         " compares the images of a batch with each other.",
         minimum=0,
+        maximum=2**24,
     )
     memory_momentum: float = option(
         0.999,
@@ -96,6 +101,8 @@ class ObjectiveConfig:
         "Temperature of teacher and student in distillation. The paper takes"
         " 0.1 for self-distillation and 1.0 for smaller students.",
         above=0.0,
+        minimum=1e-4,
+        maximum=1e4,
     )
     distillation_alpha: float = option(
         1.0,

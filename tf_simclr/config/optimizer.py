@@ -3,6 +3,7 @@
 import dataclasses
 
 from tf_simclr.config.field import check_fields, option
+from tf_simclr.config.limits import MAX_BATCH, MAX_EPOCHS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,7 +17,10 @@ class OptimizerConfig:
         choices=("momentum", "adam", "lars", "lamb", "adamw", "sgdw"),
     )
     learning_rate: float = option(
-        0.3, "Initial learning rate per batch size of 256.", minimum=0.0
+        0.3,
+        "Initial learning rate per batch size of 256.",
+        minimum=0.0,
+        maximum=1e30,
     )
     learning_rate_scaling: str = option(
         "linear",
@@ -26,10 +30,16 @@ class OptimizerConfig:
         choices=("linear", "sqrt", "none"),
     )
     warmup_epochs: float = option(
-        10.0, "Number of epochs of warmup.", minimum=0.0
+        10.0,
+        "Number of epochs of warmup.",
+        minimum=0.0,
+        maximum=MAX_EPOCHS,
     )
     weight_decay: float = option(
-        1e-6, "Amount of weight decay to use.", minimum=0.0
+        1e-6,
+        "Amount of weight decay to use.",
+        minimum=0.0,
+        maximum=1e3,
     )
     weight_decay_on: str = option(
         "kernels",
@@ -45,6 +55,7 @@ class OptimizerConfig:
         "Batch size for training, over all devices; at most the number of"
         " training images.",
         minimum=1,
+        maximum=MAX_BATCH,
     )
 
     def __post_init__(self) -> None:

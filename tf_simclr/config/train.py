@@ -4,6 +4,7 @@ import dataclasses
 import re
 
 from tf_simclr.config.field import check_fields, option
+from tf_simclr.config.limits import MAX_BATCH, MAX_EPOCHS, MAX_SEED, MAX_STEPS
 from tf_simclr.errors import UserError
 
 
@@ -11,23 +12,31 @@ from tf_simclr.errors import UserError
 class TrainConfig:
     """Length, checkpoints, logging, devices, precision and seeds."""
 
-    train_epochs: int = option(100, "Number of epochs to train for.", minimum=0)
+    train_epochs: int = option(
+        100,
+        "Number of epochs to train for.",
+        minimum=0,
+        maximum=MAX_EPOCHS,
+    )
     train_steps: int = option(
         0,
         "Number of steps to train for. If provided, overrides train_epochs.",
         minimum=0,
+        maximum=MAX_STEPS,
     )
     checkpoint_epochs: int = option(
         1,
         "Number of epochs between checkpoints/summaries. Where these are fewer"
         " than 100 steps, as many times that as make 100.",
         minimum=1,
+        maximum=MAX_EPOCHS,
     )
     checkpoint_steps: int = option(
         0,
         "Number of steps between checkpoints/summaries. If provided, overrides"
         " checkpoint_epochs.",
         minimum=0,
+        maximum=MAX_STEPS,
     )
     keep_checkpoint_max: int = option(
         5,
@@ -44,15 +53,20 @@ class TrainConfig:
     )
     log_every_steps: int = option(
         0,
-        "Number of steps between progress lines; 0 logs about every ten"
-        " seconds' worth of steps.",
+        "Number of steps between progress lines (after the first step's) and"
+        " between lines of metrics.jsonl, which also gets one with each"
+        " checkpoint and evaluation. 0: a progress line about every ten"
+        " seconds, and metrics every hundredth of the run, at most 50 steps"
+        " apart.",
         minimum=0,
+        maximum=MAX_STEPS,
     )
     eval_every_epochs: int = option(
         0,
         "Number of epochs between evaluations during training (accuracy,"
         " and k-NN while pretraining); 0 evaluates at the end only.",
         minimum=0,
+        maximum=MAX_EPOCHS,
     )
     profile_steps: str = option(
         "",
@@ -99,11 +113,13 @@ class TrainConfig:
         " the contrastive loss, which costs pretraining a second forward"
         " pass. Batch norm normalises a micro-batch at a time.",
         minimum=0,
+        maximum=MAX_BATCH,
     )
     seed: int = option(
         0,
         "Seed of initial weights, order of images and augmentation.",
         minimum=0,
+        maximum=MAX_SEED,
     )
     deterministic: bool = option(
         False,
@@ -116,6 +132,19 @@ class TrainConfig:
             raise UserError(
                 "--profile_steps is written as FIRST,LAST with FIRST before"
                 f" LAST, such as 10,15. Received: {self.profile_steps}"
+            )
+
+    def check(self) -> None:
+        """Refuses a training without a step.
+
+        Raises:
+          UserError: names the flags.
+        """
+        if not self.train_epochs and not self.train_steps:
+            raise UserError(
+                "--train_epochs=0 trains nothing: give at least 1, or the"
+                " number of steps by --train_steps. Received:"
+                f" {self.train_epochs}"
             )
 
     @property

@@ -27,7 +27,11 @@ def stage_images(config: Config) -> Splits:
     Raises:
       UserError: they cannot be opened.
     """
-    return open_dataset(config.data, index_folders(config))
+    return open_dataset(
+        config.data,
+        index_folders(config),
+        asked_to_evaluate="eval_split" in config.given,
+    )
 
 
 def write_image_files(config: Config, splits: Splits) -> None:
