@@ -19,6 +19,8 @@ from tf_simclr.errors import UserError
 # TensorFlow counts in 64-bit integers. An option that is multiplied with
 # others needs a lower `maximum` of its own.
 _LARGEST_INTEGER = 2**63 - 1
+# Smallest number that float32 does not take for 0, and its largest one.
+_SMALLEST, _LARGEST = 1.2e-38, 3.4e38
 # What an option takes, by its type.
 _KINDS = {
     bool: "True or False",
@@ -144,9 +146,14 @@ def _check_value(field: dataclasses.Field, value: Any) -> None:
             f"--{name} must be at least {minimum}. Received: {value}"
         )
     maximum = metadata["maximum"]
-    if maximum is None and isinstance(value, int):
-        maximum = _LARGEST_INTEGER
+    if maximum is None:
+        maximum = _LARGEST_INTEGER if isinstance(value, int) else _LARGEST
     if maximum is not None and value > maximum:
         raise UserError(
             f"--{name} must be at most {maximum}. Received: {value}"
+        )
+    if 0 < abs(value) < _SMALLEST:
+        raise UserError(
+            f"--{name} is too small: float32 takes less than {_SMALLEST} for 0."
+            f" Received: {value}"
         )

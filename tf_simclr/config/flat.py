@@ -96,9 +96,9 @@ def parse_overrides(
     for word in words:
         name, equals, value = word.lstrip("-").partition("=")
         option = known.get(name)
-        positive = known.get(name.removeprefix("no"))
-        if option is None and positive is not None and positive.type is bool:
-            option = positive
+        if option is None and not equals and name.startswith("no"):
+            negated = known.get(name[2:])
+            option = negated if negated and negated.type is bool else None
         why = (refused or {}).get(option.field.name if option else name)
         if why:
             raise UserError(

@@ -152,4 +152,4 @@ class TrainConfig:
         """After how many steps the profiler starts and stops; None: never."""
         match = re.fullmatch(r"(\d+),(\d+)", self.profile_steps)
         bounds = (int(match[1]), int(match[2])) if match else (0, 0)
-        return bounds if bounds[0] < bounds[1] else None
+        return bounds if bounds[0] < bounds[1] <= MAX_STEPS else None

@@ -134,7 +134,7 @@ def pipeline(config: Config) -> dict[str, Any]:
     # Also those of a part that is left out.
     for flag in _PIPELINE_FLAGS:
         if flag.endswith("_flags"):
-            _own_flags(config, flag)
+            from_flat(_own_flags(config, flag), config)
     root = RunDirectory(config.run.model_dir)
     check_writable(root.path)
     _refuse_other_run(root)
