@@ -1,6 +1,7 @@
 """`--mode=embed`: the features of a split, and the pictures of them."""
 
 import pathlib
+import types
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from google.protobuf import text_format
 from tensorboard.plugins.projector import ProjectorConfig
 
 import run
+from tf_simclr.config.flat import from_flat
 from tf_simclr.errors import UserError
 from tf_simclr.evaluation.embedding_map import (
     check_method,
@@ -19,6 +21,7 @@ from tf_simclr.evaluation.embedding_map import (
 from tf_simclr.evaluation.feature_file import FeatureFile
 from tf_simclr.evaluation.projector import sprite, thumbnail_size
 from tf_simclr.evaluation.similar import MostSimilar
+from tf_simclr.stages.loaded import _with_stored_data
 
 pytestmark = pytest.mark.usefixtures("one_block")
 
@@ -34,6 +37,15 @@ def trained(tmp_path_factory, dataset) -> pathlib.Path:
     flags = [f"--dataset={dataset}", *tiny.FLAGS, f"--model_dir={folder}"]
     assert main("--mode=finetune", "--from_scratch", *flags) == 0
     return folder
+
+
+def test_empty_strings_of_earlier_runs_are_no_values():
+    stored = types.SimpleNamespace(
+        config={"dataset": "photos", "label_ids": "", "unlabeled_dataset": ""}
+    )
+    data = _with_stored_data(from_flat({"image_size": 8}), stored).data
+    assert (data.dataset, data.image_size) == ("photos", 8)
+    assert data.label_ids is None and data.unlabeled_dataset is None
 
 
 def main(*flags: str) -> int:

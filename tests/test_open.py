@@ -7,10 +7,12 @@ import pictures
 import pytest
 import tensorflow as tf
 
+import run
 from tf_simclr.config import DataConfig
 from tf_simclr.data.sources.open import open_dataset, open_images
 from tf_simclr.data.sources.records import write_shard
 from tf_simclr.errors import UserError
+from tf_simclr.stages.images import stage_images
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +85,24 @@ def test_a_folder_without_a_test_part_is_not_evaluated(photos):
     assert opened(photos).evaluation is None
     with pytest.raises(UserError, match="has no split 'test'; it has train"):
         opened(photos, eval_split="test")
+
+
+def test_a_given_split_must_exist(photos, tmp_path):
+    def stage(folder, *flags):
+        words = [f"--dataset={folder}", f"--model_dir={tmp_path}", *flags]
+        return stage_images(run.parse_config(["run.py", *words]))
+
+    given = "--eval_split=validation"
+    assert stage(photos).evaluation is None
+    with pytest.raises(UserError, match="'validation'; it has train. Rec"):
+        stage(photos, given)
+    cut = stage(photos, given, "--eval_fraction=0.2")
+    assert cut.evaluation.name == "validation"
+    # The original's default stands for 'test' where there is only that.
+    folder = tmp_path / "both"
+    for split in ("train", "test"):
+        pictures.write_photos(folder / split, {"cat": 2, "dog": 2})
+    assert stage(folder, given).evaluation.name == "test"
 
 
 def test_an_evaluation_part_is_cut_off(photos, more):

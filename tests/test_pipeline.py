@@ -288,6 +288,43 @@ def test_mistakes_of_later_parts_are_found_first(
     assert not folder.exists()
 
 
+@pytest.mark.parametrize(
+    "value, message",
+    [
+        ("--model_dir=X", "--model_dir, which the pipeline sets .*: leave it"),
+        ("--mode=eval", "not hold --mode, which .* Received: --mode=eval"),
+        ("--train_mode=distill", "may not hold --train_mode, which"),
+        ("--distill_flags=--seed=1", "may not hold --distill_flags, which is"),
+        ("--noself_distill", "Received: --noself_distill"),
+        ("--flagfile=x.cfg", "may not hold --flagfile, which is for the whole"),
+        ("--train_epoch=5", r"'train_epoch'. Did you mean: train_epochs \?"),
+        ("--label_ids=", "--label_ids is empty"),
+        ("--train_epochs=0", "--train_epochs=0 trains nothing"),
+        ("--learning_rate=inf", "--learning_rate must be finite"),
+    ],
+)
+@pytest.mark.parametrize("part", ["pretrain", "distill", "self_distill"])
+def test_what_a_part_may_not_hold(tmp_path, part, value, message):
+    flags = {
+        "mode": "pipeline",
+        "dataset": "digits",
+        "image_size": 8,
+        "model_dir": str(tmp_path / "run"),
+        f"{part}_flags": value,
+        "self_distill": True,
+    }
+    with pytest.raises(UserError, match=message):
+        pipeline(from_flat(flags))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_string_of_a_part_that_is_left_out_is_read():
+    for value in ("--train_epoch=5", "--mode=eval", "--learning_rate=inf"):
+        flags = {"mode": "pipeline", "self_distill_flags": value}
+        with pytest.raises(UserError, match="Received: "):
+            pipeline(from_flat({"model_dir": "x", **flags}))
+
+
 def test_what_is_changed_afterwards_is_told_and_not_reported(ended, capsys):
     before = read(ended, "report.md")
     page = read(ended, "report.html")

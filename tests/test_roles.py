@@ -57,9 +57,9 @@ def other_value(option):
         return "r50_1x_sk1" if field.name == "model" else "grpc://x:1"
     if field.name == "resnet_depth":
         return 18
-    if field.metadata["maximum"] is not None and field.default:
-        return option.type(field.default / 2)
     maximum = field.metadata["maximum"]
+    if option.type is float and field.default:
+        return field.default / 2
     return field.default + option.type(min(1, maximum or 1))
 
 
@@ -138,7 +138,6 @@ def test_the_flag_that_was_meant_is_named(line, told):
         # They ask for no more than is done anyway.
         "--mode=finetune --from_scratch --color_jitter_strength=0 --nouse_blur",
         "--mode=eval --noexport --temperature=0.1 --precision=float32",
-        "--mode=finetune --checkpoint=x --teacher=",
         "--mode=distill --teacher=x --train_mode=distill",
         "--mode=embed --strategy=multi_worker",
     ],

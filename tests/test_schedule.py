@@ -7,11 +7,14 @@ import numpy as np
 import pytest
 
 from tf_simclr.config import OptimizerConfig
+from tf_simclr.config.flat import from_flat
 from tf_simclr.optimizers.schedule import (
     WarmupCosine,
     plan_schedule,
     warmup_cosine,
 )
+from tf_simclr.stages.prepare import prepare_stage
+from tf_simclr.stages.start_block import start_block
 
 FIGURES = golden.load("schedule.npz")
 
@@ -74,3 +77,49 @@ def test_config_round_trip():
     schedule = WarmupCosine(0.3, 10, 100)
     copy = WarmupCosine.from_config(schedule.get_config())
     assert float(copy(50)) == float(schedule(50))
+
+
+@pytest.mark.parametrize(
+    "warmup, epochs, steps, said",
+    [
+        # 24 images in batches of 8, and the original's one step more.
+        (2, 2, 0, "warm-up of 6 steps is as long as the run of 7 steps"),
+        (10, 2, 0, "warm-up of 30 steps is as long as the run of 7 steps"),
+        (10, 100, 20, "warm-up of 30 steps is as long as the run of 20 steps"),
+        (1, 2, 0, ""),
+        (0, 2, 0, ""),
+        (0, 100, 1, ""),
+    ],
+)
+def test_a_warm_up_as_long_as_the_run_is_told(warmup, epochs, steps, said):
+    config = OptimizerConfig(warmup_epochs=warmup, train_batch_size=8)
+    plan = plan_schedule(config, 24, epochs, steps)
+    assert said in plan.notice
+    assert bool(plan.notice) == bool(said)
+    rates = warmup_cosine(
+        np.arange(plan.total_steps),
+        plan.peak,
+        plan.warmup_steps,
+        plan.total_steps,
+    )
+    rises = np.all(np.diff(rates) > 0) and plan.total_steps > 1
+    assert bool(plan.notice) == rises
+
+
+@pytest.mark.parametrize("warmup, notices", [(10, 1), (2, 0)])
+def test_the_start_block_tells_of_such_a_warm_up(tmp_path, warmup, notices):
+    values = {
+        "mode": "finetune",
+        "from_scratch": True,
+        "dataset": "digits",
+        "model_dir": str(tmp_path / "run"),
+        "train_epochs": 5,
+        "warmup_epochs": warmup,
+    }
+    context = prepare_stage(from_flat(values), "finetune", labels_only=True)
+    block = start_block(context, [], 1, 1)
+    said = (
+        "  notice     the warm-up of 28 steps is as long as the run of 15 steps"
+    )
+    assert block.count(said) == notices
+    assert block.count("  notice ") == notices

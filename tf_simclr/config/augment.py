@@ -40,6 +40,7 @@ class AugmentConfig:
         "The strength of color jittering (brightness, contrast and saturation"
         " 0.8 times this, hue 0.2 times). 0 turns jitter and grayscale off.",
         minimum=0.0,
+        maximum=10.0,
         on_resume="told",
         read_by=PRETRAIN | PREVIEW,
         idle=(0.0,),

@@ -3,6 +3,7 @@
 import dataclasses
 
 from tf_simclr.config.field import check_fields, option
+from tf_simclr.config.limits import MAX_BATCH, MAX_SEED, MAX_STEPS
 from tf_simclr.config.roles import DEVICES, IMAGES, SPLITS, TRAINING, WRITING
 from tf_simclr.errors import UserError
 
@@ -84,6 +85,7 @@ class DataConfig:
         224,
         "Input image size.",
         minimum=4,
+        maximum=4096,
         on_resume="free",
         read_by=WRITING,
     )
@@ -125,6 +127,7 @@ class DataConfig:
         "Which labelled images are drawn. Smaller subsets lie inside larger"
         " ones of the same seed.",
         minimum=0,
+        maximum=MAX_SEED,
         on_resume="free",
         read_by=DEVICES,
     )
@@ -170,6 +173,7 @@ class DataConfig:
         256,
         "Batch size for eval.",
         minimum=1,
+        maximum=MAX_BATCH,
         on_resume="free",
         read_by=DEVICES | {"embed", "predict"},
     )
@@ -178,6 +182,7 @@ class DataConfig:
         "Number of steps to eval for. If not provided, evals over entire"
         " dataset.",
         minimum=0,
+        maximum=MAX_STEPS,
         on_resume="told",
         read_by=DEVICES,
     )

@@ -7,6 +7,9 @@ wherever a configuration is built, also from a notebook.
 """
 
 import dataclasses
+import math
+import numbers
+import os
 import types
 import typing
 from collections.abc import Iterator, Mapping
@@ -14,6 +17,19 @@ from typing import Any
 
 from tf_simclr.config.roles import Needs, OnResume
 from tf_simclr.errors import UserError
+
+# TensorFlow counts in 64-bit integers. An option that is multiplied with
+# others needs a lower `maximum` of its own.
+_LARGEST_INTEGER = 2**63 - 1
+# Smallest number that float32 does not take for 0, and its largest one.
+_SMALLEST, _LARGEST = 1.2e-38, 3.4e38
+# What an option takes, by its type.
+_KINDS = {
+    bool: "True or False",
+    int: "an integer",
+    float: "a number",
+    str: "a string",
+}
 
 
 def option(
@@ -109,7 +125,10 @@ def declared_options(config_class: type) -> Iterator[Option]:
 
 
 def check_fields(config: Any) -> None:
-    """Checks every option of a dataclass against its choices and bounds.
+    """Checks every option of a dataclass: type, choices and bounds.
+
+    Numbers of NumPy and paths of pathlib become plain ones, which
+    `config.json` can hold.
 
     Raises:
       UserError: names the flag, the bound and the value received.
@@ -118,21 +137,54 @@ def check_fields(config: Any) -> None:
         if "help" not in field.metadata:
             continue
         value = getattr(config, field.name)
-        if value is None:
+        if value is None and isinstance(field.type, types.UnionType):
             continue
-        _check_value(field.name, value, field.metadata)
+        plain = _plain(field.name, value, value_type(field.type))
+        if plain is not value:
+            # The dataclass is frozen for everybody else.
+            object.__setattr__(config, field.name, plain)
+        _check_value(field, plain)
 
 
-def _check_value(name: str, value: Any, metadata: Any) -> None:
+def _plain(name: str, value: Any, kind: type) -> Any:
+    """The value as a `bool`, `int`, `float` or `str`."""
+    if kind is str and isinstance(value, os.PathLike):
+        value = os.fspath(value)
+    elif isinstance(value, bool):
+        pass  # Of Python's integers, but no number.
+    elif kind is int and isinstance(value, numbers.Integral):
+        value = int(value)
+    elif kind is float and isinstance(value, numbers.Real):
+        try:
+            value = float(value)
+        except OverflowError:
+            value = math.copysign(math.inf, value)
+    if isinstance(value, bool) != (kind is bool) or not isinstance(value, kind):
+        raise UserError(f"--{name} must be {_KINDS[kind]}. Received: {value!r}")
+    return value
+
+
+def _check_value(field: dataclasses.Field, value: Any) -> None:
+    name, metadata = field.name, field.metadata
     choices = metadata["choices"]
     if choices is not None and value not in choices:
         raise UserError(
             f"--{name} must be one of {', '.join(choices)}. Received: {value}"
         )
-    if isinstance(value, (bool, str)):
+    if isinstance(value, str):
+        # A variable of the shell that is not set is no choice of "nothing".
+        if not value.strip() and field.default != "":
+            raise UserError(
+                f"--{name} is empty: give it a value, or leave it out."
+                f" Received: {value!r}"
+            )
+        return
+    if isinstance(value, bool):
         return
     if value != value:
         raise UserError(f"--{name} must be a number. Received: {value}")
+    if math.isinf(value):
+        raise UserError(f"--{name} must be finite. Received: {value}")
     above = metadata["above"]
     if above is not None and not value > above:
         raise UserError(
@@ -144,7 +196,14 @@ def _check_value(name: str, value: Any, metadata: Any) -> None:
             f"--{name} must be at least {minimum}. Received: {value}"
         )
     maximum = metadata["maximum"]
+    if maximum is None:
+        maximum = _LARGEST_INTEGER if isinstance(value, int) else _LARGEST
     if maximum is not None and value > maximum:
         raise UserError(
             f"--{name} must be at most {maximum}. Received: {value}"
+        )
+    if 0 < abs(value) < _SMALLEST:
+        raise UserError(
+            f"--{name} is too small: float32 takes less than {_SMALLEST} for 0."
+            f" Received: {value}"
         )

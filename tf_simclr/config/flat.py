@@ -2,11 +2,12 @@
 
 import dataclasses
 import shlex
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from tf_simclr.config.field import Option, declared_options
 from tf_simclr.config.run import Config
+from tf_simclr.config.suggest import suggestions
 from tf_simclr.config.zoo import with_zoo_model
 from tf_simclr.errors import UserError
 
@@ -60,16 +61,19 @@ def from_flat(
     )
 
 
-def parse_overrides(text: str, flag: str) -> dict[str, Any]:
+def parse_overrides(
+    text: str, flag: str, refused: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """Reads flags written in a string, such as a pipeline's stage flags.
 
     Args:
       text: `--name=value` and `--name` / `--noname` for booleans, separated
         by spaces.
       flag: the flag that holds the text, for error messages.
+      refused: flag -> why it may not stand there.
 
     Raises:
-      UserError: an unknown flag or an unreadable value.
+      UserError: an unknown or refused flag, or an unreadable value.
     """
     known = {option.field.name: option for option in options()}
     overrides: dict[str, Any] = {}
@@ -83,19 +87,38 @@ def parse_overrides(text: str, flag: str) -> dict[str, Any]:
     for word in words:
         name, equals, value = word.lstrip("-").partition("=")
         option = known.get(name)
-        if not equals:
-            negated = option is None and name.startswith("no")
-            option = known.get(name[2:]) if negated else option
-            if option is not None and option.type is bool:
-                overrides[option.field.name] = not negated
-                continue
-        if option is None or not word.startswith("--"):
+        if option is None and not equals and name.startswith("no"):
+            negated = known.get(name[2:])
+            option = negated if negated and negated.type is bool else None
+        why = (refused or {}).get(option.field.name if option else name)
+        if why:
+            raise UserError(
+                f"--{flag} may not hold --{name}, {why}. Received: {word}"
+            )
+        if option is None and word.startswith("--"):
+            raise _unknown(name, known, flag, word)
+        if option is not None and option.type is bool and not equals:
+            overrides[option.field.name] = name == option.field.name
+            continue
+        if option is None or not equals or not word.startswith("--"):
             raise UserError(
                 f"--{flag} holds flags such as --train_epochs=60, separated by"
                 f" spaces. Received: {word}"
             )
         overrides[name] = _parse(value, option, word)
     return overrides
+
+
+def _unknown(
+    name: str, known: Iterable[str], flag: str, word: str
+) -> UserError:
+    """The refusal of a flag that is none, worded as on the command line."""
+    found = suggestions(name, known)
+    meant = f" Did you mean: {', '.join(found)} ?" if found else ""
+    return UserError(
+        f"--{flag} holds an unknown command line flag '{name}'.{meant}"
+        f" Received: {word}"
+    )
 
 
 def _parse(value: str, option: Option, word: str) -> Any:

@@ -32,6 +32,8 @@ class ModelConfig:
         1.0,
         "Multiplier to change width of network. Fractions make it narrower.",
         above=0.0,
+        minimum=0.01,
+        maximum=64.0,
         on_resume="told",
         read_by=TRAINING | LOADING,
     )
@@ -40,6 +42,7 @@ class ModelConfig:
         "If it is bigger than 0, it will enable selective kernels and the"
         " ResNet-D stem and shortcuts. Recommendation: 0.0625.",
         minimum=0.0,
+        maximum=1.0,
         on_resume="told",
         read_by=TRAINING | LOADING,
     )
@@ -47,6 +50,7 @@ class ModelConfig:
         0.0,
         "If it is bigger than 0, it will enable squeeze-and-excitation.",
         minimum=0.0,
+        maximum=1.0,
         on_resume="told",
         read_by=TRAINING | LOADING,
     )
@@ -69,6 +73,7 @@ class ModelConfig:
         128,
         "Number of head projection dimension.",
         minimum=1,
+        maximum=2**16,
         on_resume="told",
         read_by=TRAINING | LOADING,
     )
@@ -76,6 +81,7 @@ class ModelConfig:
         3,
         "Number of non-linear head layers.",
         minimum=1,
+        maximum=100,
         on_resume="told",
         read_by=TRAINING | LOADING,
     )

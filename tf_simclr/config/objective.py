@@ -21,6 +21,8 @@ class ObjectiveConfig:
         0.1,
         "Temperature parameter for contrastive loss.",
         above=0.0,
+        minimum=1e-4,
+        maximum=1e4,
         on_resume="told",
         read_by=PRETRAIN,
         instead={"distill": "distillation_temperature"},
@@ -47,6 +49,7 @@ class ObjectiveConfig:
         " average of the network then makes (the paper's memory: 65536). 0"
         " compares the images of a batch with each other.",
         minimum=0,
+        maximum=2**24,
         on_resume="fixed",
         read_by=PRETRAIN,
     )
@@ -151,6 +154,8 @@ class ObjectiveConfig:
         "Temperature of teacher and student in distillation. The paper takes"
         " 0.1 for self-distillation and 1.0 for smaller students.",
         above=0.0,
+        minimum=1e-4,
+        maximum=1e4,
         on_resume="told",
         read_by=DISTILL,
         instead={"pretrain": "temperature"},

@@ -3,6 +3,7 @@
 import dataclasses
 
 from tf_simclr.config.field import check_fields, option
+from tf_simclr.config.limits import MAX_BATCH, MAX_EPOCHS
 from tf_simclr.config.roles import TRAINING, Needs
 
 
@@ -22,6 +23,7 @@ class OptimizerConfig:
         0.3,
         "Initial learning rate per batch size of 256.",
         minimum=0.0,
+        maximum=1e30,
         on_resume="told",
         read_by=TRAINING,
     )
@@ -38,6 +40,7 @@ class OptimizerConfig:
         10.0,
         "Number of epochs of warmup.",
         minimum=0.0,
+        maximum=MAX_EPOCHS,
         on_resume="told",
         read_by=TRAINING,
     )
@@ -45,6 +48,7 @@ class OptimizerConfig:
         1e-6,
         "Amount of weight decay to use.",
         minimum=0.0,
+        maximum=1e3,
         on_resume="told",
         read_by=TRAINING,
     )
@@ -77,6 +81,7 @@ class OptimizerConfig:
         "Batch size for training, over all devices; at most the number of"
         " training images.",
         minimum=1,
+        maximum=MAX_BATCH,
         on_resume="fixed",
         read_by=TRAINING,
         instead=dict.fromkeys(("eval", "embed", "predict"), "eval_batch_size"),

@@ -212,6 +212,8 @@ class Config:
             )
         _ = self.cluster
         stage = self.stage
+        if stage:
+            self.train.check()
         objective = self.objective
         if stage != "finetune" or objective.from_scratch:
             self.model.check_selector()

@@ -4,6 +4,7 @@ import dataclasses
 import re
 
 from tf_simclr.config.field import check_fields, option
+from tf_simclr.config.limits import MAX_BATCH, MAX_EPOCHS, MAX_SEED, MAX_STEPS
 from tf_simclr.config.roles import DEVICES, PREVIEW, TRAINING
 from tf_simclr.errors import UserError
 
@@ -16,6 +17,7 @@ class TrainConfig:
         100,
         "Number of epochs to train for.",
         minimum=0,
+        maximum=MAX_EPOCHS,
         on_resume="free",
         read_by=TRAINING,
     )
@@ -23,6 +25,7 @@ class TrainConfig:
         0,
         "Number of steps to train for. If provided, overrides train_epochs.",
         minimum=0,
+        maximum=MAX_STEPS,
         on_resume="free",
         read_by=TRAINING,
         instead={"eval": "eval_steps"},
@@ -32,6 +35,7 @@ class TrainConfig:
         "Number of epochs between checkpoints/summaries. Where these are fewer"
         " than 100 steps, as many times that as make 100.",
         minimum=1,
+        maximum=MAX_EPOCHS,
         on_resume="free",
         read_by=TRAINING,
     )
@@ -40,6 +44,7 @@ class TrainConfig:
         "Number of steps between checkpoints/summaries. If provided, overrides"
         " checkpoint_epochs.",
         minimum=0,
+        maximum=MAX_STEPS,
         on_resume="free",
         read_by=TRAINING,
     )
@@ -62,9 +67,13 @@ class TrainConfig:
     )
     log_every_steps: int = option(
         0,
-        "Number of steps between progress lines; 0 logs about every ten"
-        " seconds' worth of steps.",
+        "Number of steps between progress lines (after the first step's) and"
+        " between lines of metrics.jsonl, which also gets one with each"
+        " checkpoint and evaluation. 0: a progress line about every ten"
+        " seconds, and metrics every hundredth of the run, at most 50 steps"
+        " apart.",
         minimum=0,
+        maximum=MAX_STEPS,
         on_resume="free",
         read_by=TRAINING,
     )
@@ -73,6 +82,7 @@ class TrainConfig:
         "Number of epochs between evaluations during training (accuracy,"
         " and k-NN while pretraining); 0 evaluates at the end only.",
         minimum=0,
+        maximum=MAX_EPOCHS,
         on_resume="free",
         read_by=TRAINING,
     )
@@ -136,6 +146,7 @@ class TrainConfig:
         " the contrastive loss, which costs pretraining a second forward"
         " pass. Batch norm normalises a micro-batch at a time.",
         minimum=0,
+        maximum=MAX_BATCH,
         on_resume="told",
         read_by=TRAINING,
     )
@@ -143,6 +154,7 @@ class TrainConfig:
         0,
         "Seed of initial weights, order of images and augmentation.",
         minimum=0,
+        maximum=MAX_SEED,
         on_resume="fixed",
         read_by=TRAINING | PREVIEW,
     )
@@ -161,9 +173,22 @@ class TrainConfig:
                 f" LAST, such as 10,15. Received: {self.profile_steps}"
             )
 
+    def check(self) -> None:
+        """Refuses a training without a step.
+
+        Raises:
+          UserError: names the flags.
+        """
+        if not self.train_epochs and not self.train_steps:
+            raise UserError(
+                "--train_epochs=0 trains nothing: give at least 1, or the"
+                " number of steps by --train_steps. Received:"
+                f" {self.train_epochs}"
+            )
+
     @property
     def profiled_steps(self) -> tuple[int, int] | None:
         """After how many steps the profiler starts and stops; None: never."""
         match = re.fullmatch(r"(\d+),(\d+)", self.profile_steps)
         bounds = (int(match[1]), int(match[2])) if match else (0, 0)
-        return bounds if bounds[0] < bounds[1] else None
+        return bounds if bounds[0] < bounds[1] <= MAX_STEPS else None

@@ -74,7 +74,7 @@ def with_zoo_model(values: Mapping[str, Any]) -> dict[str, Any]:
     name = values.get("model")
     if name is None:
         return dict(values)
-    if name not in ZOO:
+    if not isinstance(name, str) or name not in ZOO:
         raise UserError(
             f"--model takes one of {', '.join(ZOO)}. Received: {name}"
         )

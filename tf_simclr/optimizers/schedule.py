@@ -68,6 +68,19 @@ class SchedulePlan:
     warmup_steps: int
     total_steps: int
 
+    @property
+    def notice(self) -> str:
+        """A sentence about a warm-up as long as the run; '' for a shorter
+        one."""
+        # Steps count from 0: one that ends at the last step leaves no decay.
+        if not 0 < self.warmup_steps >= self.total_steps - 1:
+            return ""
+        return (
+            f"the warm-up of {self.warmup_steps} steps is as long as the run of"
+            f" {self.total_steps} steps, in which the learning rate only rises:"
+            " give a shorter --warmup_epochs"
+        )
+
 
 def plan_schedule(
     optimizer: OptimizerConfig,

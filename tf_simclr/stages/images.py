@@ -31,8 +31,12 @@ def stage_images(config: Config, *, training: bool = True) -> Splits:
     Raises:
       UserError: they cannot be opened.
     """
-    folders = index_folders(config)
-    return open_dataset(config.data, folders, training=training)
+    return open_dataset(
+        config.data,
+        index_folders(config),
+        training=training,
+        asked_to_evaluate="eval_split" in config.given,
+    )
 
 
 def write_image_files(config: Config, splits: Splits) -> None:

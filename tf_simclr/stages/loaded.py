@@ -120,7 +120,9 @@ def _with_stored_data(config: Config, stored: StoredWeights) -> Config:
     values = {
         field.name: stored.config[field.name]
         for field in dataclasses.fields(config.data)
-        if field.name not in config.given and field.name in stored.config
+        if field.name not in config.given
+        # Earlier versions took an empty string for no value.
+        and stored.config.get(field.name, "") != ""
     }
     return dataclasses.replace(
         from_flat(values, config),

@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tf_simclr.config.flat import from_flat, parse_overrides
+from tf_simclr.config.flat import from_flat, options, parse_overrides
 from tf_simclr.config.run import Config
 from tf_simclr.config.zoo import ZOO
 from tf_simclr.errors import UserError
@@ -27,6 +27,20 @@ from tf_simclr.training.stop import TrainingFailed
 
 _TOP_1 = "eval/label_top_1_accuracy"
 _STAGES = {"pretrain": pretrain, "finetune": finetune, "distill": distill}
+_PIPELINE_FLAGS = tuple(
+    option.field.name for option in options() if option.group == "pipeline"
+)
+# What a part's string may not hold -> why.
+_REFUSED = {
+    **dict.fromkeys(
+        ("mode", "train_mode", "model_dir"),
+        "which the pipeline sets for each of its parts: leave it out",
+    ),
+    **dict.fromkeys(
+        (*_PIPELINE_FLAGS, "flagfile", "undefok"),
+        "which is for the whole pipeline: give it outside the string",
+    ),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,6 +134,10 @@ def pipeline(config: Config) -> dict[str, Any]:
     Returns:
       What `result.json` holds.
     """
+    # Also those of a part that is left out.
+    for flag in _PIPELINE_FLAGS:
+        if flag.endswith("_flags"):
+            from_flat(_own_flags(config, flag), config)
     root = RunDirectory(config.run.model_dir)
     check_writable(root.path)
     _refuse_other_run(root)
@@ -182,13 +200,17 @@ def _run_parts(
     return result
 
 
+def _own_flags(config: Config, flag: str) -> dict[str, Any]:
+    """The flags in a part's string."""
+    return parse_overrides(getattr(config.pipeline, flag), flag, _REFUSED)
+
+
 def _part_config(config: Config, part: _Part) -> Config:
     """The common flags, then the part's presets, then its own flags."""
     folder = os.path.join(config.run.model_dir, part.name)
     flag = f"{part.name}_flags"
-    own = parse_overrides(getattr(config.pipeline, flag), flag)
-    place = {"mode": part.stage, "model_dir": folder}
-    values = {**place, **part.presets, **own}
+    own = _own_flags(config, flag)
+    values = {"mode": part.stage, "model_dir": folder, **part.presets, **own}
     common = ZOO.get(config.model.model)
     if (
         common
@@ -197,12 +219,6 @@ def _part_config(config: Config, part: _Part) -> Config:
     ):
         # This part's network is another one.
         values["model"] = None
-    for key in ("mode", "model_dir"):
-        if key in own:
-            raise UserError(
-                f"--{flag} may not hold --{key}: in a pipeline it is"
-                f" '{place[key]}'. Received: {own[key]}"
-            )
     for key in ("checkpoint", "teacher"):
         source = getattr(part, key)
         if source and key in own:

@@ -51,6 +51,7 @@ def start_block(
             f"  steps      {plan.total_steps} ({epochs:.1f} epochs) of batch"
             f" {batch}, warm-up {plan.warmup_steps}",
             f"  peak lr    {plan.equation}",
+            *([f"  notice     {plan.notice}"] if plan.notice else []),
             f"  devices    {describe(context.strategy)}, {context.precision}",
             *([f"  overlap    {seen}"] if seen else []),
             *(f"  {note}" for note in notes),

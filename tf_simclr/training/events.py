@@ -1,5 +1,8 @@
 """At which steps something is logged, saved or evaluated."""
 
+import math
+from fractions import Fraction
+
 from tf_simclr.config.train import TrainConfig
 
 # Steps between checkpoints, at least, where epochs count: with few labels an
@@ -10,49 +13,76 @@ _LEAST_STEPS = 100
 class Events:
     """The steps of a run at which more happens than training.
 
+    They follow from the step alone, so that a resumed run has the same.
+
     Args:
       config: the intervals.
       total_steps: steps of the whole run.
-      steps_per_epoch: how many steps go through all images once.
+      steps_per_epoch: how many steps go through all images once. Exact as a
+        `Fraction`.
     """
 
     def __init__(
-        self, config: TrainConfig, total_steps: int, steps_per_epoch: float
+        self,
+        config: TrainConfig,
+        total_steps: int,
+        steps_per_epoch: Fraction | float,
     ):
-        epoch = max(1, round(steps_per_epoch))
+        epoch = Fraction(steps_per_epoch)
         self._total = total_steps
         epochs = config.checkpoint_epochs * epoch
-        self._save_every = (
-            config.checkpoint_steps or -(-_LEAST_STEPS // epochs) * epochs
+        save_every = (
+            config.checkpoint_steps or math.ceil(_LEAST_STEPS / epochs) * epochs
         )
-        self._log_every = config.log_every_steps or min(
+        log_every = config.log_every_steps or min(
             50, max(1, total_steps // 100)
         )
-        self._eval_every = config.eval_every_epochs * epoch
+        self._saves, self._logs = _Every(save_every), _Every(log_every)
+        self._shows = _Every(config.log_every_steps)
+        self._evaluates = _Every(config.eval_every_epochs * epoch)
 
     def next(self, step: int) -> int:
         """The first step after `step` at which anything is due."""
-        intervals = [self._save_every, self._log_every]
-        if self._eval_every:
-            intervals.append(self._eval_every)
-        upcoming = [(step // every + 1) * every for every in intervals]
-        return min(self._total, *upcoming)
+        every = (self._saves, self._logs, self._evaluates)
+        return min(self._total, *(each.next(step) for each in every))
 
     def logs(self, step: int) -> bool:
         """Whether metrics are written: also with each checkpoint and each
         evaluation, which are of little use without them."""
-        return (
-            step % self._log_every == 0
-            or self.saves(step)
-            or self.evaluates(step)
-        )
+        return self._logs.due(step) or self.saves(step) or self.evaluates(step)
+
+    def shows(self, step: int) -> bool:
+        """True if `--log_every_steps` asks for a progress line."""
+        return self._shows.due(step)
 
     def saves(self, step: int) -> bool:
         """Whether a checkpoint is due."""
-        return step % self._save_every == 0 or step == self._total
+        return self._saves.due(step) or step == self._total
 
     def evaluates(self, step: int) -> bool:
         """Whether an evaluation is due; the one at the end is not its own."""
-        return bool(self._eval_every) and (
-            step % self._eval_every == 0 and step != self._total
-        )
+        return self._evaluates.due(step) and step != self._total
+
+
+class _Every:
+    """The multiples of an interval, each rounded to a whole step.
+
+    Args:
+      interval: in steps, not a whole number where an epoch is none; 0: never.
+    """
+
+    def __init__(self, interval: Fraction | int):
+        self._interval = Fraction(interval)
+
+    def next(self, step: int) -> float:
+        """The first step after `step`; infinity if there is none."""
+        if not self._interval:
+            return math.inf
+        # The first multiple that is rounded (half up) to more than `step`.
+        half = Fraction(1, 2)
+        number = math.ceil((step + half) / self._interval)
+        return math.floor(number * self._interval + half)
+
+    def due(self, step: int) -> bool:
+        """True if a multiple above 0 is rounded to this step."""
+        return step > 0 and self.next(step - 1) == step

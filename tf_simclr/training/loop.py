@@ -6,6 +6,7 @@ It knows no stage: a `Task` says which batches, which loss and which variables.
 import math
 import time
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from typing import Any
 
 import tensorflow as tf
@@ -116,7 +117,9 @@ class _Training:
         self._schedule = WarmupCosine(
             plan.peak, plan.warmup_steps, plan.total_steps
         )
-        self._steps_per_epoch = len(task.batches.images) / task.batch_size
+        self._steps_per_epoch = Fraction(
+            len(task.batches.images), task.batch_size
+        )
         self._events = Events(config, self._total, self._steps_per_epoch)
         self._run_steps = make_step_function(task, strategy, config)
         self._names = (*task.metric_names, GRADIENT_NORM)
@@ -162,7 +165,11 @@ class _Training:
             # Something to go back to.
             self._save({})
         self._progress = Progress(
-            self._task.name, self._total, self._task.batch_size, self._step
+            self._task.name,
+            self._total,
+            self._task.batch_size,
+            self._step,
+            by_time=not self._config.log_every_steps,
         )
         self._summaries = Summaries(
             self._task, self._plan, self._run_dir, self._step
@@ -222,8 +229,9 @@ class _Training:
     def _after_steps(self) -> None:
         """Does what is due at this step."""
         step, events = self._step, self._events
-        if events.logs(step) or self._progress.due():
-            self._report(log=events.logs(step))
+        show = events.shows(step) or self._progress.due()
+        if events.logs(step) or show:
+            self._report(log=events.logs(step), show=show)
         found = {}
         if events.evaluates(step):
             self._settle()
@@ -234,13 +242,13 @@ class _Training:
         if events.saves(step) or self._checkpoints.improves(found):
             self._save(found)
 
-    def _report(self, *, log: bool) -> None:
-        """Shows the metrics since the last log line, and logs them."""
+    def _report(self, *, log: bool, show: bool) -> None:
+        """Shows the metrics since the last log line, or logs them."""
         rate = float(self._schedule(self._step - 1))
         metrics = running.means(
             self._running, self._names, self._summed_from, self._task.shares
         )
-        if self._progress.due():
+        if show:
             facts = [*self._task.summary(metrics), f"lr {rate:.3g}"]
             self._progress.show(self._step, facts)
         if log:
@@ -249,7 +257,7 @@ class _Training:
             self._running = running.without_sums(self._running)
 
     def _write(self, split: str, metrics: dict[str, float]) -> None:
-        epoch = self._step / self._steps_per_epoch
+        epoch = float(self._step / self._steps_per_epoch)
         self._run_dir.append_metrics(self._step, epoch, split, metrics)
         if split == "train":
             self._summaries.train(self._step, metrics)

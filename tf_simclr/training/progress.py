@@ -1,6 +1,7 @@
 """What a user sees while a stage runs."""
 
 import functools
+import math
 import time
 
 # A line at least this often, counted in seconds.
@@ -36,14 +37,22 @@ class Progress:
       total_steps: steps of the whole run.
       batch_size: images per step.
       first_step: where this process starts.
+      by_time: whether lines come due as time passes, after the first one.
     """
 
     def __init__(
-        self, title: str, total_steps: int, batch_size: int, first_step: int
+        self,
+        title: str,
+        total_steps: int,
+        batch_size: int,
+        first_step: int,
+        *,
+        by_time: bool = True,
     ):
         self.title = title
         self.total_steps = total_steps
         self.batch_size = batch_size
+        self._interval = INTERVAL if by_time else math.inf
         self._step = first_step
         self._time = time.monotonic()
         self._steady: tuple[int, float] | None = None
@@ -52,7 +61,9 @@ class Progress:
 
     def due(self) -> bool:
         """Whether a line should be shown now: at once, then per interval."""
-        return not self._shown or time.monotonic() - self._time >= INTERVAL
+        return (
+            not self._shown or time.monotonic() - self._time >= self._interval
+        )
 
     def add_wait(self, seconds: float | None) -> None:
         """Adds time that steps waited for input; None if not measured."""

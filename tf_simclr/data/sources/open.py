@@ -66,6 +66,7 @@ def open_dataset(
     index_folders: Sequence[str] = (),
     *,
     training: bool = True,
+    asked_to_evaluate: bool = False,
 ) -> Splits:
     """Opens the dataset that `config` names; writes nothing.
 
@@ -73,6 +74,8 @@ def open_dataset(
       config: says what to open.
       index_folders: where an index of the images may lie.
       training: False leaves the training images out, which there need not be.
+      asked_to_evaluate: whether somebody gave `eval_split`; its default may
+        name a split that is not there.
 
     Raises:
       UserError: there is no such dataset or split, or images of it cannot be
@@ -99,7 +102,11 @@ def open_dataset(
         sources.append(more)
     default = DataConfig.__dataclass_fields__["eval_split"].default
     evaluation = None
-    if config.eval_split != default or {"validation", "test"} & set(splits):
+    if (
+        asked_to_evaluate
+        or config.eval_split != default
+        or {"validation", "test"} & set(splits)
+    ):
         evaluation = pick_split(splits, config.eval_split, config.dataset)
     bad = {name: why for each in sources for name, why in each.bad.items()}
     notices = [notice for each in sources for notice in each.notices]
