@@ -179,8 +179,9 @@ class DataConfig:
     )
     eval_steps: int = option(
         0,
-        "Number of steps to eval for. If not provided, evals over entire"
-        " dataset.",
+        "Evaluate on this many batches of --eval_batch_size images, drawn from"
+        " all over the split by their ids: the same ones every time. 0"
+        " evaluates on all images.",
         minimum=0,
         maximum=MAX_STEPS,
         on_resume="told",
