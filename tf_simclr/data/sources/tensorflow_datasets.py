@@ -12,7 +12,7 @@ from tf_simclr.data.sources.image_set import (
     to_rgb_bytes,
 )
 from tf_simclr.data.sources.pixels import ArrayPixels
-from tf_simclr.data.sources.records import read_examples
+from tf_simclr.data.sources.records import read_examples, shard_names
 from tf_simclr.data.sources.source import Source, stamp
 from tf_simclr.errors import UserError
 
@@ -129,11 +129,15 @@ def _list_shards(builder, splits: Collection[str]) -> Source:
             " of several sizes: prepare it as tfrecord. Received:"
             f" {builder.data_dir}"
         )
+    shards = {
+        split: [str(path) for path in builder.info.splits[split].filepaths]
+        for split in splits
+    }
+    names = shard_names([path for paths in shards.values() for path in paths])
     found, stamps = {}, {}
-    for split in splits:
-        paths = [str(path) for path in builder.info.splits[split].filepaths]
+    for split, paths in shards.items():
         stamps |= {path: stamp(path) for path in paths}
-        examples = read_examples(paths, "image", "label", text="")
+        examples = read_examples(paths, "image", "label", "", names)
         found[split] = ImageSet(
             name=split,
             pixels=examples.pixels,
