@@ -20,12 +20,14 @@ class DataConfig:
         " (MNIST family), TFRecord shards (their folder, or a pattern), a"
         " TensorFlow Datasets name, or 'digits' (scikit-learn's 1,797"
         " handwritten digits, embedded).",
+        path=True,
     )
     unlabeled_dataset: str | None = option(
         None,
         "Images that join the training images without a label: anything that"
         " --dataset takes, of the same kind. Pretraining and distillation"
         " learn from all of them.",
+        path=True,
     )
     ignore_labels: bool = option(
         False,
@@ -33,7 +35,9 @@ class DataConfig:
         " are no classes.",
     )
     data_dir: str | None = option(
-        None, "Directory where a TensorFlow Datasets dataset is stored."
+        None,
+        "Directory where a TensorFlow Datasets dataset is stored.",
+        path=True,
     )
     train_split: str = option(
         "train",
@@ -93,6 +97,7 @@ class DataConfig:
         None,
         "Fine-tune on these labelled images: the labels.json of another run,"
         " or a text file with one id per line.",
+        path=True,
     )
     scan_images: bool = option(
         True,

@@ -22,6 +22,7 @@ def option(
     minimum: float | None = None,
     maximum: float | None = None,
     above: float | None = None,
+    path: bool = False,
 ) -> Any:
     """A dataclass field that is also a command-line flag.
 
@@ -32,6 +33,8 @@ def option(
       minimum: smallest allowed number (inclusive).
       maximum: largest allowed number (inclusive).
       above: exclusive lower bound.
+      path: whether it names a file or folder, which is stored as an absolute
+        path.
 
     Returns:
       A `dataclasses.field`.
@@ -42,6 +45,7 @@ def option(
         "minimum": minimum,
         "maximum": maximum,
         "above": above,
+        "path": path,
     }
     return dataclasses.field(default=default, metadata=metadata)
 

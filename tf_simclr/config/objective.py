@@ -54,6 +54,7 @@ class ObjectiveConfig:
         "Weights to start from: a run directory or a checkpoint prefix."
         " Required for fine-tuning, unless --from_scratch is given; optional"
         " for pretraining and for the student of a distillation.",
+        path=True,
     )
     from_scratch: bool = option(
         False,
@@ -83,6 +84,7 @@ class ObjectiveConfig:
         None,
         "Weights of the distillation teacher: the run directory or checkpoint"
         " prefix of a fine-tuned network.",
+        path=True,
     )
     teacher_proj_selector: int = option(
         0,

@@ -43,10 +43,12 @@ class OutputConfig:
         "Text file with the name of one class per line, for the export and the"
         " predictions of weights that do not tell theirs (those of the"
         " original release).",
+        path=True,
     )
     images: str | None = option(
         None,
         "Folder of images (or one image) that --mode=predict classifies.",
+        path=True,
     )
     map: str = option(
         "pca",

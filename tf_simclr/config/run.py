@@ -53,7 +53,9 @@ class RunConfig:
         " components. Read where --mode is train or train_then_eval.",
         choices=STAGES,
     )
-    model_dir: str | None = option(None, "Model directory for training.")
+    model_dir: str | None = option(
+        None, "Model directory for training.", path=True
+    )
 
     def __post_init__(self) -> None:
         check_fields(self)

@@ -8,6 +8,7 @@ from tf_simclr.data.decoded import keep_decoded
 from tf_simclr.data.failure import naming_bad_images
 from tf_simclr.data.labels import choose_labels
 from tf_simclr.data.service import check_reachable
+from tf_simclr.data.sources.identity import content_checksum
 from tf_simclr.errors import UserError
 from tf_simclr.optimizers.schedule import plan_schedule
 from tf_simclr.stages.context import StageContext
@@ -70,6 +71,11 @@ def prepare_stage(
     check_batch_divides(strategy, batch)
     check_micro_batch(strategy, batch, config.train.micro_batch_size)
     check_compiles(strategy, config.train)
+    content = None
+    # The digits are computed from ink values, and may be rounded otherwise
+    # on another machine; nothing else has their ids.
+    if config.data.dataset != "digits":
+        content = content_checksum(splits.train)
     with naming_bad_images(images):
         kept = keep_decoded(images, config.data.cache_dataset)
     if config.data.data_service is not None:
@@ -78,5 +84,5 @@ def prepare_stage(
         splits = dataclasses.replace(splits, train=kept)
     images = kept
     return StageContext(
-        config, stage, splits, subset, images, plan, strategy, run_dir
+        config, stage, splits, subset, images, plan, strategy, run_dir, content
     )

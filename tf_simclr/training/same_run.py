@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from tf_simclr.config.flat import options
+from tf_simclr.config.paths import path_options
+from tf_simclr.data.sources.identity import SPELLINGS, other_images
 from tf_simclr.errors import UserError
 
 # Parts of config.json that a run cannot change. What an earlier version of
@@ -30,9 +32,6 @@ _TOLD_FLAGS = (
     "eval_split",
     "eval_steps",
 )
-# Compared as `sources`, wherever they lie.
-_PATHS = ("checkpoint", "teacher")
-
 _LONGEST = 60
 
 
@@ -65,7 +64,7 @@ def continued(
     for difference in differences:
         raise UserError(
             f"--model_dir={path} holds another run: its {difference}. Choose"
-            " a new directory, or remove that one."
+            " a new directory."
         )
     changes = [
         f"changed    --{name} is {new_flags[name]}, no longer {flags[name]}"
@@ -79,6 +78,8 @@ def changed_flags(
 ) -> list[str]:
     """Names of the flags on which a result depends, and that have changed.
 
+    Paths are none of them: what lies there is compared, not where it lies.
+
     Args:
       flags, new_flags: as `config` in `config.json`.
     """
@@ -90,7 +91,7 @@ def changed_flags(
     return [
         name
         for name in told
-        if name not in (*_FIXED_FLAGS, *_PATHS)
+        if name not in (*_FIXED_FLAGS, *path_options())
         and name in flags
         and flags[name] != new_flags[name]
     ]
@@ -116,6 +117,9 @@ def _parts(stored: Mapping[str, Any], record: Mapping[str, Any]):
                 yield f"{part} is '{old}', not '{new}'"
             continue
         names = {**old, **new} if part == "sources" else old
+        if part == "dataset":
+            others = other_images(old, new)
+            names = [*SPELLINGS, *others] if others else []
         differing = [
             f"{name} is {_short(old.get(name))}, not {_short(new.get(name))}"
             for name in names

@@ -77,6 +77,17 @@ def load_tfds(
     return _list_shards(builder, names)
 
 
+def in_catalogue(name: str, data_dir: str | None) -> bool:
+    """Whether TensorFlow Datasets knows a data set of this name."""
+    import tensorflow_datasets as tfds
+
+    try:
+        tfds.builder(name, data_dir=data_dir)
+    except (tfds.core.registered.DatasetNotFoundError, ValueError):
+        return False
+    return True
+
+
 def _check_network() -> None:
     """Fails at once where no name can be resolved; the downloads themselves
     try again for minutes.
