@@ -111,6 +111,10 @@ def test_names_of_data_sets_stay_names(here):
         asked = dataclasses.replace(asked, given=frozenset())
         if name == "mnist":
             check_stored_images(asked, stored)
+            data = dataclasses.replace(asked.data, data_dir="catalogue")
+            asked = dataclasses.replace(asked, data=data)
+            with pytest.raises(UserError, match="give --data_dir. .*catalog"):
+                check_stored_images(asked, stored)
             continue
         with pytest.raises(UserError, match="give --dataset. .*: no_such"):
             check_stored_images(asked, stored)

@@ -57,12 +57,7 @@ def check_stored_images(config: Config, stored: StoredWeights) -> None:
                 f"The run of {stored.path} learned from images that are no"
                 f" longer there: give --dataset. Received: {name}"
             )
-        if not in_catalogue(name, config.data.data_dir):
-            raise UserError(
-                f"The run of {stored.path} stored the place of its images"
-                " relative to the directory that it was started in, and here"
-                f" is nothing of that name: give --dataset. Received: {name}"
-            )
+        _check_catalogue(config, stored)
         return
     train = _training_images(config, stored)
     if train is None:
@@ -86,6 +81,20 @@ def check_stored_images(config: Config, stored: StoredWeights) -> None:
         f"The run of {stored.path} was trained on another dataset of that"
         f" name ({counts}; ids, labels or pictures differ): give --dataset."
         f" Received: {name}"
+    )
+
+
+def _check_catalogue(config: Config, stored: StoredWeights) -> None:
+    flag, place = "dataset", config.data.dataset
+    if in_catalogue(place, config.data.data_dir):
+        flag, place = "data_dir", config.data.data_dir
+        given = flag in config.given
+        if given or not place or "://" in place or os.path.exists(place):
+            return
+    raise UserError(
+        f"The run of {stored.path} stored the place of its images relative to"
+        " the directory that it was started in, and here is nothing of that"
+        f" name: give --{flag}. Received: {place}"
     )
 
 
