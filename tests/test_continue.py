@@ -1,8 +1,10 @@
 """The same `model_dir` again: longer, shorter, changed, in use, killed late."""
 
 import json
+import os
 import shutil
 
+import numpy as np
 import pytest
 import tiny
 from small_task import metrics, train
@@ -80,6 +82,28 @@ def test_another_run_is_refused(run, text, told):
     with pytest.raises(UserError) as error:
         again(text)
     assert told in str(error.value)
+    assert files(folder) == before
+
+
+def test_a_data_set_is_known_by_its_images(
+    run, dataset, tmp_path, monkeypatch, capsys
+):
+    folder, again = run
+    before = files(folder)
+    record = json.loads((folder / "config.json").read_text())
+    assert record["config"]["dataset"] == dataset
+    (tmp_path / "mount").symlink_to(os.path.dirname(dataset))
+    shutil.copy(dataset, tmp_path / "tiny.npz")
+    monkeypatch.chdir(tmp_path)
+    for place in ("tiny.npz", "./tiny.npz", "mount/tiny.npz"):
+        assert again(f"--dataset={place}")["global_step"] == 2
+        assert "Without effect" not in capsys.readouterr().out
+    with np.load(dataset) as archive:
+        arrays = dict(archive)
+    # Other pictures of the same ids and labels.
+    np.savez("tiny.npz", **arrays | {"x_train": 255 - arrays["x_train"]})
+    with pytest.raises(UserError, match="holds another run: .*content is"):
+        again("--dataset=tiny.npz")
     assert files(folder) == before
 
 

@@ -84,3 +84,26 @@ def test_a_finished_run_is_evaluated_and_finished(runs, capsys):
     capsys.readouterr()
     assert call("--mode=finetune", *FLAGS, *SCHEDULE, *flags) == 0
     assert "nothing left to do" in capsys.readouterr().out
+
+
+def test_images_of_the_same_relative_path_are_not_scored(
+    runs, tmp_path, monkeypatch, capfd
+):
+    for name in ("nothing", "other"):
+        (tmp_path / name).mkdir()
+    with np.load("tiny.npz") as archive:
+        arrays = dict(archive)
+    arrays["y_train"] = (arrays["y_train"] + 1) % 3
+    np.savez(tmp_path / "other" / "tiny.npz", **arrays)
+    flags = [f"--checkpoint={runs / 'finetuned'}", "--model_dir=scored"]
+    for place, told in (
+        ("nothing", "relative to the directory that it was started in"),
+        ("other", "another dataset of that name (24 then, 24 now"),
+    ):
+        monkeypatch.chdir(tmp_path / place)
+        assert call("--mode=eval", *flags) == 2
+        message = " ".join(capfd.readouterr().err.split())
+        assert told in message and "give --dataset." in message
+        assert not (tmp_path / place / "scored").exists()
+    # What is asked for is taken.
+    assert call("--mode=eval", *flags, "--dataset=tiny.npz") == 0

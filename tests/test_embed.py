@@ -1,6 +1,8 @@
 """`--mode=embed`: the features of a split, and the pictures of them."""
 
+import json
 import pathlib
+import shutil
 import types
 
 import numpy as np
@@ -34,8 +36,11 @@ def dataset(tmp_path_factory) -> str:
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory, dataset) -> pathlib.Path:
     folder = tmp_path_factory.mktemp("runs") / "run"
-    flags = [f"--dataset={dataset}", *tiny.FLAGS, f"--model_dir={folder}"]
-    assert main("--mode=finetune", "--from_scratch", *flags) == 0
+    flags = ["--dataset=tiny.npz", *tiny.FLAGS, "--model_dir=run"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder.parent)
+        shutil.copy(dataset, "tiny.npz")
+        assert main("--mode=finetune", "--from_scratch", *flags) == 0
     return folder
 
 
@@ -69,6 +74,26 @@ def embedded(tmp_path_factory, trained, dataset):
     )
     assert code == 0
     return folder / "out"
+
+
+def test_a_run_finds_its_images_from_another_directory(
+    trained, dataset, tmp_path, monkeypatch, capsys
+):
+    stored = json.loads((trained / "config.json").read_text())["config"]
+    assert stored["dataset"] == str(trained.parent / "tiny.npz")
+    assert stored["model_dir"] == str(trained)
+    monkeypatch.chdir(tmp_path)
+    with np.load(dataset) as archive:
+        arrays = dict(archive)
+    # Of the same name, here.
+    np.savez("tiny.npz", **arrays | {"y_test": (arrays["y_test"] + 1) % 3})
+    flags = [f"--checkpoint={trained}", "--model_dir=scored"]
+    assert main("--mode=eval", *flags) == 0
+    found = json.loads((tmp_path / "scored" / "result.json").read_text())
+    wanted = json.loads((trained / "result.json").read_text())
+    name = "eval/label_top_1_accuracy"
+    assert found[name] == pytest.approx(wanted[name])
+    assert "not what they were" not in capsys.readouterr().out
 
 
 def test_features_are_those_of_the_network(embedded, dataset, trained):

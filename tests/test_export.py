@@ -29,7 +29,7 @@ from tf_simclr.models.network import Architecture, build_network
 from tf_simclr.stages.pipeline import _part_config, _parts
 from tf_simclr.weights.assign import assign_weights
 from tf_simclr.weights.export.exportable import Exportable
-from tf_simclr.weights.export.folder import ExportFolder
+from tf_simclr.weights.export.folder import ExportFolder, same_run
 from tf_simclr.weights.export.functions import ExportFunctions
 from tf_simclr.weights.export.saved_model import export_saved_model
 from tf_simclr.weights.open import open_weights
@@ -484,3 +484,44 @@ def test_a_pipeline_exports_its_teacher_and_its_student():
         if _part_config(config, part).output.export
     }
     assert exports == {"finetune", "distill"}
+
+
+def test_a_run_is_itself_by_whatever_path(tmp_path):
+    def record(dataset=(), **config):
+        found = {"name": "fa", "ids": "0", "content": "1", "class_names": []}
+        flags = {"seed": 0, "model_dir": str(tmp_path / "a"), **config}
+        return {
+            "stage": "finetune",
+            "dataset": {**found, **dict(dataset)},
+            "labels": {"count": 1},
+            "config": flags,
+        }
+
+    (tmp_path / "mount").symlink_to(tmp_path)
+    for other in (
+        record({"name": "./fa/", "class_names": ["x"]}),
+        record({"content": None}),
+        record(model_dir=str(tmp_path / "mount" / "a")),
+        # As version 0.1.0 stored it.
+        record(model_dir=f"../{tmp_path.name}/a/"),
+    ):
+        assert same_run(other, record()) and same_run(record(), other)
+    for other in (
+        record({"ids": "1"}),
+        record({"content": "2"}),
+        record(seed=1),
+        record(model_dir=str(tmp_path / "b")),
+    ):
+        assert not same_run(other, record())
+    assert same_run(record(model_dir="b"), record(), in_place=True)
+    assert not same_run(None, record())
+
+
+def test_weights_of_others_are_known_by_their_place(tmp_path):
+    def record(path):
+        return {"stage": "", "weights": {"kind": "original", "path": path}}
+
+    first = record(str(tmp_path / "r50"))
+    assert same_run(first, record("./r50"))
+    assert not same_run(first, record(str(tmp_path / "r101")))
+    assert not same_run(first, {"stage": ""})

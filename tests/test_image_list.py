@@ -30,6 +30,18 @@ def test_paths_and_labels_without_a_header(tmp_path):
     assert images.pixels.path(2) == "/else/c.jpg"
 
 
+def test_an_image_that_is_listed_again_counts_once(tmp_path):
+    (tmp_path / "im").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "im")
+    names = ["im/0.png", "im/1.png", "./im/0.png", tmp_path / "im/0.png"]
+    names += ["im/0.png", "link/1.png"]
+    text = "".join(f"{name},cat\n" for name in names)
+    source = read_image_list(write(tmp_path, text))
+    assert source.splits["train"].ids == ("im/0.png", "im/1.png")
+    assert source.splits["train"].labels.tolist() == [0, 0]
+    assert source.notices == ("left out 4 lines that list an image once more",)
+
+
 def test_a_header_orders_the_columns(tmp_path):
     # As a spreadsheet writes it: a mark in front, Windows line ends.
     text = "\ufeffFilename,Split,Label\r\na.jpg,val,10\r\nb.jpg,,10\r\n"
@@ -47,7 +59,17 @@ def test_a_header_orders_the_columns(tmp_path):
         ("", "lists no image"),
         ("path,label\n", "lists no image"),
         ("a.jpg,cat\n,dog\n", "Row 2 of .* has no path. Received: ,dog"),
-        ("a.jpg,cat\n./a.jpg,dog\n", "Row 2 of .* lists a.jpg a second time"),
+        (
+            "a.jpg,cat\n./a.jpg,dog\n",
+            "Row 2 of .* lists a.jpg a second time, in split 'train' as 'dog';"
+            " row 1 lists it in split 'train' as 'cat'",
+        ),
+        ("a.jpg,cat\na.jpg,\n", "a second time, .* without a label; row 1"),
+        (
+            "a.jpg,cat\nb.jpg,cat\na.jpg,cat,test\n",
+            "Row 3 of .* lists a.jpg a second time, in split 'test' as 'cat';"
+            " row 1 lists it in split 'train'",
+        ),
         ("a.jpg,cat,later\n", "test as its split. Received: later"),
         ("path,class\na.jpg,cat\n", "may hold path, label and split"),
         ("path,label,label\na.jpg,a,b\n", "once each"),

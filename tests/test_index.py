@@ -74,6 +74,20 @@ def test_an_index_that_does_not_fit_is_not_read(tmp_path, photos):
         assert read_index(path, "key") is None
 
 
+def test_an_index_with_two_images_of_one_id_is_not_read(tmp_path, photos):
+    # As version 0.1.0 wrote it of shards of one name.
+    source = list_folder(str(photos))
+    first = source.splits["train"]
+    twice = first.take(np.array([0, 0]))
+    source.splits["train"] = twice
+    path = index_file(str(tmp_path), "key")
+    write_index(path, "key", source)
+    assert read_index(path, "key") is None
+    source.splits["train"] = first
+    write_index(path, "key", source)
+    assert read_index(path, "key") is not None
+
+
 @pytest.mark.parametrize("change", ["add", "remove", "move the folder"])
 def test_an_index_out_of_date_is_not_read(tmp_path, photos, change):
     path = index_file(str(tmp_path), "key")

@@ -232,7 +232,7 @@ def pretrained(tmp_path_factory, npz) -> pathlib.Path:
     [
         ("", "**7 of the 7 evaluation images are also among"),
         (
-            "--eval_split=train --train_split=train --unlabeled_dataset=",
+            "--eval_split=train --train_split=train",
             "**6 of the 24 evaluation images were trained on with their"
             " labels, 18 more without: the score is not of unseen images**",
         ),

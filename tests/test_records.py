@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from tf_simclr.config import DataConfig
+from tf_simclr.data.labels import choose_labels
 from tf_simclr.data.sources.open import open_dataset
 from tf_simclr.data.sources.records import (
     is_shard,
@@ -60,6 +61,36 @@ def test_a_pattern_chooses_shards(tmp_path):
     pattern = str(tmp_path / "train-*.tfrecord")
     config = DataConfig(dataset=pattern, scan_images=False)
     assert encoded(open_dataset(config).train) == [b"one", b"two"]
+
+
+def test_shards_of_one_name_keep_their_images_apart(tmp_path):
+    for folder, image in (("a", b"one"), ("b", b"two")):
+        (tmp_path / folder).mkdir()
+        shard = tmp_path / folder / "train-0.tfrecord"
+        write_shard(str(shard), [(image, 0, ""), (image + b"s", 1, "")])
+    (tmp_path / "c").symlink_to(tmp_path / "b")
+    write(tmp_path / "b", "train-1.tfrecord", (b"three", 0, ""))
+    pattern = str(tmp_path / "[abc]" / "*.tfrecord")
+    chosen = tmp_path / "ids.txt"
+    chosen.write_text("a/train-0.tfrecord/0\nb/train-0.tfrecord/1\n")
+    config = DataConfig(
+        dataset=pattern, scan_images=False, label_ids=str(chosen)
+    )
+    opened = open_dataset(config)
+    # As before where a name is the only one of its kind.
+    assert opened.train.ids == (
+        "a/train-0.tfrecord/0",
+        "a/train-0.tfrecord/1",
+        "b/train-0.tfrecord/0",
+        "b/train-0.tfrecord/1",
+        "train-1.tfrecord/0",
+    )
+    assert encoded(opened.train)[:4] == [b"one", b"ones", b"two", b"twos"]
+    subset = choose_labels(opened.train, config)
+    assert encoded(opened.train.take(subset.indices)) == [b"one", b"twos"]
+    assert opened.notices == (
+        "left out 2 links to shards that are read already",
+    )
 
 
 @pytest.mark.parametrize(

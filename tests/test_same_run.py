@@ -12,7 +12,12 @@ from tf_simclr.training.same_run import continued
 RECORD = {
     "stage": "finetune",
     "architecture": {"depth": 18, "width_multiplier": 1},
-    "dataset": {"name": "digits", "ids": "01234567"},
+    "dataset": {
+        "name": "fa/",
+        "train_split": "train",
+        "ids": "01234567",
+        "content": "89abcdef",
+    },
     "sources": {"checkpoint": "step 7, 89abcdef"},
     "config": to_flat(Config()),
     "derived": {"total_steps": 10, "warmup_steps": 2},
@@ -38,8 +43,13 @@ def test_the_same_command_goes_on_silently():
     "part, change, told",
     [
         ("architecture", {"depth": 34}, "depth is 18, not 34"),
-        ("dataset", {"name": "mnist"}, "name is digits, not mnist"),
         ("dataset", {"ids": "0"}, "ids is 01234567, not 0"),
+        ("dataset", {"content": "0"}, "content is 89abcdef, not 0"),
+        (
+            "dataset",
+            {"name": "mnist", "ids": "0"},
+            "name is fa/, not mnist; ids is 01234567, not 0)",
+        ),
         (
             "sources",
             {"checkpoint": "step 9, 0"},
@@ -55,7 +65,19 @@ def test_another_run_is_refused_with_both_values(part, change, told):
     with pytest.raises(UserError) as error:
         compare(changed(part, **change))
     assert "--model_dir=runs/first holds another run" in str(error.value)
+    assert str(error.value).endswith("). Choose a new directory.") == (
+        part != "config"
+    )
     assert told in str(error.value)
+
+
+def test_the_same_images_may_go_by_another_name():
+    again = changed("dataset", name="/data/fa", train_split="train[0:]")
+    assert compare(again) == []
+    # Not known to one of the two.
+    assert compare(changed("dataset", content=None)) == []
+    paths = {"dataset": "/data/fa", "label_ids": "x", "teacher": "y"}
+    assert compare(changed("config", **paths)) == []
 
 
 def test_a_start_cannot_be_left_out():

@@ -4,7 +4,11 @@ import numpy as np
 import pytest
 
 from tf_simclr.config import DataConfig
+from tf_simclr.data.sources.image_set import ImageSet
+from tf_simclr.data.sources.join import join_unlabelled
 from tf_simclr.data.sources.open import open_dataset
+from tf_simclr.data.sources.pixels import ArrayPixels
+from tf_simclr.data.sources.source import Source
 from tf_simclr.errors import UserError
 
 
@@ -136,3 +140,28 @@ def test_tensorflow_datasets(tmp_path):
 def test_unknown_names_are_refused():
     with pytest.raises(UserError, match="neither 'digits', nor"):
         opened(dataset="no_such_dataset")
+
+
+def images_of(*ids):
+    pixels = ArrayPixels(np.zeros((len(ids), 4, 4, 3), np.uint8))
+    labels = np.zeros(len(ids), np.int32)
+    return ImageSet("train", pixels, labels, ("a",), ids)
+
+
+def test_ids_are_unique_over_all_splits():
+    names = [f"i/{number}" for number in range(5)]
+    splits = {"train": images_of(*names), "test": images_of("a", *names)}
+    with pytest.raises(UserError, match="Received: 'i/0', 'i/1', 'i/2' and 2"):
+        Source(splits)
+    with pytest.raises(UserError, match="Received: 'a'$"):
+        Source({"train": images_of("a", "b", "a")})
+    assert len(Source({"train": images_of("a"), "test": images_of("b")})) == 2
+
+
+def test_joined_images_have_ids_of_their_own():
+    first = images_of("unlabeled_dataset/a", "b")
+    joined = join_unlabelled(first, [images_of("a"), images_of("c")])
+    assert len(set(joined.ids)) == 4
+    # Without such a folder they are called as ever.
+    joined = join_unlabelled(images_of("a"), [images_of("a")])
+    assert joined.ids == ("a", "unlabeled_dataset/a")

@@ -22,6 +22,7 @@ class DataConfig:
         " (MNIST family), TFRecord shards (their folder, or a pattern), a"
         " TensorFlow Datasets name, or 'digits' (scikit-learn's 1,797"
         " handwritten digits, embedded).",
+        path=True,
         on_resume="free",
         read_by=IMAGES,
         instead={"predict": "images"},
@@ -31,6 +32,7 @@ class DataConfig:
         "Images that join the training images without a label: anything that"
         " --dataset takes, of the same kind. Pretraining and distillation"
         " learn from all of them.",
+        path=True,
         on_resume="free",
         read_by=SPLITS,
     )
@@ -44,6 +46,7 @@ class DataConfig:
     data_dir: str | None = option(
         None,
         "Directory where a TensorFlow Datasets dataset is stored.",
+        path=True,
         on_resume="free",
         read_by=IMAGES,
     )
@@ -135,6 +138,7 @@ class DataConfig:
         None,
         "Fine-tune on these labelled images: the labels.json of another run,"
         " or a text file with one id per line.",
+        path=True,
         on_resume="free",
         read_by=DEVICES,
     )

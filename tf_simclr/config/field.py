@@ -40,6 +40,7 @@ def option(
     minimum: float | None = None,
     maximum: float | None = None,
     above: float | None = None,
+    path: bool = False,
     on_resume: OnResume,
     read_by: frozenset[str],
     instead: Mapping[str, str] | None = None,
@@ -55,6 +56,8 @@ def option(
       minimum: smallest allowed number (inclusive).
       maximum: largest allowed number (inclusive).
       above: exclusive lower bound.
+      path: whether it names a file or folder, which is stored as an absolute
+        path.
       on_resume: what a resumed run does about another value.
       read_by: the modes that read it; no other takes it.
       instead: {mode that does not read it: the flag that was meant there}.
@@ -71,6 +74,7 @@ def option(
         "minimum": minimum,
         "maximum": maximum,
         "above": above,
+        "path": path,
         "on_resume": on_resume,
         "read_by": read_by,
         "instead": instead or {},

@@ -90,6 +90,7 @@ class ObjectiveConfig:
         "Weights to start from: a run directory or a checkpoint prefix."
         " Required for fine-tuning, unless --from_scratch is given; optional"
         " for pretraining and for the student of a distillation.",
+        path=True,
         on_resume="free",
         read_by=TRAINING | LOADING,
     )
@@ -133,6 +134,7 @@ class ObjectiveConfig:
         None,
         "Weights of the distillation teacher: the run directory or checkpoint"
         " prefix of a fine-tuned network.",
+        path=True,
         on_resume="free",
         read_by=frozenset({"distill"}),
         instead=dict.fromkeys(("pretrain", "finetune", *LOADING), "checkpoint"),

@@ -53,12 +53,14 @@ class OutputConfig:
         "Text file with the name of one class per line, for the export and the"
         " predictions of weights that do not tell theirs (those of the"
         " original release).",
+        path=True,
         on_resume="free",
         read_by=frozenset({"export", "predict"}),
     )
     images: str | None = option(
         None,
         "Folder of images (or one image) that --mode=predict classifies.",
+        path=True,
         on_resume="free",
         read_by=frozenset({"predict"}),
         instead=dict.fromkeys(IMAGES, "dataset"),

@@ -76,6 +76,7 @@ class RunConfig:
     model_dir: str | None = option(
         None,
         "Model directory for training.",
+        path=True,
         on_resume="free",
         read_by=WRITING,
     )

@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import os
-import zlib
 from collections.abc import Sequence
 
 import tensorflow as tf
@@ -13,6 +12,7 @@ from tf_simclr.config.run import Config
 from tf_simclr.data.failure import naming_bad_images
 from tf_simclr.data.labels import LabelledSubset
 from tf_simclr.data.overlap import Overlap, find_overlap, overlap_notice
+from tf_simclr.data.sources.identity import ids_checksum
 from tf_simclr.data.sources.image_set import ImageSet
 from tf_simclr.data.sources.open import Splits
 from tf_simclr.errors import UserError
@@ -74,6 +74,7 @@ class StageContext:
       run_dir: its files.
       listed: `images` before any was decoded, with labels only where they
         count.
+      content: checksum of the training images; None where it is not known.
     """
 
     config: Config
@@ -85,6 +86,7 @@ class StageContext:
     strategy: tf.distribute.Strategy
     run_dir: RunDirectory
     listed: ImageSet
+    content: str | None = None
 
     @functools.cached_property
     def overlap(self) -> Overlap | None:
@@ -359,7 +361,8 @@ class StageContext:
                 "train_split": data.train_split,
                 "image_size": data.image_size,
                 "train_images": len(self.splits.train),
-                "ids": _checksum(self.splits.train),
+                "ids": ids_checksum(self.splits.train),
+                "content": self.content,
                 "class_names": list(class_names),
             },
             sources={
@@ -375,12 +378,6 @@ class StageContext:
         if self.subset is not None:
             say_once(self.subset.table(self.splits.train))
         say(start_block(self, notes, trained, total))
-
-
-def _checksum(images: ImageSet) -> str:
-    """Changes with any id or label; of pixels it knows nothing."""
-    ids = zlib.crc32("\n".join(images.ids).encode())
-    return f"{zlib.crc32(images.labels.tobytes(), ids):08x}"
 
 
 def _count(variables) -> int:

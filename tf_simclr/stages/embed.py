@@ -26,6 +26,7 @@ from tf_simclr.files import replacing
 from tf_simclr.stages.images import index_folders
 from tf_simclr.stages.loaded import LoadedNetwork, load_network
 from tf_simclr.stages.neighbours import Neighbours
+from tf_simclr.stages.stored_data import check_stored_images
 from tf_simclr.training.progress import say
 from tf_simclr.training.run_dir import check_writable
 
@@ -51,6 +52,7 @@ def embed(config: Config) -> str:
     check_method(config.output.map)
     loaded = load_network(config)
     data = loaded.config.data
+    check_stored_images(loaded.config, loaded.stored)
     images = open_images(data, data.embed_split, index_folders(loaded.config))
     size = loaded.image_size(images)
     names = dict(_OUTPUTS)

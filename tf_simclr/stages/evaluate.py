@@ -5,6 +5,11 @@ import os
 from collections.abc import Set
 
 from tf_simclr.config.flat import to_flat
+from tf_simclr.config.paths import (
+    path_options,
+    same_place,
+    with_absolute_paths,
+)
 from tf_simclr.config.run import Config
 from tf_simclr.data.class_mapping import map_classes
 from tf_simclr.data.labels import (
@@ -23,6 +28,7 @@ from tf_simclr.files import read_json
 from tf_simclr.stages.images import stage_images, write_image_files
 from tf_simclr.stages.loaded import LoadedNetwork, load_network
 from tf_simclr.stages.scored import leave_scores
+from tf_simclr.stages.stored_data import check_stored_images
 from tf_simclr.stages.trained_on import trained_on_notice
 from tf_simclr.training.devices import make_strategy
 from tf_simclr.training.progress import say
@@ -46,6 +52,7 @@ def evaluate(config: Config) -> dict[str, float]:
     network, stored, data = loaded.network, loaded.stored, loaded.config.data
     run_dir = RunDirectory(model_dir)
     _check_free(run_dir, loaded)
+    check_stored_images(loaded.config, loaded.stored)
     classes = stored.architecture.num_classes
     by_neighbours = stored.stage == "pretrain" or not classes
     splits = _images(loaded, config.given, training=by_neighbours)
@@ -155,10 +162,15 @@ def _check_free(run_dir: RunDirectory, loaded: LoadedNetwork) -> None:
             f" {stored.path}. {elsewhere}"
         )
     asked = to_flat(loaded.config)
+    before = {**asked, **there["config"]}
+    places = [with_absolute_paths(values) for values in (before, asked)]
     # The number of images is that of the steps times the batch.
     sampled = ("eval_batch_size",) if loaded.config.data.eval_steps else ()
     for flag in (*_SCORED, *sampled):
-        if there["config"].get(flag, asked[flag]) != asked[flag]:
+        same = before[flag] == asked[flag]
+        if flag in path_options():
+            same = same_place(*(values[flag] for values in places))
+        if not same:
             raise UserError(
                 f"--model_dir={run_dir.path} holds a run with"
                 f" --{flag}={there['config'][flag]}, whose scores stay beside"

@@ -7,6 +7,7 @@ from tf_simclr.data.sources.open import open_images
 from tf_simclr.errors import UserError
 from tf_simclr.stages.images import index_folders
 from tf_simclr.stages.loaded import LoadedNetwork, load_network
+from tf_simclr.stages.stored_data import check_stored_images
 from tf_simclr.training.progress import say
 from tf_simclr.training.run_dir import RunDirectory, check_writable
 from tf_simclr.weights.export.exportable import Exportable
@@ -65,6 +66,7 @@ def _check_free(run_dir: RunDirectory, folder: str, source: Exportable) -> None:
 def _representative(loaded: LoadedNetwork) -> Images:
     """Evaluation views of some training images, evenly from all of them."""
     data = loaded.config.data
+    check_stored_images(loaded.config, loaded.stored)
     images = open_images(data, data.train_split, index_folders(loaded.config))
     step = max(1, len(images) // _REPRESENTATIVE)
     chosen = images.take(range(0, len(images), step))

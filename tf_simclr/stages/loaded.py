@@ -1,10 +1,12 @@
 """A network read back from whatever a flag names."""
 
 import dataclasses
+import os
 
 import tensorflow as tf
 
 from tf_simclr.config.flat import from_flat, to_flat
+from tf_simclr.config.paths import with_absolute_paths
 from tf_simclr.config.run import Config
 from tf_simclr.data.class_mapping import check_names
 from tf_simclr.data.sources.image_set import ImageSet
@@ -70,8 +72,11 @@ class LoadedNetwork:
                 "architecture": dataclasses.asdict(stored.architecture),
                 "dataset": {"class_names": names},
                 "labels": {},
-                "config": to_flat(self.config),
-                "weights": {"kind": stored.kind, "path": stored.path},
+                "config": with_absolute_paths(to_flat(self.config)),
+                "weights": {
+                    "kind": stored.kind,
+                    "path": os.path.abspath(stored.path),
+                },
                 "versions": versions(),
             }
         else:

@@ -14,6 +14,7 @@ from tf_simclr.data.labels import (
     mask_labels,
 )
 from tf_simclr.data.service import check_reachable
+from tf_simclr.data.sources.identity import content_checksum
 from tf_simclr.data.sources.open import Splits
 from tf_simclr.errors import UserError
 from tf_simclr.optimizers.schedule import plan_schedule
@@ -87,6 +88,11 @@ def prepare_stage(
     check_batch_divides(strategy, batch)
     check_micro_batch(strategy, batch, config.train.micro_batch_size)
     check_compiles(strategy, config.train)
+    content = None
+    # The digits are computed from ink values, and may be rounded otherwise
+    # on another machine; nothing else has their ids.
+    if config.data.dataset != "digits":
+        content = content_checksum(splits.train)
     listed = images
     if subset is not None and not labels_only:
         listed = mask_labels(images, subset)
@@ -98,7 +104,16 @@ def prepare_stage(
         splits = dataclasses.replace(splits, train=kept)
     images = kept
     return StageContext(
-        config, stage, splits, subset, images, plan, strategy, run_dir, listed
+        config,
+        stage,
+        splits,
+        subset,
+        images,
+        plan,
+        strategy,
+        run_dir,
+        listed,
+        content,
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from tf_simclr import __version__
 from tf_simclr.config.flat import to_flat
+from tf_simclr.config.paths import with_absolute_paths
 from tf_simclr.config.run import Config
 from tf_simclr.errors import UserError
 from tf_simclr.files import (
@@ -183,7 +184,7 @@ def config_record(
         "dataset": dataset,
         "sources": sources,
         "labels": labels,
-        "config": to_flat(config),
+        "config": with_absolute_paths(to_flat(config)),
         "derived": derived,
         "versions": versions(),
     }

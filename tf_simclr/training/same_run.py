@@ -6,6 +6,7 @@ from typing import Any
 
 from tf_simclr.config.flat import options
 from tf_simclr.config.roles import OnResume
+from tf_simclr.data.sources.identity import SPELLINGS, other_images
 from tf_simclr.errors import UserError
 
 # Parts of config.json that a run cannot change; of a flag its `on_resume` says
@@ -45,7 +46,7 @@ def continued(
     for difference in differences:
         raise UserError(
             f"--model_dir={path} holds another run: its {difference}. Choose"
-            " a new directory, or remove that one."
+            " a new directory."
         )
     changes = [
         f"changed    --{name} is {new_flags[name]}, no longer {flags[name]}"
@@ -62,6 +63,8 @@ def changed_flags(
     flags: Mapping[str, Any], new_flags: Mapping[str, Any]
 ) -> list[str]:
     """Names of the flags on which a result depends, and that have changed.
+
+    Paths are none of them: what lies there is compared, not where it lies.
 
     Args:
       flags, new_flags: as `config` in `config.json`.
@@ -127,6 +130,9 @@ def _parts(stored: Mapping[str, Any], record: Mapping[str, Any]):
                 yield f"{part} is '{old}', not '{new}'"
             continue
         names = {**old, **new} if part == "sources" else old
+        if part == "dataset":
+            others = other_images(old, new)
+            names = [*SPELLINGS, *others] if others else []
         differing = [
             f"{name} is {_short(old.get(name))}, not {_short(new.get(name))}"
             for name in names

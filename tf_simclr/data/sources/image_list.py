@@ -9,6 +9,7 @@ empty split means train.
 
 import collections
 import csv
+import functools
 import os
 from collections.abc import Sequence
 
@@ -40,16 +41,17 @@ def read_image_list(path: str) -> Source:
     columns = columns or {name: at for at, name in enumerate(_COLUMNS)}
     names: dict[str, list[str]] = collections.defaultdict(list)
     classes: dict[str, list[str | None]] = collections.defaultdict(list)
-    seen: set[str] = set()
+    root = os.path.dirname(path)
+    resolved = functools.cache(os.path.realpath)
+    # {file: (row, split, label) of its first line}
+    seen: dict[tuple[str, str], tuple[int, str, str, str]] = {}
+    again = 0
     for number, row in rows:
         name = _cell(row, columns, "path")
         where = f"Row {number} of {path}"
         if not name or "\0" in name:
             raise UserError(f"{where} has no path. Received: {','.join(row)}")
         name = os.path.normpath(name)
-        if name in seen:
-            raise UserError(f"{where} lists {name} a second time.")
-        seen.add(name)
         given = _cell(row, columns, "split") or "train"
         split = SPLIT_NAMES.get(given.casefold())
         if split is None:
@@ -57,10 +59,28 @@ def read_image_list(path: str) -> Source:
                 f"{where} must have train, validation or test as its split."
                 f" Received: {given}"
             )
+        label = _cell(row, columns, "label")
+        # Whatever its folder is called; links to a file are files of their
+        # own, since a million of them take long to follow.
+        folder, file = os.path.split(os.path.join(root, name))
+        first = seen.setdefault(
+            (resolved(folder), file), (number, split, label, name)
+        )
+        # In another split, under a name of its own, it is an image of its own:
+        # that it was trained on is told where it is scored.
+        elsewhere = first[1] != split and first[3] != name
+        if first[0] != number and not (elsewhere and first[2] == label):
+            if first[1:3] != (split, label):
+                raise UserError(
+                    f"{where} lists {name} a second time, in split '{split}'"
+                    f" {_class(label)}; row {first[0]} lists it in split"
+                    f" '{first[1]}' {_class(first[2])}: keep one of them."
+                )
+            again += 1
+            continue
         names[split].append(name)
-        classes[split].append(_cell(row, columns, "label") or None)
+        classes[split].append(label or None)
     class_names, labels = number_classes(classes, path)
-    root = os.path.dirname(path)
     splits = {}
     for split in sorted(names, key=list(SPLIT_NAMES.values()).index):
         ids = tuple(names[split])
@@ -71,7 +91,10 @@ def read_image_list(path: str) -> Source:
             class_names=class_names,
             ids=ids,
         )
-    return Source(splits=splits, stamps={path: before})
+    notices = []
+    if again:
+        notices.append(f"left out {again} lines that list an image once more")
+    return Source(splits=splits, stamps={path: before}, notices=tuple(notices))
 
 
 def _rows(path: str) -> list[tuple[int, list[str]]]:
@@ -105,6 +128,10 @@ def _header(row: Sequence[str], path: str) -> dict[str, int] | None:
                 f" each. Received: {','.join(row)}"
             )
     return {title: at for at, title in enumerate(titles)}
+
+
+def _class(label: str) -> str:
+    return f"as '{label}'" if label else "without a label"
 
 
 def _cell(row: Sequence[str], columns: dict[str, int], name: str) -> str:

@@ -16,6 +16,7 @@ import numpy as np
 from tf_simclr.data.sources.image_set import ImageSet
 from tf_simclr.data.sources.pixels import FilePixels, RecordPixels
 from tf_simclr.data.sources.source import Source
+from tf_simclr.errors import UserError
 from tf_simclr.files import write_npz
 
 # Part of every index: those of another layout are not read.
@@ -84,6 +85,9 @@ def read_index(path: str, key: str) -> Source | None:
             return None
         source = _source(head, arrays)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+    except UserError:
+        # Of version 0.1.0, whose ids were not always unique.
         return None
     return source if source.is_fresh() else None
 

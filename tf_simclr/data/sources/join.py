@@ -25,6 +25,11 @@ def join_unlabelled(images: ImageSet, more: Iterable[ImageSet]) -> ImageSet:
       UserError: one lies in memory and the other in files, or the sizes of
         images in memory differ.
     """
+    more = list(more)
+    prefix, taken = PREFIX, set(images.ids)
+    while any(prefix + name in taken for extra in more for name in extra.ids):
+        # A folder of the data set itself has this name.
+        prefix += PREFIX
     for extra in more:
         images = dataclasses.replace(
             images,
@@ -32,7 +37,7 @@ def join_unlabelled(images: ImageSet, more: Iterable[ImageSet]) -> ImageSet:
             labels=np.concatenate(
                 [images.labels, np.full(len(extra), UNLABELLED, np.int32)]
             ),
-            ids=(*images.ids, *(PREFIX + name for name in extra.ids)),
+            ids=(*images.ids, *(prefix + name for name in extra.ids)),
         )
     return images
 

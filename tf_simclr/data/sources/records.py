@@ -72,7 +72,7 @@ class Examples:
 
     Attributes:
       pixels: where the images lie.
-      ids: shard's name and number within it.
+      ids: shard's name, from `shard_names`, and number within it.
       labels: int32, -1 where unknown.
       texts: names of the classes, '' where unknown.
     """
@@ -100,12 +100,20 @@ def list_records(place: str) -> Source:
         paths = [os.path.join(root, name) for name in names if is_shard(name)]
     else:
         paths = [os.path.abspath(path) for path in sorted(glob.glob(place))]
-    shards: dict[str, list[str]] = collections.defaultdict(list)
+    shards: dict[str, dict[str, str]] = collections.defaultdict(dict)
+    linked = 0
     for path in filter(os.path.isfile, paths):
         stamps[path] = stamp(path)
-        shards[_split_of(os.path.basename(path))].append(path)
+        of_split = shards[_split_of(os.path.basename(path))]
+        # The first of its paths, if it can be reached by several.
+        first = of_split.setdefault(os.path.realpath(path), path)
+        linked += first != path
+    kept = [path for found in shards.values() for path in found.values()]
+    names = shard_names(kept)
     found = {
-        split: read_examples(shards[split], ENCODED, LABEL, TEXT)
+        split: read_examples(
+            list(shards[split].values()), ENCODED, LABEL, TEXT, names
+        )
         for split in sorted(shards, key=list(SPLIT_NAMES.values()).index)
     }
     found = {split: e for split, e in found.items() if e.ids}
@@ -125,11 +133,39 @@ def list_records(place: str) -> Source:
         )
         for split, examples in found.items()
     }
-    return Source(splits=splits, stamps=stamps)
+    notices = []
+    if linked:
+        notices.append(
+            f"left out {linked} links to shards that are read already"
+        )
+    return Source(splits=splits, stamps=stamps, notices=tuple(notices))
+
+
+def shard_names(shards: Sequence[str]) -> dict[str, str]:
+    """{path: name}, unique: that of the file where no other shard has it,
+    else the path relative to the folder that holds all shards.
+
+    Args:
+      shards: paths, each once.
+    """
+    counts = collections.Counter(map(os.path.basename, shards))
+    if max(counts.values(), default=0) < 2:
+        return {path: os.path.basename(path) for path in shards}
+    common = os.path.commonpath([os.path.dirname(path) for path in shards])
+    return {
+        path: os.path.relpath(path, common)
+        if counts[os.path.basename(path)] > 1
+        else os.path.basename(path)
+        for path in shards
+    }
 
 
 def read_examples(
-    shards: Sequence[str], encoded: str, label: str, text: str
+    shards: Sequence[str],
+    encoded: str,
+    label: str,
+    text: str,
+    names: Mapping[str, str],
 ) -> Examples:
     """Reads shards once from end to end; keeps where the images lie.
 
@@ -138,13 +174,14 @@ def read_examples(
       encoded: the feature that holds an image file's bytes.
       label: the feature that holds its class; may be missing.
       text: the feature that holds the class's name; may be missing.
+      names: from `shard_names`, of these shards and more.
 
     Raises:
       UserError: a shard is damaged or compressed, or has other features.
     """
     places, ids, labels, texts = [], [], [], []
     for number, shard in enumerate(shards):
-        name = os.path.basename(shard)
+        name = names[shard]
         for index, (offset, data) in enumerate(_read_shard(shard)):
             feature = tf.train.Example.FromString(data).features.feature
             where = f"Example {index} of {shard}"

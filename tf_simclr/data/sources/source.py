@@ -1,14 +1,19 @@
 """A data set as it was found: all its splits, and what was noticed."""
 
+import collections
 import dataclasses
 import os
 from collections.abc import Mapping
 
 from tf_simclr.data.sources.image_set import ImageSet
 from tf_simclr.data.sources.pixels import ArrayPixels
+from tf_simclr.errors import UserError
 
 # (modification time in ns, size in bytes); (-1, -1) where nothing is.
 Stamp = tuple[int, int]
+
+# Ids in a message; the rest is counted.
+_SHOWN = 3
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -22,6 +27,9 @@ class Source:
         empty where it was not listed.
       bad: {id: what is wrong} of images that cannot be read.
       scanned: whether every image has been looked at, or need not be.
+
+    Raises:
+      UserError: two images have one id.
     """
 
     splits: Mapping[str, ImageSet]
@@ -29,6 +37,22 @@ class Source:
     stamps: Mapping[str, Stamp] = dataclasses.field(default_factory=dict)
     bad: Mapping[str, str] = dataclasses.field(default_factory=dict)
     scanned: bool = False
+
+    def __post_init__(self) -> None:
+        # Labels, cuts and lists of bad images all go by the id.
+        ids = [name for images in self.splits.values() for name in images.ids]
+        if len(set(ids)) == len(ids):
+            return
+        counts = collections.Counter(ids)
+        twice = [f"'{name}'" for name, count in counts.items() if count > 1]
+        more = len(twice) - _SHOWN
+        raise UserError(
+            "The dataset has several images of one id, by which labels are"
+            " chosen: give every image, and every file of images, a name of"
+            f" its own. Received: {', '.join(twice[:_SHOWN])}"
+            + f" and {more} more"
+            * (more > 0)
+        )
 
     def __len__(self) -> int:
         return sum(len(images) for images in self.splits.values())

@@ -12,7 +12,7 @@ from tf_simclr.data.sources.image_set import (
     to_rgb_bytes,
 )
 from tf_simclr.data.sources.pixels import ArrayPixels
-from tf_simclr.data.sources.records import read_examples
+from tf_simclr.data.sources.records import read_examples, shard_names
 from tf_simclr.data.sources.source import Source, stamp
 from tf_simclr.errors import UserError
 
@@ -77,6 +77,17 @@ def load_tfds(
     return _list_shards(builder, names)
 
 
+def in_catalogue(name: str, data_dir: str | None) -> bool:
+    """Whether TensorFlow Datasets knows a data set of this name."""
+    import tensorflow_datasets as tfds
+
+    try:
+        tfds.builder(name, data_dir=data_dir)
+    except (tfds.core.registered.DatasetNotFoundError, ValueError):
+        return False
+    return True
+
+
 def _check_network() -> None:
     """Fails at once where no name can be resolved; the downloads themselves
     try again for minutes.
@@ -129,11 +140,15 @@ def _list_shards(builder, splits: Collection[str]) -> Source:
             " of several sizes: prepare it as tfrecord. Received:"
             f" {builder.data_dir}"
         )
+    shards = {
+        split: [str(path) for path in builder.info.splits[split].filepaths]
+        for split in splits
+    }
+    names = shard_names([path for paths in shards.values() for path in paths])
     found, stamps = {}, {}
-    for split in splits:
-        paths = [str(path) for path in builder.info.splits[split].filepaths]
+    for split, paths in shards.items():
         stamps |= {path: stamp(path) for path in paths}
-        examples = read_examples(paths, "image", "label", text="")
+        examples = read_examples(paths, "image", "label", "", names)
         found[split] = ImageSet(
             name=split,
             pixels=examples.pixels,

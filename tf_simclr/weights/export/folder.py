@@ -7,18 +7,19 @@ import shutil
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from tf_simclr.config.paths import same_place
+from tf_simclr.data.sources.identity import other_images
 from tf_simclr.errors import UserError
 from tf_simclr.files import read_json, write_json
 
 RECORD_FILE = "config.json"
 RESULT_FILE = "result.json"
 # Parts of a record that tell one run from another, and flags that do.
-_IDENTITY = ("stage", "architecture", "weights")
+_IDENTITY = ("stage", "architecture")
 _IDENTITY_FLAGS = ("seed",)
-# Tell runs in different folders apart; those in one folder are one run, however
-# its path and the choice of its labels were written.
+# Tells runs in different folders apart, as `model_dir` does; those in one
+# folder are one run, however the choice of its labels was written.
 _ELSEWHERE = ("labels",)
-_ELSEWHERE_FLAGS = ("model_dir",)
 _PARTIAL = re.compile(r"\.\d+\.(partial|old)")
 
 
@@ -120,18 +121,30 @@ def same_run(
     """
     return first is not None and (
         _identity(first, in_place) == _identity(second, in_place)
+        and not other_images(_dataset(first), _dataset(second))
+        and all(
+            map(same_place, _places(first, in_place), _places(second, in_place))
+        )
     )
 
 
 def _identity(record: Mapping[str, Any], in_place: bool) -> list[Any]:
     config = record.get("config", {})
-    # Classes may be named anew.
-    dataset = {**record.get("dataset", {}), "class_names": None}
-    keys, flags = _IDENTITY, _IDENTITY_FLAGS
-    if not in_place:
-        keys, flags = keys + _ELSEWHERE, flags + _ELSEWHERE_FLAGS
+    keys = _IDENTITY if in_place else _IDENTITY + _ELSEWHERE
     return [
-        dataset,
+        record.get("weights", {}).get("kind"),
         *(record.get(key) for key in keys),
-        *(config.get(flag) for flag in flags),
+        *(config.get(flag) for flag in _IDENTITY_FLAGS),
     ]
+
+
+def _dataset(record: Mapping[str, Any]) -> dict[str, Any]:
+    # Classes may be named anew.
+    return {**record.get("dataset", {}), "class_names": None}
+
+
+def _places(record: Mapping[str, Any], in_place: bool) -> list[str | None]:
+    places = [record.get("weights", {}).get("path")]
+    if not in_place:
+        places.append(record.get("config", {}).get("model_dir"))
+    return places

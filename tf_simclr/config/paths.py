@@ -1,0 +1,67 @@
+"""Paths among the values of flags, which mean a place and not a spelling."""
+
+import glob
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from tf_simclr.config.flat import options
+
+# May name a data set of a catalogue instead.
+_DATASETS = ("dataset", "unlabeled_dataset")
+
+
+def path_options() -> list[str]:
+    """Names of the flags that take a path."""
+    return [
+        option.field.name
+        for option in options()
+        if option.field.metadata["path"]
+    ]
+
+
+def with_absolute_paths(values: Mapping[str, Any]) -> dict[str, Any]:
+    """{flag: value} with paths that mean the same in any directory.
+
+    Names of data sets and addresses stay as they are.
+    """
+    return {
+        **values,
+        **{
+            name: os.path.abspath(values[name])
+            for name in path_options()
+            if values.get(name) and _is_path(name, values[name])
+        },
+    }
+
+
+def same_place(first: str | None, second: str | None) -> bool:
+    """Whether two paths lead to one place.
+
+    Runs of version 0.1.0 stored paths as they were written, relative to a
+    directory that nobody knows any more: of such a path the end counts.
+    """
+    if not first or not second or first == second:
+        return first == second
+    ends = [os.path.normpath(path) for path in (first, second)]
+    if all(map(os.path.isabs, ends)):
+        return os.path.realpath(first) == os.path.realpath(second)
+    up = os.path.join(os.pardir, "")
+    for number, end in enumerate(ends):
+        while end.startswith(up):
+            end = end.removeprefix(up)
+        ends[number] = os.path.join(os.sep, end)
+    return ends[0].endswith(ends[1]) or ends[1].endswith(ends[0])
+
+
+def is_local_dataset(name: str) -> bool:
+    """Whether a name of a data set is that of something on this machine."""
+    return name != "digits" and (
+        os.path.exists(name) or next(glob.iglob(name), None) is not None
+    )
+
+
+def _is_path(flag: str, value: str) -> bool:
+    if flag in _DATASETS:
+        return is_local_dataset(value)
+    return "://" not in value

@@ -1,0 +1,110 @@
+"""Whether the images that a stored run names still are its own."""
+
+import dataclasses
+import os
+
+from tf_simclr.config.data import DataConfig
+from tf_simclr.config.paths import is_local_dataset
+from tf_simclr.config.run import Config
+from tf_simclr.data.sources.identity import (
+    content_checksum,
+    ids_checksum,
+    other_images,
+)
+from tf_simclr.data.sources.image_set import ImageSet
+from tf_simclr.data.sources.open import open_dataset
+from tf_simclr.data.sources.tensorflow_datasets import in_catalogue
+from tf_simclr.errors import UserError
+from tf_simclr.stages.images import index_folders
+from tf_simclr.training.progress import say
+from tf_simclr.weights.stored import StoredWeights
+
+# What decides which images a run learns from.
+_CHOOSING = (
+    "dataset",
+    "unlabeled_dataset",
+    "ignore_labels",
+    "data_dir",
+    "train_split",
+    "eval_fraction",
+    "image_size",
+)
+_COMPARED = ("train_images", "ids", "content")
+
+
+def check_stored_images(config: Config, stored: StoredWeights) -> None:
+    """Refuses images that share no more than their path with those of a run.
+
+    Version 0.1.0 stored paths as they were written: in another directory they
+    are those of other images, or of none. Where the path is absolute, images
+    that came or went since are only told. To be called before the images of
+    the run's own data flags are opened.
+
+    Args:
+      config: with the data flags of the run where none were given.
+      stored: the weights of the run.
+
+    Raises:
+      UserError: names the path, and asks for --dataset.
+    """
+    record, name = stored.record, config.data.dataset
+    if record is None or "dataset" in config.given or name == "digits":
+        return
+    absolute = os.path.isabs(name)
+    if not is_local_dataset(name):
+        if absolute:
+            raise UserError(
+                f"The run of {stored.path} learned from images that are no"
+                f" longer there: give --dataset. Received: {name}"
+            )
+        _check_catalogue(config, stored)
+        return
+    train = _training_images(config, stored)
+    if train is None:
+        return
+    old = {k: v for k, v in record["dataset"].items() if k in _COMPARED}
+    found = {
+        "train_images": len(train),
+        "ids": ids_checksum(train),
+        "content": content_checksum(train),
+    }
+    if not other_images(old, found):
+        return
+    counts = f"{old.get('train_images')} then, {len(train)} now"
+    if absolute:
+        say(
+            f"{name}: its training images are not what they were when the run"
+            f" of {stored.path} was started ({counts})"
+        )
+        return
+    raise UserError(
+        f"The run of {stored.path} was trained on another dataset of that"
+        f" name ({counts}; ids, labels or pictures differ): give --dataset."
+        f" Received: {name}"
+    )
+
+
+def _check_catalogue(config: Config, stored: StoredWeights) -> None:
+    flag, place = "dataset", config.data.dataset
+    if in_catalogue(place, config.data.data_dir):
+        flag, place = "data_dir", config.data.data_dir
+        given = flag in config.given
+        if given or not place or "://" in place or os.path.exists(place):
+            return
+    raise UserError(
+        f"The run of {stored.path} stored the place of its images relative to"
+        " the directory that it was started in, and here is nothing of that"
+        f" name: give --{flag}. Received: {place}"
+    )
+
+
+def _training_images(config: Config, stored: StoredWeights) -> ImageSet | None:
+    """What the run's own flags choose here; None if that cannot be opened."""
+    chosen = {x: stored.config[x] for x in _CHOOSING if x in stored.config}
+    default = DataConfig.__dataclass_fields__["eval_split"].default
+    data = dataclasses.replace(config.data, **chosen, eval_split=default)
+    try:
+        return open_dataset(data, index_folders(config)).train
+    except UserError:
+        # Without a training part, say; whoever needs one will tell.
+        return None
