@@ -44,7 +44,7 @@ from tf_simclr.training.run_dir import (
     config_record,
 )
 from tf_simclr.training.step import Task
-from tf_simclr.training.update import SCALING_METRICS
+from tf_simclr.training.update import SCALING_METRICS, SCALING_SHARES
 from tf_simclr.weights.export.exportable import Exportable
 from tf_simclr.weights.export.folder import ExportFolder
 from tf_simclr.weights.export.saved_model import export_saved_model
@@ -274,6 +274,7 @@ class StageContext:
             passes=self.passes,
             loss_scale=loss_scale if scaled else None,
             metric_names=task.metric_names + SCALING_METRICS * scaled,
+            shares={**task.shares, **(SCALING_SHARES if scaled else {})},
             state={**task.state, "loss_scale": loss_scale},
         )
 

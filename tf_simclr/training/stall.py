@@ -17,6 +17,9 @@ NOTICE = 60.0
 END = 600.0
 _SLOWER = 10.0
 _LOOK_EVERY = 0.5
+# The most that counts between two looks. A longer gap means that the process
+# itself was suspended (Ctrl-Z, a scheduler, `docker pause`).
+_LONGEST_LOOK = 2 * _LOOK_EVERY
 
 
 class StallWatch:
@@ -28,6 +31,8 @@ class StallWatch:
     def __init__(self) -> None:
         self._slowest: float | None = None
         self._since: float | None = None
+        # Seconds that this process was awake, and the clock at that look.
+        self._looked = (0.0, time.monotonic())
         self._closed = threading.Event()
 
     def __enter__(self) -> "StallWatch":
@@ -40,25 +45,31 @@ class StallWatch:
     @contextlib.contextmanager
     def watched(self) -> Iterator[None]:
         """Around a call."""
-        started = time.monotonic()
+        started = self._awake()
         if self._slowest is not None:
             self._since = started
         try:
             yield
         finally:
             self._since = None
-            seconds = time.monotonic() - started
+            seconds = self._awake() - started
             # The first call says little about the others.
             first = self._slowest is None
             self._slowest = 0.0 if first else max(self._slowest, seconds)
 
+    def _awake(self) -> float:
+        """Seconds that this process has not been suspended for."""
+        awake, at = self._looked
+        return awake + min(time.monotonic() - at, _LONGEST_LOOK)
+
     def _watch(self) -> None:
         told = None
         while not self._closed.wait(_LOOK_EVERY):
+            self._looked = (self._awake(), time.monotonic())
             since = self._since
             if since is None:
                 continue
-            waited = time.monotonic() - since
+            waited = self._looked[0] - since
             usual = _SLOWER * (self._slowest or 0.0)
             if waited >= max(END, usual):
                 _print(

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+from tf_simclr.signals import stop_signals
 
 
 class TrainingFailed(Exception):
@@ -47,14 +47,16 @@ class Terminated(BaseException):
 
 @contextlib.contextmanager
 def signals_terminate() -> Iterator[None]:
-    """Turns SIGTERM and SIGINT into `Terminated` where nothing else does."""
+    """Turns the signals that ask to stop into `Terminated` where nothing else
+    does."""
+    signals = stop_signals()
 
     def terminate(number: int, _: FrameType | None) -> None:
-        for other in _SIGNALS:
+        for other in signals:
             signal.signal(other, signal.SIG_DFL)
         raise Terminated(number)
 
-    previous = {n: signal.signal(n, terminate) for n in _SIGNALS}
+    previous = {n: signal.signal(n, terminate) for n in signals}
     try:
         yield
     finally:
@@ -63,7 +65,8 @@ def signals_terminate() -> Iterator[None]:
 
 
 class StopRequest:
-    """Notes SIGTERM and SIGINT while it is open; a second one acts at once.
+    """Notes SIGTERM, SIGINT and SIGHUP while it is open; a second signal acts
+    at once.
 
     Python's own handlers wait until TensorFlow returns, which takes as long
     as a step, a compilation or stalled input does. The second signal is
@@ -77,6 +80,7 @@ class StopRequest:
         self._previous: dict[int, object] = {}
         self._pipe: tuple[int, int] | None = None
         self._previous_fd = -1
+        self._raises = False
 
     def __enter__(self) -> "StopRequest":
         if threading.current_thread() is not threading.main_thread():
@@ -84,7 +88,7 @@ class StopRequest:
         self._pipe = os.pipe()
         os.set_blocking(self._pipe[1], False)
         self._previous_fd = signal.set_wakeup_fd(self._pipe[1])
-        for number in _SIGNALS:
+        for number in stop_signals():
             self._previous[number] = signal.signal(number, self._note)
         threading.Thread(
             target=_end_at_second, args=(self._pipe[0],), daemon=True
@@ -100,16 +104,38 @@ class StopRequest:
             os.close(self._pipe[1])
             self._pipe = None
 
+    @contextlib.contextmanager
+    def raising(self) -> Iterator[None]:
+        """Around what can be left at any point, such as an evaluation.
+
+        Raises:
+          Terminated: a signal has come, before or in here.
+        """
+        self._raises = True
+        try:
+            if self.signal_number is not None:
+                raise Terminated(self.signal_number)
+            yield
+        finally:
+            self._raises = False
+
     def _note(self, number: int, _: FrameType | None) -> None:
         if self.signal_number is None:
             self.signal_number = number
+            if self._raises:
+                raise Terminated(number)
 
 
 def _end_at_second(descriptor: int) -> None:
-    seen = 0
+    signals = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    first = None
     while number := os.read(descriptor, 1):
-        seen += number[0] in _SIGNALS
-        if seen == 2:
+        if number[0] not in signals:
+            continue
+        if first is None:
+            first = number[0]
+        elif (first, number[0]) != (signal.SIGHUP, signal.SIGHUP):
+            # A terminal that closes may send SIGHUP twice, by its shell too.
             name = signal.Signals(number[0]).name
             print(
                 f"run.py: Stopped at once by a second signal ({name}); the"

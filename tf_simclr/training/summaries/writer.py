@@ -54,7 +54,9 @@ class Summaries:
         self._batch_size = task.batch_size
         self._written = self._drawn = first_step
         self._chance = chance_levels(task.chance)
-        self._marked: dict[str, int] = {}
+        # By training, at the step that it goes on from.
+        tags = (chart_of(name).tag for name in task.metric_names)
+        self._marked = dict.fromkeys(tags, first_step)
         self._embeddings = EmbeddingWatch(plan)
         self._first = True
         self._clear()
