@@ -83,6 +83,12 @@ class TrainConfig:
         " the device is fast at.",
         choices=("auto", "float32", "mixed_bfloat16", "mixed_float16"),
     )
+    tf32: bool = option(
+        False,
+        "Whether GPUs since Ampere may round the inputs of float32 matrix"
+        " products and convolutions, also of similarities, to TensorFloat-32"
+        " with its 10 bits of mantissa, and TPUs theirs to bfloat16: faster.",
+    )
     jit_compile: bool = option(
         False, "Whether to compile the training step with XLA."
     )

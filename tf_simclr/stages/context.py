@@ -177,6 +177,7 @@ class StageContext:
             "trained_parameters": trained,
             "devices": describe(self.strategy),
             "precision": self.precision.policy,
+            "tf32": self.config.train.tf32,
             "chance": dict(task.chance),
         }
         if class_names is None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from tf_simclr.training.devices import describe
+from tf_simclr.training.devices import describe, device_kinds
 
 if TYPE_CHECKING:
     from tf_simclr.stages.context import StageContext
@@ -31,6 +31,9 @@ def start_block(
     tested = f"{len(evaluation)} to evaluate on" if evaluation else "none"
     batch = optimizer.train_batch_size
     epochs = plan.total_steps * batch / len(context.images)
+    arithmetic = str(context.precision)
+    if context.config.train.tf32 and "GPU" in device_kinds(context.strategy):
+        arithmetic += ", TF32"
     return "\n".join(
         [
             f"--- {context.stage}: {context.run_dir.path}",
@@ -42,7 +45,7 @@ def start_block(
             f"  steps      {plan.total_steps} ({epochs:.1f} epochs) of batch"
             f" {batch}, warm-up {plan.warmup_steps}",
             f"  peak lr    {plan.equation}",
-            f"  devices    {describe(context.strategy)}, {context.precision}",
+            f"  devices    {describe(context.strategy)}, {arithmetic}",
             *(f"  {note}" for note in notes),
         ]
     )

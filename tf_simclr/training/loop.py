@@ -25,11 +25,7 @@ from tf_simclr.training.profiler import StepProfiler
 from tf_simclr.training.progress import Progress, say
 from tf_simclr.training.recovery import NotFinite, Recoveries, batch_ranges
 from tf_simclr.training.run_dir import RunDirectory
-from tf_simclr.training.skipped import (
-    SkipWatch,
-    check_some_taken,
-    skipped_facts,
-)
+from tf_simclr.training.skipped import SkipWatch, check_some_taken
 from tf_simclr.training.stall import StallWatch
 from tf_simclr.training.step import Task, make_step_function
 from tf_simclr.training.stop import Interrupted, StopRequest, Terminated
@@ -166,7 +162,7 @@ class _Training:
         )
         self._profiler = StepProfiler(self._config, self._run_dir.path)
         self._watch = StallWatch()
-        self._skips = SkipWatch()
+        self._skips = SkipWatch(self._step)
         self._stop = StopRequest()
         with self._summaries, self._profiler, self._watch, self._stop:
             if self._owes_evaluation():
@@ -277,24 +273,25 @@ class _Training:
 
     def _report(self, *, log: bool) -> None:
         """Shows the metrics since the last log line, and logs them."""
-        rate = float(self._schedule(self._step - 1))
+        step, since = self._step, self._summed_from
+        rate = float(self._schedule(step - 1))
         metrics = running.means(
-            self._running, self._names, self._summed_from, self._task.shares
+            self._running, self._names, since, self._task.shares
         )
         if self._progress.due():
             last = running.named(self._running.last, self._names)
             facts = [
                 *self._task.summary(metrics),
-                *skipped_facts(metrics, last),
+                *self._skips.facts(step, since, metrics, last),
                 f"lr {rate:.3g}",
             ]
-            self._progress.show(self._step, facts)
+            self._progress.show(step, facts)
         if log:
             metrics["learning_rate"] = rate
             self._append("train", metrics)
-            self._summaries.train(self._step, metrics)
-            self._skips.logged(self._step, metrics)
-            self._summed_from = self._step
+            self._summaries.train(step, metrics)
+            self._skips.logged(step, since, metrics)
+            self._summed_from = step
             self._running = running.without_sums(self._running)
 
     def _append(self, split: str, metrics: dict[str, float]) -> None:

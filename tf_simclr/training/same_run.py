@@ -24,6 +24,7 @@ _FIXED_FLAGS = (
 _TOLD_GROUPS = ("augment", "model", "objective", "optimizer")
 _TOLD_FLAGS = (
     "precision",
+    "tf32",
     "jit_compile",
     "deterministic",
     "strategy",

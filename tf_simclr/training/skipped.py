@@ -13,41 +13,59 @@ _MANY = 0.5
 _LINES = 3
 
 
-def skipped_facts(
-    metrics: Mapping[str, float], last: Mapping[str, float]
-) -> list[str]:
-    """Returns the facts of a progress line: none where nothing was skipped.
+class SkipWatch:
+    """Counts skipped updates for the progress lines; warns, once, of many.
 
     Args:
-      metrics: means over the steps since the last log line.
-      last: the metrics of the last step.
+      first_step: where this process starts.
     """
-    share = metrics.get(SKIPPED, 0.0)
-    if not share > 0.0:
-        return []
-    shown = f"{share:.0%}" if share >= 0.01 else "<1%"
-    return [f"loss scale {last[LOSS_SCALE]:g}", f"skipped {shown}"]
 
-
-class SkipWatch:
-    """Warns, once, of updates most of which are skipped."""
-
-    def __init__(self) -> None:
+    def __init__(self, first_step: int):
+        self._before = 0.0
+        self._shown_at, self._shown = first_step, 0.0
         self._lines = 0
         self._told = False
 
-    def logged(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Looks at the metrics of a log line."""
-        many = metrics.get(SKIPPED, 0.0) > _MANY
-        self._lines = self._lines + 1 if many else 0
+    def facts(
+        self,
+        step: int,
+        since: int,
+        metrics: Mapping[str, float],
+        last: Mapping[str, float],
+    ) -> list[str]:
+        """Returns the facts of a progress line: none where nothing was skipped
+        since the one before.
+
+        Args:
+          step: of the line.
+          since: the step of the last log line.
+          metrics: means over the steps in between.
+          last: the metrics of the last step.
+        """
+        skipped = self._before + metrics.get(SKIPPED, 0.0) * (step - since)
+        steps = max(step - self._shown_at, 1)
+        share = min((skipped - self._shown) / steps, 1.0)
+        self._shown_at, self._shown = step, skipped
+        if not share > 0.0:
+            return []
+        shown = f"{share:.0%}" if share >= 0.01 else "<1%"
+        return [f"loss scale {last[LOSS_SCALE]:g}", f"skipped {shown}"]
+
+    def logged(
+        self, step: int, since: int, metrics: Mapping[str, float]
+    ) -> None:
+        """Looks at the metrics of a log line, as `facts` does."""
+        share = metrics.get(SKIPPED, 0.0)
+        self._before += share * (step - since)
+        self._lines = self._lines + 1 if share > _MANY else 0
         if self._lines < _LINES or self._told:
             return
         self._told = True
         say(
-            f"Warning: at step {step} float16 skips {metrics[SKIPPED]:.0%} of"
-            f" the updates, and more than half of them for {_LINES} log lines"
-            " in a row: their gradients leave its range. Try"
-            " --precision=mixed_bfloat16 or --precision=float32."
+            f"Warning: at step {step} float16 skips {share:.0%} of the updates,"
+            f" and more than half of them for {_LINES} log lines in a row:"
+            " their gradients leave its range. Try --precision=mixed_bfloat16"
+            " or --precision=float32."
         )
 
 
@@ -59,12 +77,13 @@ def check_some_taken(lines: Iterable[Mapping[str, Any]], step: int) -> None:
       step: the last one.
 
     Raises:
-      TrainingFailed: each update up to `step` was skipped.
+      TrainingFailed: each of several updates was skipped.
     """
     shares = [
         line.get(SKIPPED, 0.0) for line in lines if line["split"] == "train"
     ]
-    if shares and min(shares) >= 1.0:
+    # A single step tries only the factor that every run starts with.
+    if step > 1 and shares and min(shares) >= 1.0:
         raise TrainingFailed(
             f"Not one of the {step} updates was taken: no gradient was finite"
             " in float16, and the weights are those of the start. Take"
