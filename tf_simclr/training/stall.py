@@ -6,10 +6,11 @@ only in its own log.
 
 import contextlib
 import os
-import sys
 import threading
 import time
 from collections.abc import Iterator
+
+from tf_simclr.training.progress import complain
 
 # Seconds without an answer until a notice, and until the process ends; both
 # are longer where steps are.
@@ -72,7 +73,7 @@ class StallWatch:
             waited = self._looked[0] - since
             usual = _SLOWER * (self._slowest or 0.0)
             if waited >= max(END, usual):
-                _print(
+                complain(
                     f"No step has ended for {waited:.0f} seconds: the images'"
                     " disk, an input worker or another process of this job is"
                     " gone. The last checkpoint is untouched; the same command"
@@ -81,12 +82,8 @@ class StallWatch:
                 os._exit(1)
             if waited >= max(NOTICE, usual) and told != since:
                 told = since
-                _print(
+                complain(
                     f"No step has ended for {waited:.0f} seconds: waiting for"
                     " the images' disk, an input worker or another process of"
                     f" this job; giving up after {max(END, usual):.0f} seconds."
                 )
-
-
-def _print(text: str) -> None:
-    print(f"run.py: {text}", file=sys.stderr, flush=True)

@@ -3,12 +3,12 @@
 import contextlib
 import os
 import signal
-import sys
 import threading
 from collections.abc import Iterator
 from types import FrameType
 
 from tf_simclr.signals import stop_signals
+from tf_simclr.training.progress import complain
 
 
 class TrainingFailed(Exception):
@@ -137,11 +137,9 @@ def _end_at_second(descriptor: int) -> None:
         elif (first, number[0]) != (signal.SIGHUP, signal.SIGHUP):
             # A terminal that closes may send SIGHUP twice, by its shell too.
             name = signal.Signals(number[0]).name
-            print(
-                f"run.py: Stopped at once by a second signal ({name}); the"
-                " same command continues from the last checkpoint.",
-                file=sys.stderr,
-                flush=True,
+            complain(
+                f"Stopped at once by a second signal ({name}); the same command"
+                " continues from the last checkpoint."
             )
             os._exit(128 + number[0])
     os.close(descriptor)
