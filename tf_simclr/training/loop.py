@@ -166,6 +166,7 @@ class _Training:
         self._stop = StopRequest()
         with self._summaries, self._profiler, self._watch, self._stop:
             if self._owes_evaluation():
+                self._summaries.continues(self._step, self._names)
                 self._evaluate()
                 self._stop_if_asked()
             iterator = distributed_iterator(

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -54,9 +54,7 @@ class Summaries:
         self._batch_size = task.batch_size
         self._written = self._drawn = first_step
         self._chance = chance_levels(task.chance)
-        # By training, at the step that it goes on from.
-        tags = (chart_of(name).tag for name in task.metric_names)
-        self._marked = dict.fromkeys(tags, first_step)
+        self._marked: dict[str, int] = {}
         self._embeddings = EmbeddingWatch(plan)
         self._first = True
         self._clear()
@@ -104,6 +102,11 @@ class Summaries:
         """Writes the scores of the evaluation split."""
         charts = {chart_of(name): value for name, value in scores.items()}
         self._scalars(step, charts)
+
+    def continues(self, step: int, names: Sequence[str]) -> None:
+        """Notes that a process before this one wrote the training metrics of
+        `step`, and their chance levels with them."""
+        self._marked = dict.fromkeys((chart_of(n).tag for n in names), step)
 
     def flush(self) -> None:
         """Brings everything to the disk."""
