@@ -88,7 +88,7 @@ def state(folder):
             for name in ("metrics.jsonl", "best.json", "checkpoints/checkpoint")
         ],
         "checkpoints": [(m.step, m.score, m.planned, m.sums) for m in found],
-        "events": events(folder),
+        "events": [events(folder / run) for run in (".", "evaluation")],
     }
 
 
