@@ -1,5 +1,6 @@
 """Signals to real processes, also while TensorFlow keeps Python waiting."""
 
+import contextlib
 import fcntl
 import os
 import signal
@@ -10,6 +11,9 @@ import time
 
 import pytest
 import tiny
+
+from tf_simclr.signals import stop_point
+from tf_simclr.training.stop import Terminated, signals_terminate
 
 # No Python handler runs while the main thread is in a C function; another
 # thread receives the signals.
@@ -155,3 +159,17 @@ def test_nohup_is_respected(program):
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=5)
     assert process.returncode in (128 + signal.SIGTERM, 128 + signal.SIGINT)
+
+
+def test_an_error_that_a_finalizer_swallows_comes_at_the_next_stop_point():
+    class Swallowing:
+        def __del__(self):
+            with contextlib.suppress(Terminated):
+                signal.raise_signal(signal.SIGTERM)
+
+    with pytest.raises(Terminated) as error, signals_terminate():
+        stop_point()
+        Swallowing()
+        stop_point()
+    assert error.value.signal_number == signal.SIGTERM
+    stop_point()

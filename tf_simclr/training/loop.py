@@ -3,7 +3,6 @@
 It knows no stage: a `Task` says which batches, which loss and which variables.
 """
 
-import contextlib
 import math
 import time
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from tf_simclr.evaluation.evaluate import Evaluator
 from tf_simclr.models.batch_norm import settle_statistics
 from tf_simclr.optimizers.factory import build_slots
 from tf_simclr.optimizers.schedule import SchedulePlan, WarmupCosine
+from tf_simclr.signals import stopping_by
 from tf_simclr.training import running
 from tf_simclr.training.checkpoints import Checkpoints, Position
 from tf_simclr.training.distributed_input import distributed_iterator
@@ -36,7 +36,6 @@ from tf_simclr.training.workers import Workers
 
 # Device time between two looks at the clock, counted in seconds.
 _CHUNK_SECONDS = 2.0
-_NO_INTERRUPTION = contextlib.nullcontext()
 
 
 def train(
@@ -183,13 +182,17 @@ class _Training:
                 self._after_steps()
                 self._stop_if_asked()
 
-    def _stop_if_asked(self) -> None:
-        # All workers stop at the same step.
+    def _asked(self) -> int:
+        """The signal that asks to stop, on all workers the same; 0: none."""
         (number,) = self._workers.maximum(self._stop.signal_number or 0)
+        return int(number)
+
+    def _stop_if_asked(self) -> None:
+        number = self._asked()
         if number:
             if self._saved != self._step:
                 self._save({}, planned=False)
-            raise Interrupted(int(number), self._step)
+            raise Interrupted(number, self._step)
 
     def _advance(self, iterator: tf.data.Iterator, chunk: int) -> int:
         """Takes up to `chunk` steps; returns how many to take next: on all
@@ -253,11 +256,16 @@ class _Training:
         self._settle()
         if self._evaluator is None:
             return
-        # Several workers compute together and must all come to an end.
-        alone = self._workers.alone
-        interruption = self._stop.raising() if alone else _NO_INTERRUPTION
+
+        def check() -> None:
+            # After the same batch on all workers.
+            number = self._asked()
+            if number:
+                raise Terminated(number)
+
         try:
-            with interruption:
+            check()
+            with stopping_by(check):
                 found = self._evaluator()
         except Terminated:
             return

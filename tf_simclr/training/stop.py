@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 
-from tf_simclr.signals import stop_signals
+from tf_simclr.signals import stop_signals, stopping_by
 from tf_simclr.training.progress import complain
 
 
@@ -50,15 +50,22 @@ def signals_terminate() -> Iterator[None]:
     """Turns the signals that ask to stop into `Terminated` where nothing else
     does."""
     signals = stop_signals()
+    asked: list[int] = []
 
     def terminate(number: int, _: FrameType | None) -> None:
+        asked.append(number)
         for other in signals:
             signal.signal(other, signal.SIG_DFL)
         raise Terminated(number)
 
+    def check() -> None:
+        if asked:
+            raise Terminated(asked[0])
+
     previous = {n: signal.signal(n, terminate) for n in signals}
     try:
-        yield
+        with stopping_by(check):
+            yield
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
@@ -80,7 +87,6 @@ class StopRequest:
         self._previous: dict[int, object] = {}
         self._pipe: tuple[int, int] | None = None
         self._previous_fd = -1
-        self._raises = False
 
     def __enter__(self) -> "StopRequest":
         if threading.current_thread() is not threading.main_thread():
@@ -104,26 +110,9 @@ class StopRequest:
             os.close(self._pipe[1])
             self._pipe = None
 
-    @contextlib.contextmanager
-    def raising(self) -> Iterator[None]:
-        """Around what can be left at any point, such as an evaluation.
-
-        Raises:
-          Terminated: a signal has come, before or in here.
-        """
-        self._raises = True
-        try:
-            if self.signal_number is not None:
-                raise Terminated(self.signal_number)
-            yield
-        finally:
-            self._raises = False
-
     def _note(self, number: int, _: FrameType | None) -> None:
         if self.signal_number is None:
             self.signal_number = number
-            if self._raises:
-                raise Terminated(number)
 
 
 def _end_at_second(descriptor: int) -> None:

@@ -30,11 +30,6 @@ class Workers:
             strategy, tf.distribute.MultiWorkerMirroredStrategy
         )
 
-    @property
-    def alone(self) -> bool:
-        """True if this is the only process."""
-        return not self._several
-
     def maximum(self, *values: float) -> tuple[float, ...]:
         """The largest of each value over all processes, in each of them.
 
