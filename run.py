@@ -194,6 +194,7 @@ def exit_code(function: Callable[[Config], Any], config: Config) -> int:
     """Calls a mode; says in one sentence why it ended early, if it did."""
     from tf_simclr.training.failures import explain
     from tf_simclr.training.out_of_memory import memory_explained
+    from tf_simclr.training.progress import complain
     from tf_simclr.training.stop import (
         Interrupted,
         Terminated,
@@ -206,19 +207,19 @@ def exit_code(function: Callable[[Config], Any], config: Config) -> int:
         with signals_terminate(), memory_explained(config):
             function(config)
     except WorkerLost as error:
-        print(f"run.py: {error}", file=sys.stderr)
+        complain(error)
         return os.EX_TEMPFAIL
     except (TrainingFailed, DataFailed, ExportFailed) as error:
-        print(f"run.py: {error}", file=sys.stderr)
+        complain(error)
         return 1
     except (Interrupted, Terminated) as error:
-        print(f"run.py: {error}", file=sys.stderr)
+        complain(error)
         return 128 + error.signal_number
     except Exception as error:
         sentence = explain(error)
         if sentence is None:
             raise
-        print(f"run.py: {sentence}", file=sys.stderr)
+        complain(sentence)
         return 1
     return 0
 

@@ -4,6 +4,7 @@ It runs the real loop in a second, so that each fault can be tried out.
 """
 
 import contextlib
+import dataclasses
 import json
 import pathlib
 
@@ -13,8 +14,10 @@ import tf_keras as keras
 from tf_simclr.config import TrainConfig
 from tf_simclr.optimizers.schedule import SchedulePlan, WarmupCosine
 from tf_simclr.training import loop
+from tf_simclr.training.loss_scale import LossScale
 from tf_simclr.training.run_dir import RunDirectory
 from tf_simclr.training.step import Task
+from tf_simclr.training.update import SCALING_METRICS, SCALING_SHARES
 
 STEPS_PER_EPOCH = 4
 BATCH = 2
@@ -72,6 +75,34 @@ def small_task(plan: SchedulePlan, batches: Batches) -> Task:
     )
 
 
+def scaled_task(task: Task, factor: float, overflowing) -> Task:
+    """The task with a scaled loss; the gradients of the batches with these
+    numbers, and nothing else of them, are not finite."""
+    numbers = tf.constant([-1, *overflowing], tf.float32)
+
+    def objective(batch):
+        loss, metrics = task.objective(batch)
+        found = tf.abs(numbers - metrics["batch"]) < 0.1
+
+        @tf.custom_gradient
+        def passed(value):
+            slope = tf.where(tf.reduce_any(found), float("inf"), 1.0)
+            return tf.identity(value), lambda upstream: upstream * slope
+
+        return passed(loss), metrics
+
+    scale = LossScale()
+    scale.factor.assign(factor)
+    return dataclasses.replace(
+        task,
+        objective=objective,
+        loss_scale=scale,
+        metric_names=task.metric_names + SCALING_METRICS,
+        shares=SCALING_SHARES,
+        state={"loss_scale": scale},
+    )
+
+
 def train(
     folder: pathlib.Path,
     *,
@@ -80,15 +111,20 @@ def train(
     batches: Batches | None = None,
     evaluator=None,
     strategy: tf.distribute.Strategy | None = None,
+    factor: float = 0.0,
+    overflowing=(),
     **flags,
 ) -> list[float]:
-    """Trains in `folder`; returns the weights that it ends with."""
+    """Trains in `folder`, with a scaled loss if there is a factor; returns the
+    weights that it ends with."""
     flags = {"checkpoint_steps": 2, "log_every_steps": 3, **flags}
     folder.mkdir(parents=True, exist_ok=True)
     plan = SchedulePlan(rate, "", 1, steps)
     strategy = strategy or tf.distribute.OneDeviceStrategy("/cpu:0")
     with strategy.scope():
         task = small_task(plan, batches or Batches())
+        if factor:
+            task = scaled_task(task, factor, overflowing)
     loop.train(
         task,
         plan,

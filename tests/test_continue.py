@@ -169,6 +169,7 @@ def test_a_longer_run_is_planned_anew(run, capsys):
     assert rates[3] == pytest.approx(0.1 * 8 / 256 / 4)
     record = json.loads((folder / "config.json").read_text())
     assert record["derived"]["total_steps"] == 3
+    assert record["derived"]["tf32"] is record["config"]["tf32"] is False
 
 
 def test_the_best_and_the_newest_are_kept(tmp_path):
@@ -188,6 +189,42 @@ def test_the_best_and_the_newest_are_kept(tmp_path):
     saved = {path.stem for path in tmp_path.glob("checkpoints/*.index")}
     assert saved == {"ckpt-8", "ckpt-12"}
     assert metrics(tmp_path, name) == {4: 0.1, 8: 0.7}
+
+
+def test_a_damaged_best_is_no_longer_the_best(tmp_path):
+    scores = iter([0.7, 0.3, 0.5, 0.2])
+    name = "eval/label_top_1_accuracy"
+    flags = {
+        "keep_checkpoint_max": 2,
+        "checkpoint_steps": 4,
+        "eval_every_epochs": 1,
+        "evaluator": lambda: {name: next(scores)},
+    }
+    train(tmp_path, steps=12, **flags)
+
+    def best():
+        return json.loads((tmp_path / "best.json").read_text())["step"]
+
+    state = tmp_path / "checkpoints" / "checkpoint"
+    assert best() == 4 and '"ckpt-4"' in state.read_text()
+    index = tmp_path / "checkpoints" / "ckpt-4.index"
+    index.write_bytes(index.read_bytes()[:-1] + b"z")
+    train(tmp_path, steps=12, **flags)
+    # Nothing was trained, but it was looked at.
+    assert best() == 8
+    assert '"ckpt-4"' not in state.read_text() and index.exists()
+    train(tmp_path, steps=16, **flags)
+    assert best() == 12 and not index.exists()
+
+
+def test_the_last_damaged_best_leaves_no_best(tmp_path):
+    name = "eval/knn_top_1_accuracy"
+    flags = {"eval_every_epochs": 1, "evaluator": lambda: {name: 0.5}}
+    train(tmp_path, steps=6, checkpoint_steps=4, **flags)
+    assert (tmp_path / "best.json").exists()
+    (tmp_path / "checkpoints" / "ckpt-4.data-00000-of-00001").unlink()
+    train(tmp_path, steps=6, checkpoint_steps=4, **flags)
+    assert not (tmp_path / "best.json").exists()
 
 
 def test_a_step_beyond_the_end_is_not_trained_back(tmp_path, capsys):

@@ -1,17 +1,22 @@
 """Loss scaling: what is skipped, what is taken, what the factor does."""
 
+import json
 import types
 
 import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras as keras
+from small_task import metrics as logged
+from small_task import train
 
 from tf_simclr.optimizers.lars import LARS
-from tf_simclr.training import loss_scale
+from tf_simclr.training import loop, loss_scale, progress
 from tf_simclr.training.loss_scale import LossScale
 from tf_simclr.training.objective import Objective
+from tf_simclr.training.skipped import SkipWatch
 from tf_simclr.training.step import SCALING_METRICS, Task, make_global_step
+from tf_simclr.training.stop import TrainingFailed
 
 OPTIMIZERS = {
     "lars": lambda: LARS(1.0),
@@ -135,3 +140,97 @@ def test_one_replica_that_overflows_stops_all(two_replicas):
     assert variable.numpy().tolist() == [[1.0, 2.0]]
     assert float(step(slopes(1.0))["skipped_updates"]) == 0.0
     assert variable.numpy()[0, 0] < 1.0
+
+
+def test_a_gradient_that_is_not_finite_at_factor_one_is_its_own_steps(tmp_path):
+    # Batch 6 is that of step 7.
+    flags = {"factor": 1.0, "overflowing": [6], "log_every_steps": 1}
+    with pytest.raises(TrainingFailed) as error:
+        train(tmp_path, **flags)
+    assert str(error.value).startswith("Not finite at step 7: gradient_norm (")
+    train(tmp_path, recover_from_nan=1, **flags)
+    used = [round(v) for v in logged(tmp_path, "batch").values()]
+    assert used == [0, 1, 2, 3, 4, 5, 7, 8, 9, 10, 11, 12]
+    (made,) = json.loads((tmp_path / "recoveries.json").read_text())
+    assert (made["step"], made["batch"]) == (7, 6)
+
+
+def test_skipped_updates_are_shown_and_have_no_norm(
+    tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr(progress, "INTERVAL", 0.0)
+    monkeypatch.setattr(loop, "_CHUNK_SECONDS", 0.0)
+    # One checkpoint, and so one log line.
+    flags = {"steps": 5, "log_every_steps": 5, "checkpoint_steps": 5}
+    train(tmp_path, factor=8.0, overflowing=[0, 2, 3], **flags)
+    lines = [
+        [part for part in line.split("  ") if part.startswith(("loss s", "sk"))]
+        for line in capsys.readouterr().out.splitlines()
+        if line.startswith("small ")
+    ]
+    assert lines == [
+        ["loss scale 8", "skipped 100%"],
+        [],
+        ["loss scale 4", "skipped 100%"],
+        ["loss scale 2", "skipped 100%"],
+        [],
+    ]
+    assert logged(tmp_path, "skipped_updates") == {5: pytest.approx(3 / 5)}
+    assert logged(tmp_path, "taken_updates") == {}
+    # The norm is the mean over steps 2 and 5, not over all five.
+    alone = tmp_path / "alone"
+    train(alone, factor=8.0, overflowing=[0, 2, 3], steps=5, log_every_steps=1)
+    each = logged(alone, "gradient_norm")
+    assert list(each) == [2, 5]
+    norm = logged(tmp_path, "gradient_norm")[5]
+    assert norm == pytest.approx((each[2] + each[5]) / 2)
+
+
+def test_a_progress_line_counts_the_steps_since_the_one_before():
+    watch = SkipWatch(10)
+    last = {"loss_scale": 512.0}
+    watch.logged(20, 10, {"skipped_updates": 0.3})
+    metrics = {"skipped_updates": 0.1}
+    facts = watch.facts(30, 20, metrics, last)
+    assert facts == ["loss scale 512", "skipped 20%"]
+    watch.logged(30, 20, metrics)
+    assert watch.facts(32, 30, {"skipped_updates": 0.0}, last) == []
+    assert watch.facts(33, 30, {}, last) == []
+    facts = watch.facts(633, 30, {"skipped_updates": 1 / 603}, last)
+    assert facts == ["loss scale 512", "skipped <1%"]
+
+
+def test_a_line_without_any_update_has_no_norm(tmp_path):
+    train(tmp_path, steps=2, factor=8.0, overflowing=[0], log_every_steps=1)
+    norms = logged(tmp_path, "gradient_norm")
+    # The weights are still 1 when batch 1 is taken: three inputs of 1.01.
+    assert norms == {2: pytest.approx(2 * (3 * 1.01 - 1) * 1.01 * 3**0.5)}
+
+
+def test_a_run_that_skips_each_update_fails(tmp_path, capsys):
+    flags = {"factor": 2.0**15, "overflowing": range(9), "log_every_steps": 1}
+    for _ in range(2):
+        with pytest.raises(TrainingFailed) as error:
+            train(tmp_path, steps=4, **flags)
+        assert "Not one of the 4 updates was taken" in str(error.value)
+        assert "--precision=mixed_bfloat16" in str(error.value)
+    told = [
+        line
+        for line in capsys.readouterr().out.splitlines()
+        if line.startswith("Warning: at step 3 float16 skips 100% of the")
+    ]
+    assert len(told) == 1
+    # More steps than factors: the tenth update is finite.
+    train(tmp_path, steps=10, **flags)
+
+
+def test_a_run_that_had_updates_before_does_not_fail(tmp_path):
+    train(tmp_path, steps=3, factor=8.0)
+    train(tmp_path, steps=5, factor=8.0, overflowing=[3, 4])
+    found = logged(tmp_path, "skipped_updates")
+    assert found == {2: 0.0, 3: 0.0, 4: 1.0, 5: 1.0}
+
+
+def test_a_single_skipped_step_is_a_trial(tmp_path):
+    train(tmp_path, steps=1, factor=8.0, overflowing=[0])
+    assert logged(tmp_path, "skipped_updates") == {1: 1.0}

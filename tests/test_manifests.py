@@ -164,6 +164,33 @@ def test_tensorflow_finds_the_latest(tmp_path):
     assert latest == manifests.prefix(str(tmp_path), 2)
 
 
+@pytest.mark.parametrize("suffix", ["index", "data-00000-of-00001"])
+@pytest.mark.parametrize("harm", ["shorter", "other", "gone"])
+def test_a_damaged_one_is_neither_the_best_nor_counted(tmp_path, suffix, harm):
+    folder = str(tmp_path)
+    for step, score in ((1, 0.2), (2, 0.9), (3, 0.5), (4, 0.1)):
+        write(tmp_path, step, score={"top": score})
+    assert manifests.steps_to_keep(folder, 4, 2) == [2, 3, 4]
+    path = tmp_path / f"ckpt-2.{suffix}"
+    data = path.read_bytes()
+    if harm == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(data[:-1] + (b"z" if harm == "other" else b""))
+    assert manifests.best_scored(folder).step == 3
+    assert manifests.steps_to_keep(folder, 4, 2) == [3, 4]
+    # Nor does it take the place of an older one that is whole.
+    assert manifests.steps_to_keep(folder, 4, 3) == [1, 3, 4]
+    path.write_bytes(data)
+    assert manifests.best_scored(folder).step == 2
+
+
+def test_files_that_do_not_change_are_read_once(tmp_path, monkeypatch):
+    write(tmp_path, 1, score={"top": 0.5})
+    monkeypatch.setattr(manifests, "_fingerprint", None)
+    assert manifests.best_scored(str(tmp_path)).step == 1
+
+
 @pytest.fixture
 def run_dir(tmp_path):
     """A run whose newest checkpoint is incomplete, the next one damaged."""

@@ -8,10 +8,12 @@ import pytest
 import tensorflow as tf
 import test_trajectory as trajectory
 import tiny
+from tiny import write_npz
 from tiny_network import tiny_network
 
-from tf_simclr.config import ObjectiveConfig, OptimizerConfig
+from tf_simclr.config import ObjectiveConfig, OptimizerConfig, TrainConfig
 from tf_simclr.config.flat import from_flat, parse_overrides
+from tf_simclr.errors import UserError
 from tf_simclr.models.layers import LayerFactory
 from tf_simclr.models.naming import named_variables
 from tf_simclr.models.network import build_network
@@ -20,7 +22,13 @@ from tf_simclr.optimizers.schedule import WarmupCosine
 from tf_simclr.stages import context as stage_context
 from tf_simclr.stages import evaluate as evaluation
 from tf_simclr.stages.contrastive import contrastive_objective
+from tf_simclr.stages.embed import embed
+from tf_simclr.stages.evaluate import evaluate
+from tf_simclr.stages.export import export
 from tf_simclr.stages.finetune import finetune
+from tf_simclr.stages.prepare import prepare_stage
+from tf_simclr.stages.start_block import start_block
+from tf_simclr.training.devices import set_up_numerics
 from tf_simclr.training.loss_scale import LossScale
 from tf_simclr.training.precision import (
     choose_precision,
@@ -66,6 +74,49 @@ def test_auto_says_why_and_a_flag_is_obeyed():
     strategy = tf.distribute.OneDeviceStrategy("CPU:0")
     assert "auto: CPU" in str(choose_precision("auto", strategy))
     assert str(choose_precision("mixed_float16", strategy)) == "mixed_float16"
+
+
+tf32_allowed = tf.config.experimental.tensor_float_32_execution_enabled
+
+
+@pytest.fixture
+def tensorflow_default():
+    """TensorFlow's own setting before and after."""
+    tf.config.experimental.enable_tensor_float_32_execution(True)
+    yield
+    tf.config.experimental.enable_tensor_float_32_execution(True)
+
+
+def test_tf32_is_a_flags_and_no_other_runs(tensorflow_default):
+    for wanted in (False, True, False):
+        set_up_numerics(TrainConfig(tf32=wanted))
+        assert tf32_allowed() == wanted
+
+
+def test_a_stage_sets_tf32_up(tensorflow_default, tmp_path):
+    flags = {
+        "mode": "pretrain",
+        "dataset": write_npz(tmp_path),
+        "train_batch_size": 8,
+        "model_dir": str(tmp_path),
+    }
+    for wanted in (False, True):
+        config = from_flat({**flags, "tf32": wanted})
+        context = prepare_stage(config, "pretrain", labels_only=False)
+        assert tf32_allowed() == wanted
+        # A CPU has no such numbers to announce.
+        assert "TF32" not in start_block(context, [], 1, 1)
+
+
+@pytest.mark.parametrize("mode", [evaluate, embed, export])
+def test_what_only_reads_a_network_sets_tf32_up(
+    tensorflow_default, tmp_path, mode
+):
+    flags = {"checkpoint": str(tmp_path), "model_dir": str(tmp_path / "new")}
+    for wanted in (False, True):
+        with pytest.raises(UserError):
+            mode(from_flat({**flags, "tf32": wanted}))
+        assert tf32_allowed() == wanted
 
 
 def network_of(precision: str):

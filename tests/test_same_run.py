@@ -108,6 +108,12 @@ def test_what_may_change_is_told():
     assert told == "changed    --learning_rate is 0.1, no longer 0.3"
     [told] = compare(changed("derived", total_steps=20, warmup_steps=4))
     assert "20 steps, no longer 10" in told and "warm-up (4 steps)" in told
+    [told] = compare(changed("config", tf32=True))
+    assert told == "changed    --tf32 is True, no longer False"
+    # What an earlier version did not have has not changed.
+    stored = copy.deepcopy(RECORD)
+    del stored["config"]["tf32"]
+    assert compare(changed("config", tf32=True), stored=stored) == []
 
 
 def test_records_of_earlier_versions_lack_some_parts():

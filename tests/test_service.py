@@ -6,6 +6,7 @@ import pathlib
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 
@@ -135,3 +136,25 @@ def test_shards_are_refused(tmp_path):
     images = ImageSet("train", pixels, np.zeros(5, np.int32), (), ())
     with pytest.raises(UserError, match="does not read TFRecord shards"):
         check_servable(images)
+
+
+@pytest.mark.parametrize(
+    "handler, sent, expected",
+    [
+        (signal.SIG_DFL, [signal.SIGHUP], signal.SIGHUP),
+        # As under nohup.
+        (signal.SIG_IGN, [signal.SIGHUP, signal.SIGTERM], signal.SIGTERM),
+    ],
+)
+def test_a_closed_terminal_ends_a_server(monkeypatch, handler, sent, expected):
+    def start(_):
+        # To this thread: another one would let it end the process.
+        for number in sent:
+            signal.pthread_kill(threading.get_ident(), number)
+
+    monkeypatch.setattr(service, "_start", start)
+    before = signal.signal(signal.SIGHUP, handler)
+    try:
+        assert service.main(["dispatcher"]) == 128 + expected
+    finally:
+        signal.signal(signal.SIGHUP, before)

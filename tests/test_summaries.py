@@ -140,6 +140,19 @@ def test_chance_shares_the_charts_of_the_curves(tmp_path):
     assert set(chance) <= set(curves) | set(evaluation)
 
 
+def test_an_evaluation_in_the_next_process_repeats_no_level(tmp_path):
+    with summaries_of(tmp_path, 10, first_step=0) as summaries:
+        summaries.train(5, METRICS)
+    with summaries_of(tmp_path, 10, first_step=5) as summaries:
+        summaries.continues(5, list(METRICS))
+        summaries.evaluation(5, SCORES)
+    chance = event_files.read(tmp_path / "chance")
+    assert {tag: len(found) for tag, found in chance.items()} == dict.fromkeys(
+        chance, 1
+    )
+    assert "accuracy/top_5" in chance
+
+
 def test_speed_is_that_of_the_steps_after_tracing(tmp_path):
     with summaries_of(tmp_path, 10, first_step=0) as summaries:
         summaries.stepped(1, 60.0, 0.0)

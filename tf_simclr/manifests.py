@@ -7,12 +7,13 @@ without it is none.
 
 import contextlib
 import dataclasses
+import functools
 import math
 import os
 import re
 import shutil
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from tf_simclr.files import read_json, to_disk, write_json, write_text
@@ -84,7 +85,7 @@ def write_manifest(
     for name in _files(folder, step):
         path = os.path.join(folder, name)
         to_disk(path)
-        files[name] = _fingerprint(path)
+        files[name] = _known_fingerprint(path)
     manifest = Manifest(
         step=step,
         files=files,
@@ -145,6 +146,12 @@ def problem(folder: str, step: int) -> str:
 
     All its bytes are read.
     """
+    return _problem(folder, step, _fingerprint)
+
+
+def _problem(
+    folder: str, step: int, fingerprint: Callable[[str], dict[str, Any]]
+) -> str:
     name = os.path.basename(prefix(folder, step))
     if not os.path.exists(prefix(folder, step) + _SUFFIX):
         return f"{name} is incomplete: it has no {name}{_SUFFIX}"
@@ -157,7 +164,7 @@ def problem(folder: str, step: int) -> str:
         if not os.path.exists(path):
             return f"{file} is missing"
         try:
-            found = _fingerprint(path)
+            found = fingerprint(path)
         except OSError as error:
             return f"{file} cannot be read: {error.strerror}"
         for key, value in expected.items():
@@ -197,7 +204,8 @@ def kind_of_score(
 
 
 def best_scored(folder: str, kind: Any = None) -> Manifest | None:
-    """The manifest with the highest score, the earliest of equals.
+    """The manifest with the highest score of those whose checkpoints are
+    whole, the earliest of equals.
 
     Args:
       folder: of the checkpoints.
@@ -206,7 +214,7 @@ def best_scored(folder: str, kind: Any = None) -> Manifest | None:
     """
     scored = [
         (kind_of_score(manifest.score, manifest.scored_on), manifest)
-        for manifest in _readable(folder)
+        for manifest in whole(folder)
         if manifest.score
     ]
     if kind is None and scored:
@@ -220,10 +228,10 @@ def steps_to_keep(folder: str, step: int, count: int) -> list[int]:
 
     Returns:
       Ascending steps: `step`, the newest `count` of those that were planned,
-      and the best one.
+      and the best one. A damaged checkpoint is none of them.
     """
     best = best_scored(folder)
-    planned = [m.step for m in _readable(folder) if m.planned]
+    planned = [m.step for m in whole(folder) if m.planned]
     newest = [other for other in planned if other <= step][-count:]
     return sorted({step, *newest, *([best.step] if best else [])})
 
@@ -258,10 +266,15 @@ def remove_all_but(folder: str, steps: Sequence[int]) -> None:
             remove_checkpoint(folder, step)
 
 
-def _readable(folder: str) -> Iterator[Manifest]:
+def whole(folder: str) -> Iterator[Manifest]:
+    """The manifests of the checkpoints that are whole, by ascending step.
+
+    A file's bytes are read again only after it has been written to.
+    """
     for step in manifest_steps(folder):
-        with contextlib.suppress(OSError, ValueError):
-            yield read_manifest(folder, step)
+        if not _problem(folder, step, _known_fingerprint):
+            with contextlib.suppress(OSError, ValueError):
+                yield read_manifest(folder, step)
 
 
 def _score(manifest: Manifest) -> float:
@@ -288,6 +301,17 @@ def _fingerprint(path: str) -> dict[str, Any]:
             size += len(block)
             checksum = zlib.crc32(block, checksum)
     return {"bytes": size, "crc32": f"{checksum:08x}"}
+
+
+def _known_fingerprint(path: str) -> dict[str, Any]:
+    found = os.stat(path)
+    return _fingerprint_at(path, found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=256)
+def _fingerprint_at(path: str, *_: int) -> dict[str, Any]:
+    """The fingerprint of a file in the state that the numbers stand for."""
+    return _fingerprint(path)
 
 
 def _step_in_state_file(folder: str) -> int | None:

@@ -5,7 +5,7 @@ import re
 
 from tf_simclr.config.field import check_fields, option
 from tf_simclr.config.limits import MAX_BATCH, MAX_EPOCHS, MAX_SEED, MAX_STEPS
-from tf_simclr.config.roles import DEVICES, PREVIEW, TRAINING
+from tf_simclr.config.roles import DEVICES, LOADING, PREVIEW, TRAINING
 from tf_simclr.errors import UserError
 
 
@@ -124,6 +124,14 @@ class TrainConfig:
         choices=("auto", "float32", "mixed_bfloat16", "mixed_float16"),
         on_resume="told",
         read_by=TRAINING,
+    )
+    tf32: bool = option(
+        False,
+        "Whether GPUs since Ampere may round the inputs of float32 matrix"
+        " products and convolutions, also of similarities, to TensorFloat-32"
+        " with its 10 bits of mantissa, and TPUs theirs to bfloat16: faster.",
+        on_resume="told",
+        read_by=TRAINING | LOADING,
     )
     jit_compile: bool = option(
         False,

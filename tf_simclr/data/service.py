@@ -17,11 +17,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from tf_simclr.errors import UserError
+from tf_simclr.signals import stop_signals
 
 # Seconds after which a worker that says nothing counts as gone.
 _WORKER_TIMEOUT = 10
 _HEARTBEAT = 1
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 def start_dispatcher(port: int, work_dir: str | None = None) -> Any:
@@ -118,10 +118,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     asked = parser.parse_args(arguments)
     # A server's own threads never see these signals: they wait here.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    signals = stop_signals()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     try:
         server = _start(asked)
-        number = signal.sigwait(_SIGNALS)
+        number = signal.sigwait(signals)
         del server
         return 128 + number
     except UserError as error:

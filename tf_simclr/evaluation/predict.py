@@ -11,6 +11,7 @@ import tf_keras as keras
 from tf_simclr.data.batches import evaluation_batches
 from tf_simclr.data.failure import naming_bad_images
 from tf_simclr.data.sources.image_set import ImageSet
+from tf_simclr.signals import stop_point
 
 Outputs = dict[str, np.ndarray]
 
@@ -100,9 +101,12 @@ class Predictor:
     ) -> Iterator[tuple[tf.Tensor | None, Outputs]]:
         with naming_bad_images(images):
             if self._strategy.num_replicas_in_sync > 1:
-                yield from self._by_all(images, with_views)
+                found = self._by_all(images, with_views)
             else:
-                yield from self._by_one(images)
+                found = self._by_one(images)
+            for batch in found:
+                stop_point()
+                yield batch
 
     def _by_one(self, images: ImageSet) -> Iterator[tuple[tf.Tensor, Outputs]]:
         batches = evaluation_batches(images, self._batch_size, self._image_size)

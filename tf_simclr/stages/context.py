@@ -49,7 +49,7 @@ from tf_simclr.training.run_dir import (
     config_record,
 )
 from tf_simclr.training.step import Task
-from tf_simclr.training.update import SCALING_METRICS
+from tf_simclr.training.update import SCALING_METRICS, SCALING_SHARES
 from tf_simclr.weights.export.exportable import Exportable
 from tf_simclr.weights.export.folder import ExportFolder
 from tf_simclr.weights.export.saved_model import export_saved_model
@@ -193,6 +193,7 @@ class StageContext:
             "devices": describe(self.strategy),
             "precision": self.precision.policy,
             "scored_in": "float32",
+            "tf32": self.config.train.tf32,
             "chance": dict(task.chance),
         }
         if self.overlap is not None:
@@ -293,6 +294,7 @@ class StageContext:
             passes=self.passes,
             loss_scale=loss_scale if scaled else None,
             metric_names=task.metric_names + SCALING_METRICS * scaled,
+            shares={**task.shares, **(SCALING_SHARES if scaled else {})},
             state={**task.state, "loss_scale": loss_scale},
         )
 

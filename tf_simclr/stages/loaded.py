@@ -17,6 +17,7 @@ from tf_simclr.models.network import (
     build_network,
 )
 from tf_simclr.stages.architecture import check_given_flags
+from tf_simclr.training.devices import set_up_arithmetic
 from tf_simclr.training.progress import say
 from tf_simclr.training.run_dir import versions
 from tf_simclr.weights.assign import assign_weights
@@ -103,6 +104,7 @@ def load_network(
     Raises:
       UserError: no weights, or a flag contradicts them.
     """
+    set_up_arithmetic(config.train)
     path, flag = config.objective.checkpoint, "checkpoint"
     if not path:
         path, flag = config.run.model_dir, "model_dir"

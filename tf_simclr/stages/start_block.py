@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tf_simclr.evaluation.sample import evaluation_sample
-from tf_simclr.training.devices import describe
+from tf_simclr.training.devices import describe, device_kinds
 
 if TYPE_CHECKING:
     from tf_simclr.stages.context import StageContext
@@ -40,6 +40,9 @@ def start_block(
         )
     batch = optimizer.train_batch_size
     epochs = plan.total_steps * batch / len(context.images)
+    arithmetic = str(context.precision)
+    if context.config.train.tf32 and "GPU" in device_kinds(context.strategy):
+        arithmetic += ", TF32"
     return "\n".join(
         [
             f"--- {context.stage}: {context.run_dir.path}",
@@ -52,7 +55,7 @@ def start_block(
             f" {batch}, warm-up {plan.warmup_steps}",
             f"  peak lr    {plan.equation}",
             *([f"  notice     {plan.notice}"] if plan.notice else []),
-            f"  devices    {describe(context.strategy)}, {context.precision}",
+            f"  devices    {describe(context.strategy)}, {arithmetic}",
             *([f"  overlap    {seen}"] if seen else []),
             *(f"  {note}" for note in notes),
         ]

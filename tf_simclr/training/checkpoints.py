@@ -101,7 +101,7 @@ class Checkpoints:
             manifests.write_manifest(self._folder, choice.step)
         self._read(path)
         manifest = manifests.read_manifest(self._folder, choice.step)
-        write_best(self._run_dir)
+        self._judge(choice.step)
         return Position(manifest.step, manifest.summed_from, manifest.sums)
 
     def _read(self, path: str) -> None:
@@ -123,7 +123,8 @@ class Checkpoints:
         """Tells, for a message, which checkpoint is the last one."""
         step = None
         if os.path.isdir(self._folder):
-            step = max(manifests.manifest_steps(self._folder), default=None)
+            saved = (m.step for m in manifests.whole(self._folder))
+            step = max(saved, default=None)
         if step is None:
             return "no checkpoint had been saved yet"
         path = manifests.prefix(self._folder, step)
@@ -181,11 +182,21 @@ class Checkpoints:
 
     def _tidy(self, step: int) -> None:
         """Removes what is not to be kept at `step`, later ones included."""
+        manifests.remove_all_but(self._folder, self._judge(step))
+        remove_unfinished(self._folder)
+
+    def _judge(self, step: int) -> list[int]:
+        """Notes which checkpoints there are at `step` and which is the best;
+        returns the steps of those to keep."""
         write_best(self._run_dir)
         kept = manifests.steps_to_keep(self._folder, step, self._keep)
-        manifests.remove_all_but(self._folder, kept)
-        remove_unfinished(self._folder)
         manifests.write_state_file(self._folder, kept)
+        return kept
+
+    def score(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Adds an evaluation to the checkpoint of `step`, which is there."""
+        record_score(self._run_dir, step, metrics, self._scored_on)
+        self._tidy(step)
 
     def improves(self, score: Mapping[str, float]) -> bool:
         """Whether an evaluation is better than that of every checkpoint with a
@@ -231,9 +242,11 @@ def record_score(
 
 
 def write_best(run_dir: RunDirectory) -> None:
-    """Writes `best.json`, where any checkpoint was evaluated."""
+    """Writes `best.json`, where any checkpoint that is whole was evaluated."""
     best = manifests.best_scored(run_dir.checkpoints)
     if best is None:
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(run_dir.file(BEST_FILE))
         return
     path = manifests.prefix(run_dir.checkpoints, best.step)
     write_json(

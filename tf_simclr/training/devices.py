@@ -169,8 +169,18 @@ def describe(strategy: tf.distribute.Strategy) -> str:
     return f"{strategy.num_replicas_in_sync} {kind}"
 
 
+def set_up_arithmetic(config: TrainConfig) -> None:
+    """Allows TensorFloat-32, or not: TensorFlow by itself does.
+
+    It holds for the whole process, until the next call.
+    """
+    tf.config.experimental.enable_tensor_float_32_execution(config.tf32)
+
+
 def set_up_numerics(config: TrainConfig) -> None:
-    """Seeds TensorFlow and Keras, and asks for determinism where wanted."""
+    """Seeds TensorFlow and Keras, sets up their arithmetic, and asks for
+    determinism where wanted."""
+    set_up_arithmetic(config)
     tf.keras.utils.set_random_seed(config.seed)
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()

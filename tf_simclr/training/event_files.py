@@ -3,7 +3,7 @@
 import glob
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import tensorflow as tf
 
@@ -14,15 +14,18 @@ from tf_simclr.training.summaries.charts import RUNS
 _HEAD, _TAIL = 12, 4
 
 
-def cut_events_after(folder: str, step: int) -> None:
+def cut_events_after(
+    folder: str, step: int, runs: Sequence[str] = RUNS
+) -> None:
     """Drops events of steps that will be gone through again, and what a
     killed process left half-written.
 
     Args:
       folder: of the run. What other runs have below it is left alone.
       step: the last one to keep; -1 drops all.
+      runs: whose events, as sub-directories of the folder.
     """
-    for run in RUNS:
+    for run in runs:
         pattern = os.path.join(
             glob.escape(folder), run, "events.out.tfevents.*"
         )

@@ -16,6 +16,7 @@ from tf_simclr.evaluation.evaluate import Evaluator
 from tf_simclr.models.batch_norm import settle_statistics
 from tf_simclr.optimizers.factory import build_slots
 from tf_simclr.optimizers.schedule import SchedulePlan, WarmupCosine
+from tf_simclr.signals import stopping_by
 from tf_simclr.training import running
 from tf_simclr.training.checkpoints import Checkpoints, Position
 from tf_simclr.training.distributed_input import distributed_iterator
@@ -26,9 +27,11 @@ from tf_simclr.training.profiler import StepProfiler
 from tf_simclr.training.progress import Progress, say
 from tf_simclr.training.recovery import NotFinite, Recoveries, batch_ranges
 from tf_simclr.training.run_dir import RunDirectory
+from tf_simclr.training.skipped import SkipWatch, check_some_taken
 from tf_simclr.training.stall import StallWatch
 from tf_simclr.training.step import Task, make_step_function
-from tf_simclr.training.stop import Interrupted, StopRequest
+from tf_simclr.training.stop import Interrupted, StopRequest, Terminated
+from tf_simclr.training.summaries.charts import EVALUATION, NEIGHBOURS
 from tf_simclr.training.summaries.writer import Summaries
 from tf_simclr.training.update import GRADIENT_NORM
 from tf_simclr.training.workers import Workers
@@ -63,7 +66,8 @@ def train(
       The step that was reached.
 
     Raises:
-      TrainingFailed: the loss is not finite, or no checkpoint can be saved.
+      TrainingFailed: the loss is not finite, no update was taken, or no
+        checkpoint can be saved.
       Interrupted: a signal asked to stop; the state is saved.
       WorkerLost: another process of the cluster has gone.
     """
@@ -134,7 +138,7 @@ class _Training:
         at = found or Position(0, 0, {})
         self._workers.check_same(at.step)
         self._step, self._summed_from = at.step, at.summed_from
-        self._saved = at.step if found else None
+        self._saved = self._settled = at.step if found else None
         self._running = running.start_running(
             at.step,
             running.in_order(at.sums, self._names, self._task.shares),
@@ -145,6 +149,7 @@ class _Training:
         self._announce()
         if self._step < self._total:
             self._train(left_out)
+        check_some_taken(self._run_dir.read_metrics(), self._step)
         return self._step
 
     def _announce(self) -> None:
@@ -176,12 +181,13 @@ class _Training:
         )
         self._profiler = StepProfiler(self._config, self._run_dir.path)
         self._watch = StallWatch()
-        with (
-            self._summaries,
-            self._profiler,
-            self._watch,
-            StopRequest() as stop,
-        ):
+        self._skips = SkipWatch(self._step)
+        self._stop = StopRequest()
+        with self._summaries, self._profiler, self._watch, self._stop:
+            if self._owes_evaluation():
+                self._summaries.continues(self._step, self._names)
+                self._evaluate()
+                self._stop_if_asked()
             iterator = distributed_iterator(
                 self._task.batches,
                 self._task.batch_size,
@@ -194,12 +200,19 @@ class _Training:
             while self._step < self._total:
                 chunk = self._advance(iterator, chunk)
                 self._after_steps()
-                # All workers stop at the same step.
-                (number,) = self._workers.maximum(stop.signal_number or 0)
-                if number:
-                    if self._saved != self._step:
-                        self._save({}, planned=False)
-                    raise Interrupted(int(number), self._step)
+                self._stop_if_asked()
+
+    def _asked(self) -> int:
+        """The signal that asks to stop, on all workers the same; 0: none."""
+        (number,) = self._workers.maximum(self._stop.signal_number or 0)
+        return int(number)
+
+    def _stop_if_asked(self) -> None:
+        number = self._asked()
+        if number:
+            if self._saved != self._step:
+                self._save({}, planned=False)
+            raise Interrupted(number, self._step)
 
     def _advance(self, iterator: tf.data.Iterator, chunk: int) -> int:
         """Takes up to `chunk` steps; returns how many to take next: on all
@@ -232,39 +245,95 @@ class _Training:
         show = events.shows(step) or self._progress.due()
         if events.logs(step) or show:
             self._report(log=events.logs(step), show=show)
-        found = {}
+        # Before the evaluation, which may take long or fail.
+        if events.saves(step):
+            self._save({})
         if events.evaluates(step):
-            self._settle()
-        if self._evaluator is not None and events.evaluates(step):
-            found = self._evaluator()
-            if found:
-                self._write("eval", found)
-        if events.saves(step) or self._checkpoints.improves(found):
+            self._evaluate()
+
+    def _owes_evaluation(self) -> bool:
+        """True if a process before this one was stopped in the evaluation of
+        the step that it had saved."""
+        step = self._step
+        owes = (
+            step > 0
+            and self._evaluator is not None
+            and self._events.evaluates(step)
+            and not any(
+                (line["step"], line["split"]) == (step, "eval")
+                for line in self._run_dir.read_metrics()
+            )
+        )
+        (owes,) = self._workers.maximum(owes)
+        if owes:
+            # It may have been stopped while it wrote them.
+            runs = (EVALUATION, NEIGHBOURS)
+            cut_events_after(self._run_dir.path, step - 1, runs)
+        return bool(owes)
+
+    def _evaluate(self) -> None:
+        """Scores this step, unless a signal ends that: the process that goes
+        on from here will."""
+        self._settle()
+        if self._evaluator is None:
+            return
+
+        def check() -> None:
+            # After the same batch on all workers.
+            number = self._asked()
+            if number:
+                raise Terminated(number)
+
+        try:
+            check()
+            with stopping_by(check):
+                found = self._evaluator()
+        except Terminated:
+            return
+        step = self._step
+        self._summaries.evaluation(step, found)
+        self._summaries.flush()
+        (better,) = self._workers.maximum(self._checkpoints.improves(found))
+        if self._events.saves(step):
+            self._checkpoints.score(step, found)
+        elif better:
             self._save(found)
+        if found:
+            # Last, since it marks the step as evaluated.
+            self._append("eval", found)
 
     def _report(self, *, log: bool, show: bool) -> None:
         """Shows the metrics since the last log line, or logs them."""
-        rate = float(self._schedule(self._step - 1))
+        step, since = self._step, self._summed_from
+        rate = float(self._schedule(step - 1))
         metrics = running.means(
-            self._running, self._names, self._summed_from, self._task.shares
+            self._running, self._names, since, self._task.shares
         )
         if show:
-            facts = [*self._task.summary(metrics), f"lr {rate:.3g}"]
-            self._progress.show(self._step, facts)
+            last = running.named(self._running.last, self._names)
+            facts = [
+                *self._task.summary(metrics),
+                *self._skips.facts(step, since, metrics, last),
+                f"lr {rate:.3g}",
+            ]
+            self._progress.show(step, facts)
         if log:
-            self._write("train", {**metrics, "learning_rate": rate})
-            self._summed_from = self._step
+            metrics["learning_rate"] = rate
+            self._append("train", metrics)
+            self._summaries.train(step, metrics)
+            self._skips.logged(step, since, metrics)
+            self._summed_from = step
             self._running = running.without_sums(self._running)
 
-    def _write(self, split: str, metrics: dict[str, float]) -> None:
+    def _append(self, split: str, metrics: dict[str, float]) -> None:
         epoch = float(self._step / self._steps_per_epoch)
         self._run_dir.append_metrics(self._step, epoch, split, metrics)
-        if split == "train":
-            self._summaries.train(self._step, metrics)
-        else:
-            self._summaries.evaluation(self._step, metrics)
 
     def _settle(self) -> None:
+        # Once a step: a run that goes on from here has done it, too.
+        if self._settled == self._step:
+            return
+        self._settled = self._step
         modules = (self._task.network, *self._task.state.values())
         settle_statistics(modules, self._strategy)
 

@@ -1,7 +1,11 @@
 """What a user sees while a stage runs."""
 
+import contextlib
+import errno
 import functools
 import math
+import os
+import sys
 import time
 
 # A line at least this often, counted in seconds.
@@ -9,8 +13,24 @@ INTERVAL = 10.0
 
 
 def say(text: str) -> None:
-    """Prints a line at once."""
-    print(text, flush=True)
+    """Prints a line at once.
+
+    A terminal that has closed ends no run: what is said after it is lost.
+    """
+    try:
+        print(text, flush=True)
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        # Held open until the process ends.
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+
+
+def complain(text: object) -> None:
+    """Prints on standard error why the program ends; it ends all the same
+    where nobody can read that any more."""
+    with contextlib.suppress(OSError):
+        print(f"run.py: {text}", file=sys.stderr, flush=True)
 
 
 @functools.cache

@@ -106,6 +106,14 @@ class RunDirectory:
         with naming(path), open(path, "a", encoding="utf-8") as file:
             file.write(as_json({**line, **metrics}) + "\n")
 
+    def read_metrics(self) -> list[dict[str, Any]]:
+        """The lines of `metrics.jsonl`; empty before the first."""
+        path = self.file(METRICS_FILE)
+        if not os.path.exists(path):
+            return []
+        with open(path, encoding="utf-8") as file:
+            return [json.loads(line) for line in file]
+
     def cut_metrics_after(self, step: int) -> None:
         """Drops lines of steps that a resumed run will go through again."""
         self._keep_metrics(lambda line: line["step"] <= step)

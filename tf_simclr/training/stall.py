@@ -6,10 +6,11 @@ only in its own log.
 
 import contextlib
 import os
-import sys
 import threading
 import time
 from collections.abc import Iterator
+
+from tf_simclr.training.progress import complain
 
 # Seconds without an answer until a notice, and until the process ends; both
 # are longer where steps are.
@@ -17,6 +18,9 @@ NOTICE = 60.0
 END = 600.0
 _SLOWER = 10.0
 _LOOK_EVERY = 0.5
+# The most that counts between two looks. A longer gap means that the process
+# itself was suspended (Ctrl-Z, a scheduler, `docker pause`).
+_LONGEST_LOOK = 2 * _LOOK_EVERY
 
 
 class StallWatch:
@@ -28,6 +32,8 @@ class StallWatch:
     def __init__(self) -> None:
         self._slowest: float | None = None
         self._since: float | None = None
+        # Seconds that this process was awake, and the clock at that look.
+        self._looked = (0.0, time.monotonic())
         self._closed = threading.Event()
 
     def __enter__(self) -> "StallWatch":
@@ -40,28 +46,34 @@ class StallWatch:
     @contextlib.contextmanager
     def watched(self) -> Iterator[None]:
         """Around a call."""
-        started = time.monotonic()
+        started = self._awake()
         if self._slowest is not None:
             self._since = started
         try:
             yield
         finally:
             self._since = None
-            seconds = time.monotonic() - started
+            seconds = self._awake() - started
             # The first call says little about the others.
             first = self._slowest is None
             self._slowest = 0.0 if first else max(self._slowest, seconds)
 
+    def _awake(self) -> float:
+        """Seconds that this process has not been suspended for."""
+        awake, at = self._looked
+        return awake + min(time.monotonic() - at, _LONGEST_LOOK)
+
     def _watch(self) -> None:
         told = None
         while not self._closed.wait(_LOOK_EVERY):
+            self._looked = (self._awake(), time.monotonic())
             since = self._since
             if since is None:
                 continue
-            waited = time.monotonic() - since
+            waited = self._looked[0] - since
             usual = _SLOWER * (self._slowest or 0.0)
             if waited >= max(END, usual):
-                _print(
+                complain(
                     f"No step has ended for {waited:.0f} seconds: the images'"
                     " disk, an input worker or another process of this job is"
                     " gone. The last checkpoint is untouched; the same command"
@@ -70,12 +82,8 @@ class StallWatch:
                 os._exit(1)
             if waited >= max(NOTICE, usual) and told != since:
                 told = since
-                _print(
+                complain(
                     f"No step has ended for {waited:.0f} seconds: waiting for"
                     " the images' disk, an input worker or another process of"
                     f" this job; giving up after {max(END, usual):.0f} seconds."
                 )
-
-
-def _print(text: str) -> None:
-    print(f"run.py: {text}", file=sys.stderr, flush=True)

@@ -3,12 +3,12 @@
 import contextlib
 import os
 import signal
-import sys
 import threading
 from collections.abc import Iterator
 from types import FrameType
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+from tf_simclr.signals import stop_signals, stopping_by
+from tf_simclr.training.progress import complain
 
 
 class TrainingFailed(Exception):
@@ -47,23 +47,33 @@ class Terminated(BaseException):
 
 @contextlib.contextmanager
 def signals_terminate() -> Iterator[None]:
-    """Turns SIGTERM and SIGINT into `Terminated` where nothing else does."""
+    """Turns the signals that ask to stop into `Terminated` where nothing else
+    does."""
+    signals = stop_signals()
+    asked: list[int] = []
 
     def terminate(number: int, _: FrameType | None) -> None:
-        for other in _SIGNALS:
+        asked.append(number)
+        for other in signals:
             signal.signal(other, signal.SIG_DFL)
         raise Terminated(number)
 
-    previous = {n: signal.signal(n, terminate) for n in _SIGNALS}
+    def check() -> None:
+        if asked:
+            raise Terminated(asked[0])
+
+    previous = {n: signal.signal(n, terminate) for n in signals}
     try:
-        yield
+        with stopping_by(check):
+            yield
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
 
 
 class StopRequest:
-    """Notes SIGTERM and SIGINT while it is open; a second one acts at once.
+    """Notes SIGTERM, SIGINT and SIGHUP while it is open; a second signal acts
+    at once.
 
     Python's own handlers wait until TensorFlow returns, which takes as long
     as a step, a compilation or stalled input does. The second signal is
@@ -84,7 +94,7 @@ class StopRequest:
         self._pipe = os.pipe()
         os.set_blocking(self._pipe[1], False)
         self._previous_fd = signal.set_wakeup_fd(self._pipe[1])
-        for number in _SIGNALS:
+        for number in stop_signals():
             self._previous[number] = signal.signal(number, self._note)
         threading.Thread(
             target=_end_at_second, args=(self._pipe[0],), daemon=True
@@ -106,16 +116,19 @@ class StopRequest:
 
 
 def _end_at_second(descriptor: int) -> None:
-    seen = 0
+    signals = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    first = None
     while number := os.read(descriptor, 1):
-        seen += number[0] in _SIGNALS
-        if seen == 2:
+        if number[0] not in signals:
+            continue
+        if first is None:
+            first = number[0]
+        elif (first, number[0]) != (signal.SIGHUP, signal.SIGHUP):
+            # A terminal that closes may send SIGHUP twice, by its shell too.
             name = signal.Signals(number[0]).name
-            print(
-                f"run.py: Stopped at once by a second signal ({name}); the"
-                " same command continues from the last checkpoint.",
-                file=sys.stderr,
-                flush=True,
+            complain(
+                f"Stopped at once by a second signal ({name}); the same command"
+                " continues from the last checkpoint."
             )
             os._exit(128 + number[0])
     os.close(descriptor)

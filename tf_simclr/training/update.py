@@ -11,11 +11,14 @@ from tf_simclr.training.loss_scale import LossScale
 from tf_simclr.training.objective import Metrics
 from tf_simclr.training.step_probe import StepProbe
 
-# What an update measures where losses are scaled: the factor, and the share
-# of steps that were skipped because their gradients were not finite.
-SCALING_METRICS = ("loss_scale", "skipped_updates")
+# What an update measures where losses are scaled: the factor, and the shares
+# of steps that were skipped because their gradients were not finite, and taken.
+LOSS_SCALE, SKIPPED, TAKEN = "loss_scale", "skipped_updates", "taken_updates"
+SCALING_METRICS = (LOSS_SCALE, SKIPPED, TAKEN)
 # The metric that each step adds to those of the task.
 GRADIENT_NORM = "gradient_norm"
+# Where losses are scaled, the norm is that of the steps that were taken.
+SCALING_SHARES = {GRADIENT_NORM: TAKEN}
 
 
 def over_replicas(gradients: Gradients) -> Gradients:
@@ -47,7 +50,9 @@ def make_update(
     Returns:
       A function to be called across the replicas; it returns
       `GRADIENT_NORM` and, where losses are scaled, `SCALING_METRICS`. The
-      norm of gradients that are skipped is 0.
+      norm of gradients that are skipped is 0. That of gradients that are
+      taken though they are not finite is not finite either, so that this step
+      is blamed and not the next one.
     """
 
     def total(
@@ -60,13 +65,11 @@ def make_update(
             gradients = [g / loss_scale.factor for g in gradients]
         if probe is not None:
             probe.look_at(gradients)
+        norm = tf.linalg.global_norm(gradients)
         if loss_scale is None:
-            norm = tf.linalg.global_norm(gradients)
             return gradients, tf.constant(True), norm
         each = [tf.reduce_all(tf.math.is_finite(g)) for g in gradients]
-        finite = tf.reduce_all(each)
-        norm = tf.where(finite, tf.linalg.global_norm(gradients), 0.0)
-        return gradients, finite, norm
+        return gradients, tf.reduce_all(each), norm
 
     def apply(gradients: Gradients) -> None:
         optimizer.apply_gradients(
@@ -80,24 +83,29 @@ def make_update(
             on_replicas(apply, (gradients,))
             return {GRADIENT_NORM: norm}
 
-        def take() -> tf.Tensor:
-            on_replicas(apply, (gradients,))
-            return tf.constant(0.0)
+        # The same on every replica.
+        finite, norm = (
+            strategy.experimental_local_results(value)[0]
+            for value in (finite, norm)
+        )
 
-        def skip() -> tf.Tensor:
+        def take() -> tuple[tf.Tensor, tf.Tensor]:
+            on_replicas(apply, (gradients,))
+            return tf.constant(1.0), norm
+
+        def skip() -> tuple[tf.Tensor, tf.Tensor]:
             # The schedule goes on.
             optimizer.iterations.assign_add(1)
-            return tf.constant(1.0)
+            return tf.constant(0.0), tf.constant(0.0)
 
         used = tf.identity(loss_scale.factor)
-        # The same on every replica.
-        finite = strategy.experimental_local_results(finite)[0]
         # Out here, since a replica cannot branch around an update.
-        skipped = tf.cond(loss_scale.update(finite), take, skip)
+        taken, norm = tf.cond(loss_scale.update(finite), take, skip)
         return {
             GRADIENT_NORM: norm,
-            "loss_scale": used,
-            "skipped_updates": skipped,
+            LOSS_SCALE: used,
+            SKIPPED: 1.0 - taken,
+            TAKEN: taken,
         }
 
     return update

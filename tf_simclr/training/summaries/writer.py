@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -102,6 +102,11 @@ class Summaries:
         """Writes the scores of the evaluation split."""
         charts = {chart_of(name): value for name, value in scores.items()}
         self._scalars(step, charts)
+
+    def continues(self, step: int, names: Sequence[str]) -> None:
+        """Notes that a process before this one wrote the training metrics of
+        `step`, and their chance levels with them."""
+        self._marked = dict.fromkeys((chart_of(n).tag for n in names), step)
 
     def flush(self) -> None:
         """Brings everything to the disk."""
