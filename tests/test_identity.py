@@ -8,6 +8,7 @@ import pytest
 
 from tf_simclr.config import DataConfig
 from tf_simclr.data.sources.identity import (
+    changed_content,
     content_checksum,
     ids_checksum,
     other_images,
@@ -53,14 +54,26 @@ def test_other_pictures_of_the_same_names_are_told(folder):
     write(folder / "dog", 150, "a dog")
     assert identity("fa") == wanted
     write(folder / "cow", 1, "a cow")
-    assert other_images(wanted, identity("fa")) == ["ids", "content"]
+    assert "ids" in other_images(wanted, identity("fa"))
+    assert "content" not in other_images(wanted, wanted)
+
+
+def test_a_file_that_was_mended_is_told_and_no_other_data_set(folder):
+    wanted = identity("fa")
+    sorted((folder / "cat").iterdir())[0].write_text("mended")
+    found = identity("fa")
+    changed, compared = changed_content(wanted, found)
+    assert other_images(wanted, found) == []
+    assert (changed, compared) == (1, 100)
 
 
 def test_what_cannot_be_read_is_not_compared(folder):
     config = DataConfig(dataset="fa", scan_images=False)
     train = open_dataset(config).train
     shutil.rmtree(folder)
-    assert content_checksum(train) is None
+    unread = {"content": content_checksum(train)}
+    assert changed_content(unread, {"content": "0" * 400}) == (0, 0)
+    assert other_images({"content": "0" * 400}, unread) == []
     for known, unknown in (("0", None), (None, "0")):
         assert other_images({"content": known}, {"content": unknown}) == []
     assert other_images({}, {"content": "0"}) == []

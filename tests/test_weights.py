@@ -245,7 +245,7 @@ def test_an_original_network_of_more_classes_is_no_teacher(tmp_path):
         "train_batch_size": 8,
         "model_dir": str(tmp_path / "run"),
     }
-    with pytest.raises(UserError, match=r"knows 10 classes, but .* has 3 \(0"):
+    with pytest.raises(UserError, match=r"know 10 classes, but .* has 3 \(0"):
         distill(from_flat(flags))
     assert not (tmp_path / "run").exists()
 

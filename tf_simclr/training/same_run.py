@@ -6,7 +6,11 @@ from typing import Any
 
 from tf_simclr.config.flat import options
 from tf_simclr.config.roles import OnResume
-from tf_simclr.data.sources.identity import SPELLINGS, other_images
+from tf_simclr.data.sources.identity import (
+    SPELLINGS,
+    changed_content,
+    other_images,
+)
 from tf_simclr.errors import UserError
 
 # Parts of config.json that a run cannot change; of a flag its `on_resume` says
@@ -55,6 +59,7 @@ def continued(
     return [
         *_replanned(stored["derived"], record["derived"]),
         *changes,
+        *_pictures(stored, record),
         *_conditions(stored, record),
     ]
 
@@ -82,6 +87,20 @@ def _names(on_resume: OnResume) -> list[str]:
         option.field.name
         for option in options()
         if option.role["on_resume"] == on_resume
+    ]
+
+
+def _pictures(
+    stored: Mapping[str, Any], record: Mapping[str, Any]
+) -> list[str]:
+    changed, compared = changed_content(
+        stored.get("dataset", {}), record["dataset"]
+    )
+    if not changed:
+        return []
+    return [
+        f"changed    pictures: {changed} of the {compared} that were compared"
+        " are not what they were"
     ]
 
 

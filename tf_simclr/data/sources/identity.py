@@ -19,10 +19,15 @@ from tf_simclr.data.sources.pixels import (
 SPELLINGS = ("name", "train_split")
 CONTENT = "content"
 
-# Image files that are read, bytes of each, and bytes of images in memory.
-_FILES = 100
+# Image files that are read, or parts of an array; bytes of each file, and of
+# all images in memory.
+_PARTS = 100
 _FILE_BYTES = 2**20
 _ARRAY_BYTES = 2**26
+# Hexadecimal digits of a part's checksum, and what stands for a file that
+# cannot be read. So few are enough, since many parts are compared.
+_DIGITS = 4
+_UNREADABLE = "-" * _DIGITS
 
 
 def ids_checksum(images: ImageSet) -> str:
@@ -31,46 +36,77 @@ def ids_checksum(images: ImageSet) -> str:
     return f"{zlib.crc32(images.labels.tobytes(), ids):08x}"
 
 
-def content_checksum(images: ImageSet) -> str | None:
+def content_checksum(images: ImageSet) -> str:
     """Changes with the pictures, of which it reads some, evenly from all.
 
     Args:
       images: as they were opened, not yet decoded.
 
     Returns:
-      Hexadecimal digits; None where a file cannot be read.
+      `_DIGITS` characters for each part: an image file, or a share of the
+      images in memory.
     """
-    pixels = images.pixels
-    most = _FILES
+    pixels, count = images.pixels, min(len(images), _PARTS)
     if isinstance(pixels, ArrayPixels):
         most = max(1, _ARRAY_BYTES // max(1, pixels.array[:1].nbytes))
-    count = min(len(images), most)
-    digest = hashlib.blake2b(digest_size=8)
-    try:
-        for index in np.linspace(0, len(images) - 1, count).astype(int):
-            data, size = _bytes(pixels, index)
-            # So that no two lists of images make one stream of bytes.
-            digest.update(b"%d " % size)
-            digest.update(data)
-    except OSError:
-        return None
-    return digest.hexdigest()
+        count = min(len(images), max(most, _PARTS))
+    chosen = np.linspace(0, len(images) - 1, count).astype(int)
+    parts = np.array_split(chosen, min(count, _PARTS))
+    return "".join(_part(pixels, part) for part in parts)
+
+
+def changed_content(
+    old: Mapping[str, Any], new: Mapping[str, Any]
+) -> tuple[int, int]:
+    """Returns how many parts of two data sets differ, and of how many.
+
+    Args:
+      old, new: as `dataset` in `config.json`. Parts that one of them could not
+        read, or has no checksum of, are not compared.
+    """
+    first, second = old.get(CONTENT), new.get(CONTENT)
+    if not first or not second:
+        return 0, 0
+    if len(first) != len(second):
+        return 1, 1
+    pairs = [
+        (first[at : at + _DIGITS], second[at : at + _DIGITS])
+        for at in range(0, len(first), _DIGITS)
+    ]
+    known = [pair for pair in pairs if _UNREADABLE not in pair]
+    return sum(one != other for one, other in known), len(known)
 
 
 def other_images(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """Keys by which two records of data sets are of different images.
 
+    A few pictures may differ, such as a file that was damaged and has been
+    mended: half of the parts that are compared must be the same.
+
     Args:
       old, new: as `dataset` in `config.json`. What only `new` holds is not
         compared, nor is the content where one does not know its own.
     """
-    return [
+    keys = [
         key
         for key in old
-        if key not in SPELLINGS
-        and old[key] != new.get(key)
-        and not (key == CONTENT and None in (old[key], new.get(key)))
+        if key not in (*SPELLINGS, CONTENT) and old[key] != new.get(key)
     ]
+    changed, compared = changed_content(old, new)
+    return keys + [CONTENT] * (2 * changed > compared)
+
+
+def _part(pixels: Pixels, indices: np.ndarray) -> str:
+    digest = hashlib.blake2b(digest_size=_DIGITS // 2)
+    try:
+        for index in indices:
+            data, size = _bytes(pixels, index)
+            # So that no two lists of images make one stream of bytes.
+            digest.update(b"%d " % size)
+            digest.update(data)
+    except OSError:
+        return _UNREADABLE
+    return digest.hexdigest()
 
 
 def _bytes(pixels: Pixels, index: int) -> tuple[bytes, int]:
