@@ -110,7 +110,7 @@ class Option:
 
     @property
     def role(self) -> Mapping[str, Any]:
-        """What `option` was told of it."""
+        """The roles that its `option` declares."""
         return self.field.metadata
 
     def value_in(self, config: Any) -> Any:

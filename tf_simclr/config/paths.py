@@ -36,7 +36,7 @@ def with_absolute_paths(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def same_place(first: str | None, second: str | None) -> bool:
-    """Whether two paths lead to one place.
+    """True if two paths lead to one place.
 
     Runs of version 0.1.0 stored paths as they were written, relative to a
     directory that nobody knows any more: of such a path the end counts.
@@ -55,7 +55,7 @@ def same_place(first: str | None, second: str | None) -> bool:
 
 
 def is_local_dataset(name: str) -> bool:
-    """Whether a name of a data set is that of something on this machine."""
+    """True if a data set's name is that of something on this machine."""
     return name != "digits" and (
         os.path.exists(name) or next(glob.iglob(name), None) is not None
     )

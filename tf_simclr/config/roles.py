@@ -36,7 +36,7 @@ EVERYTHING = WRITING | {"zoo"}
 
 @dataclasses.dataclass(frozen=True)
 class Needs:
-    """What else must be asked for, for an option to be read.
+    """A condition under which an option is read.
 
     Attributes:
       otherwise: completes "has no effect ...", such as "without --memory_size".

@@ -12,7 +12,7 @@ from tf_simclr.data.sources.image_set import UNLABELLED, ImageSet
 
 @dataclasses.dataclass(frozen=True)
 class Overlap:
-    """How far evaluation images are images that a network has seen.
+    """Counts of the evaluation images that a network has seen.
 
     Attributes:
       evaluated: labelled evaluation images.

@@ -1,4 +1,4 @@
-"""Which images of two sets are the same image, however they are reached."""
+"""Pairs of equal images of two sets, however they are reached."""
 
 import collections
 import hashlib

@@ -17,7 +17,7 @@ _SALT = "evaluation"
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationSample:
-    """What is scored of a split.
+    """The images of a split that are scored.
 
     Attributes:
       images: the images that are scored, all labelled, in the split's order.

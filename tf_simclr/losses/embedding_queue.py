@@ -6,7 +6,7 @@ from tf_simclr.losses.example_ids import UNKNOWN, as_columns, from_columns
 
 
 class QueueIds(tf.Module):
-    """Which image each row of a queue is of.
+    """The ids of the images in a queue, row by row.
 
     Kept apart from the queue, since runs of earlier versions saved queues
     without it: a checkpoint names both.

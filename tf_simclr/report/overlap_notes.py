@@ -1,4 +1,4 @@
-"""How far the runs of a pipeline were scored on images that they had seen."""
+"""Notes on runs of a pipeline that were scored on images they had seen."""
 
 from collections.abc import Sequence
 

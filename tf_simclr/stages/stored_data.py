@@ -1,4 +1,4 @@
-"""Whether the images that a stored run names still are its own."""
+"""A check that the images that a stored run names still are its own."""
 
 import dataclasses
 import os
@@ -99,7 +99,7 @@ def _check_catalogue(config: Config, stored: StoredWeights) -> None:
 
 
 def _training_images(config: Config, stored: StoredWeights) -> ImageSet | None:
-    """What the run's own flags choose here; None if that cannot be opened."""
+    """Images that the run's own flags choose; None if none can be opened."""
     chosen = {x: stored.config[x] for x in _CHOOSING if x in stored.config}
     default = DataConfig.__dataclass_fields__["eval_split"].default
     data = dataclasses.replace(config.data, **chosen, eval_split=default)

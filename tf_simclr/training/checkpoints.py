@@ -199,7 +199,7 @@ class Checkpoints:
         self._tidy(step)
 
     def improves(self, score: Mapping[str, float]) -> bool:
-        """Whether an evaluation is better than that of every checkpoint with a
+        """True if an evaluation is better than that of every checkpoint with a
         score of the same images."""
         new = comparable(score)
         if not new or not os.path.isdir(self._folder):

@@ -107,7 +107,7 @@ def _pictures(
 def _conditions(
     stored: Mapping[str, Any], record: Mapping[str, Any]
 ) -> list[str]:
-    """What no flag decides alone: arithmetic, devices and versions."""
+    """Lines on what no flag decides alone: arithmetic, devices, versions."""
     lines = []
     old, new = stored["derived"], record["derived"]
     asked = [part["config"].get("precision") for part in (stored, record)]

@@ -48,7 +48,7 @@ class StoredWeights:
 
     @property
     def classes(self) -> KnownClasses:
-        """What the classifier has learned."""
+        """The classes that the classifier has learned."""
         count = self.architecture.num_classes
         return KnownClasses(self.class_names, count, self.path)
 

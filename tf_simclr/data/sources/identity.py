@@ -1,4 +1,4 @@
-"""What tells the images of two data sets apart, wherever they lie."""
+"""The identity of a data set's images, wherever they lie."""
 
 import hashlib
 import zlib

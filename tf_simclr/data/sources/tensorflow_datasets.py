@@ -78,7 +78,7 @@ def load_tfds(
 
 
 def in_catalogue(name: str, data_dir: str | None) -> bool:
-    """Whether TensorFlow Datasets knows a data set of this name."""
+    """True if TensorFlow Datasets knows a data set of this name."""
     import tensorflow_datasets as tfds
 
     try:
