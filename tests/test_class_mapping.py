@@ -213,6 +213,26 @@ def test_a_kept_head_and_a_teacher_go_by_names(trained, tmp_path, capsys):
         assert "dog" in error and "ant, bee, cat" in error
 
 
+def test_labels_of_features_are_numbered_as_their_logits(
+    trained, tmp_path, capsys
+):
+    embed = ["--mode=embed", f"--checkpoint={trained}", "--map=none"]
+    embed += ["--eval_fraction=0"]
+    fewer = {name: COLORS[name] for name in ("bee", "cat")}
+    data = write(tmp_path / "fewer", **fewer)
+    out = [f"--dataset={data}", f"--model_dir={tmp_path}/out"]
+    assert call(*embed, *out) == 0
+    with np.load(tmp_path / "out/features.npz") as found:
+        assert found["labels"].tolist() == [1] * 4 + [2] * 4
+        assert np.array_equal(found["logits"].argmax(1), found["labels"])
+    shutil.move(tmp_path / "fewer/cat", tmp_path / "fewer/dog")
+    capsys.readouterr()
+    assert call(*embed, *out) == 0
+    assert "labels keep the numbers of this" in capsys.readouterr().out
+    with np.load(tmp_path / "out/features.npz") as found:
+        assert found["labels"].tolist() == [0] * 4 + [1] * 4
+
+
 def test_an_archive_with_a_test_part_alone_is_scored(tmp_path, one_block):
     flags = [*FLAGS, f"--dataset={tiny.write_npz(tmp_path)}"]
     flags += ["--train_steps=1", "--mode=finetune", "--from_scratch"]

@@ -123,7 +123,7 @@ def map_classes(
         names = [known.names[index] for index in sorted(missing)]
         notices.append(
             f"{len(missing)} of the {known.count} classes of {known.where} have"
-            f" no image here ({_some(names)}): what is scored are the other"
+            f" no image here ({_some(names)}): scores are over the other"
             f" {known.count - len(missing)}, with answers among all"
             f" {known.count}"
         )

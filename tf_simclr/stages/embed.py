@@ -6,8 +6,10 @@ import numpy as np
 import tensorflow as tf
 
 from tf_simclr.config.run import Config
+from tf_simclr.data.class_mapping import map_classes
 from tf_simclr.data.sources.image_set import ImageSet
 from tf_simclr.data.sources.open import open_images
+from tf_simclr.errors import UserError
 from tf_simclr.evaluation.embedding_map import (
     MIN_POINTS,
     check_method,
@@ -58,6 +60,7 @@ def embed(config: Config) -> str:
     names = dict(_OUTPUTS)
     if loaded.network.classifier is not None:
         names["logits"] = "logits_sup"
+        images = _with_classes_of_logits(images, loaded)
     predict = Predictor(
         loaded.network,
         list(names.values()),
@@ -99,6 +102,28 @@ def embed(config: Config) -> str:
     if neighbours is not None:
         say(neighbours.write(model_dir))
     return path
+
+
+def _with_classes_of_logits(
+    images: ImageSet, loaded: LoadedNetwork
+) -> ImageSet:
+    """The images with labels that number the classes as the logits do.
+
+    Other classes are no mistake here: then the labels keep the numbers of
+    their own data set.
+    """
+    dataset = loaded.config.data.dataset
+    try:
+        mapping = map_classes([images], loaded.stored.classes, dataset)
+    except UserError:
+        say(
+            f"{dataset}: labels keep the numbers of this data set, whose"
+            f" classes are not those of {loaded.stored.path}, and of `logits`"
+        )
+        return images
+    for notice in mapping.notices:
+        say(f"{dataset}: {notice}")
+    return mapping.images(images)
 
 
 def _title(loaded: LoadedNetwork, images: ImageSet) -> str:
