@@ -111,6 +111,8 @@ def test_a_labelled_subset_follows():
 
 def test_a_file_of_names_may_rename_but_not_exchange():
     check_names(["Ant", "Bee", "Cat"], KNOWN, "--class_names_file=f")
+    with pytest.raises(UserError, match="one name.*Received: a"):
+        check_names(["a", "a", "b"], KNOWN, "--class_names_file=f")
     with pytest.raises(UserError, match="'cat' in place 0.*is class 2"):
         check_names(["cat", "bee", "ant"], KNOWN, "--class_names_file=f")
 
@@ -198,6 +200,10 @@ def test_a_kept_head_and_a_teacher_go_by_names(trained, tmp_path, capsys):
         found = json.loads((tmp_path / "kept" / file).read_text())
         found = found.get("dataset", found)
         assert found["class_names"] == ["ant", "bee", "cat"]
+    # The images are the run's own, whatever numbers their classes have.
+    capsys.readouterr()
+    assert call("--mode=eval", f"--model_dir={tmp_path}/kept") == 0
+    assert "not what they were" not in capsys.readouterr().out
     # A student of the teacher's own weights that learns nothing.
     student = ["--mode=distill", f"--teacher={trained}", *tiny.NETWORK]
     out = f"--model_dir={tmp_path}/student"

@@ -276,6 +276,12 @@ def test_pretraining_in_tensorboard(ended):
         ("linear_flags", "--checkpoint=x", "may not hold --checkpoint"),
         ("supervised_flags", "--checkpoint=x", "contradict each other"),
         ("self_distill_flags", "--ft_proj_selector=4", "^self_distill: .*=4"),
+        # The online classifier reads layer 0.
+        (
+            "finetune_flags",
+            "--keep_head --ft_proj_selector=1",
+            "^finetune: .*selector=1 contradicts --keep_head",
+        ),
     ],
 )
 def test_mistakes_of_later_parts_are_found_first(

@@ -4,6 +4,7 @@ A classifier knows its classes by number. Another data set may list the same
 names in another order, or some of them only.
 """
 
+import collections
 import dataclasses
 import unicodedata
 from collections.abc import Sequence
@@ -109,7 +110,8 @@ def map_classes(
             f" {known.where} do not know: {_some([found[i] for i in unknown])}."
             f" They know {known.count} classes: {_some(known.names)}; the data"
             f" has {int(occurs.sum())}: {_some(np.array(found)[occurs])}. Name"
-            " the folders or labels as the weights do."
+            " the folders or labels as the weights do, or export the weights"
+            " with --class_names_file."
         )
     notices = []
     shared = mapped[mapped != UNLABELLED]
@@ -141,6 +143,13 @@ def check_names(names: Sequence[str], known: KnownClasses, flag: str) -> None:
     Raises:
       UserError: names both lists.
     """
+    counts = collections.Counter(names)
+    twice = [name for name, count in counts.items() if count > 1]
+    if twice:
+        raise UserError(
+            f"{flag} gives several classes one name: each needs its own."
+            f" Received: {twice[0]}"
+        )
     numbers = {_plain(name): i for i, name in enumerate(known.names)}
     for index, name in enumerate(names):
         if numbers.get(_plain(name), index) != index:

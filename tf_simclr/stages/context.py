@@ -12,7 +12,6 @@ from tf_simclr.config.run import Config
 from tf_simclr.data.failure import naming_bad_images
 from tf_simclr.data.labels import LabelledSubset
 from tf_simclr.data.overlap import Overlap, find_overlap, overlap_notice
-from tf_simclr.data.sources.identity import ids_checksum
 from tf_simclr.data.sources.image_set import ImageSet
 from tf_simclr.data.sources.open import Splits
 from tf_simclr.errors import UserError
@@ -74,7 +73,8 @@ class StageContext:
       run_dir: its files.
       listed: `images` before any was decoded, with labels only where they
         count.
-      content: checksum of the training images; None where it is not known.
+      ids: checksum of the training images' ids and labels.
+      content: that of their pictures; None where it is not known.
     """
 
     config: Config
@@ -86,6 +86,7 @@ class StageContext:
     strategy: tf.distribute.Strategy
     run_dir: RunDirectory
     listed: ImageSet
+    ids: str
     content: str | None = None
 
     @functools.cached_property
@@ -363,7 +364,7 @@ class StageContext:
                 "train_split": data.train_split,
                 "image_size": data.image_size,
                 "train_images": len(self.splits.train),
-                "ids": ids_checksum(self.splits.train),
+                "ids": self.ids,
                 "content": self.content,
                 "class_names": list(class_names),
             },

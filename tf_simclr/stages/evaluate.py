@@ -4,6 +4,7 @@ import dataclasses
 import os
 from collections.abc import Set
 
+from tf_simclr.config.data import DataConfig
 from tf_simclr.config.flat import to_flat
 from tf_simclr.config.paths import (
     path_options,
@@ -108,16 +109,28 @@ def _images(
     """The images to evaluate on, and those of neighbours where there are any.
 
     Another data set than the run's that has an evaluation part of its own is
-    not cut as the run's was.
+    not divided as the run's was.
     """
     config = loaded.config
-    if "dataset" in given and "eval_fraction" not in given:
-        data = dataclasses.replace(config.data, eval_fraction=0.0)
-        uncut = dataclasses.replace(config, data=data)
-        splits = stage_images(uncut, training=training)
-        if splits.evaluation is not None:
+    inherited = {name for name in _DIVIDING if name not in given}
+    if "dataset" in given and inherited:
+        fields = DataConfig.__dataclass_fields__
+        own = {name: fields[name].default for name in inherited}
+        data = dataclasses.replace(config.data, **own)
+        try:
+            splits = stage_images(
+                dataclasses.replace(config, data=data), training=training
+            )
+        except UserError:
+            # Such as one without the usual splits.
+            splits = None
+        if splits is not None and splits.evaluation is not None:
             return splits
     return stage_images(config, training=training)
+
+
+# How a data set is divided.
+_DIVIDING = ("train_split", "eval_split", "eval_fraction")
 
 
 # What decides which images are scored, and with which labels.

@@ -84,6 +84,8 @@ def _parts(config: Config) -> list[_Part]:
             {
                 "fine_tune_after_block": 4,
                 "ft_proj_selector": 0,
+                # Linear evaluation learns its own.
+                "keep_head": False,
                 "export": False,
             },
             checkpoint="pretrain",

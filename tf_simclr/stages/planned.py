@@ -1,11 +1,15 @@
 """What a pipeline's parts hand on to each other, checked before the first."""
 
+import dataclasses
+
 from tf_simclr.config.run import Config
 from tf_simclr.errors import UserError
 from tf_simclr.models.network import Architecture
 from tf_simclr.stages.architecture import (
     classification_architecture,
+    kept_head_architecture,
     pretraining_architecture,
+    selected_layer,
 )
 from tf_simclr.weights.open import open_weights
 
@@ -36,7 +40,12 @@ def check_planned(
     if pretraining is not None:
         source = planned_pretraining(pretraining)
         path = str(pretraining.run.model_dir)
-        classification_architecture(config, source, path, 1)
+        if config.objective.keep_head:
+            kept_head_architecture(
+                config, _with_online_classifier(source, pretraining), path
+            )
+        else:
+            classification_architecture(config, source, path, 1)
     if teacher is not None:
         size, taught = teacher.data.image_size, config.data.image_size
         if size != taught:
@@ -44,3 +53,17 @@ def check_planned(
                 f"--image_size must be that of the teacher, {size}. Received:"
                 f" {taught}"
             )
+
+
+def _with_online_classifier(
+    source: Architecture, pretraining: Config
+) -> Architecture:
+    """A planned network with the classifier that pretraining will leave."""
+    if not pretraining.objective.lineareval_while_pretraining:
+        return source
+    # Of how many classes does not matter here.
+    return dataclasses.replace(
+        source,
+        num_classes=2,
+        classifier_layer=selected_layer(pretraining, source),
+    )

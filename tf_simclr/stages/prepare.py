@@ -14,7 +14,7 @@ from tf_simclr.data.labels import (
     mask_labels,
 )
 from tf_simclr.data.service import check_reachable
-from tf_simclr.data.sources.identity import content_checksum
+from tf_simclr.data.sources.identity import content_checksum, ids_checksum
 from tf_simclr.data.sources.open import Splits
 from tf_simclr.errors import UserError
 from tf_simclr.optimizers.schedule import plan_schedule
@@ -58,6 +58,8 @@ def prepare_stage(
     subset = None
     if splits.train.has_labels or labels_only:
         subset = choose_labels(splits.train, config.data)
+    # As the data set numbers its classes, whatever weights it is used with.
+    ids = ids_checksum(splits.train)
     if known is not None:
         splits, subset = _with_known_classes(splits, subset, known, config)
     images = splits.train
@@ -113,6 +115,7 @@ def prepare_stage(
         strategy,
         run_dir,
         listed,
+        ids,
         content,
     )
 
