@@ -166,10 +166,7 @@ def test_an_evaluation_ends_at_its_next_batch(tmp_path, monkeypatch):
                     terminate()
                 yield {"image": images, "label": tf.constant([0])}
 
-        class Taken:
-            take = staticmethod(lambda count: numbered())
-
-        return Taken()
+        return numbered()
 
     monkeypatch.setattr(predict, "evaluation_batches", batches)
     with pytest.raises(Interrupted):

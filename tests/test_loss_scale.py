@@ -11,7 +11,8 @@ from small_task import metrics as logged
 from small_task import train
 
 from tf_simclr.optimizers.lars import LARS
-from tf_simclr.training import loop, loss_scale, progress
+from tf_simclr.training import loop, loss_scale
+from tf_simclr.training.events import Events
 from tf_simclr.training.loss_scale import LossScale
 from tf_simclr.training.objective import Objective
 from tf_simclr.training.skipped import SkipWatch
@@ -158,7 +159,7 @@ def test_a_gradient_that_is_not_finite_at_factor_one_is_its_own_steps(tmp_path):
 def test_skipped_updates_are_shown_and_have_no_norm(
     tmp_path, capsys, monkeypatch
 ):
-    monkeypatch.setattr(progress, "INTERVAL", 0.0)
+    monkeypatch.setattr(Events, "shows", lambda *_: True)
     monkeypatch.setattr(loop, "_CHUNK_SECONDS", 0.0)
     # One checkpoint, and so one log line.
     flags = {"steps": 5, "log_every_steps": 5, "checkpoint_steps": 5}

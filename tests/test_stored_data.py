@@ -103,6 +103,13 @@ def test_a_change_of_the_runs_own_images_is_told(here, capsys):
         check_stored_images(config, stored)
 
 
+def test_a_relative_path_without_the_training_images_is_refused(here):
+    config, stored = stored_run("tiny.npz")
+    rewrite(only_test)
+    with pytest.raises(UserError, match="cannot be opened: give --dataset"):
+        check_stored_images(config, stored)
+
+
 def test_names_of_data_sets_stay_names(here):
     config, stored = stored_run("digits", image_size=8)
     (here / "digits").mkdir()

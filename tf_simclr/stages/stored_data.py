@@ -61,7 +61,13 @@ def check_stored_images(config: Config, stored: StoredWeights) -> None:
         return
     train = _training_images(config, stored)
     if train is None:
-        return
+        if absolute:
+            return
+        raise UserError(
+            f"The run of {stored.path} stored the place of its images relative"
+            " to the directory that it was started in, and here its training"
+            f" images cannot be opened: give --dataset. Received: {name}"
+        )
     old = {k: v for k, v in record["dataset"].items() if k in _COMPARED}
     found = {
         "train_images": len(train),

@@ -28,6 +28,8 @@ _ARRAY_BYTES = 2**26
 # cannot be read. So few are enough, since many parts are compared.
 _DIGITS = 4
 _UNREADABLE = "-" * _DIGITS
+# One part of so many may differ, or a single one of fewer.
+_MENDED = 10
 
 
 def ids_checksum(images: ImageSet) -> str:
@@ -81,7 +83,7 @@ def other_images(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """Keys by which two records of data sets are of different images.
 
     A few pictures may differ, such as a file that was damaged and has been
-    mended: half of the parts that are compared must be the same.
+    mended: one, or a tenth of the parts that are compared, but not all.
 
     Args:
       old, new: as `dataset` in `config.json`. What only `new` holds is not
@@ -93,7 +95,8 @@ def other_images(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
         if key not in (*SPELLINGS, CONTENT) and old[key] != new.get(key)
     ]
     changed, compared = changed_content(old, new)
-    return keys + [CONTENT] * (2 * changed > compared)
+    mended = changed < compared and changed <= max(1, compared // _MENDED)
+    return [*keys, CONTENT] if changed and not mended else keys
 
 
 def _part(pixels: Pixels, indices: np.ndarray) -> str:
