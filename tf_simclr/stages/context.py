@@ -21,6 +21,7 @@ from tf_simclr.evaluation.evaluate import (
     classifier_evaluator,
 )
 from tf_simclr.evaluation.float32 import scored_in_float32
+from tf_simclr.evaluation.sample import evaluation_sample
 from tf_simclr.files import read_json, write_json
 from tf_simclr.models.layers import LayerFactory
 from tf_simclr.models.network import (
@@ -91,8 +92,11 @@ class StageContext:
 
     @functools.cached_property
     def overlap(self) -> Overlap | None:
-        """The evaluation images among `images`; None without labels."""
-        return find_overlap(self.splits.evaluation, self.listed)
+        """The images that are scored among `images`; None without labels."""
+        evaluation = self.splits.evaluation
+        if evaluation is not None:
+            evaluation = evaluation_sample(evaluation, self.config.data).images
+        return find_overlap(evaluation, self.listed)
 
     @functools.cached_property
     def precision(self) -> Precision:

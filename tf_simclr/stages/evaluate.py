@@ -93,7 +93,8 @@ def evaluate(config: Config) -> dict[str, float]:
     result = {"global_step": float(stored.step), **scores}
     os.makedirs(model_dir, exist_ok=True)
     write_image_files(loaded.config, splits)
-    seen = trained_on_notice(stored, loaded.config, images, references)
+    scored = evaluator.sample.images
+    seen = trained_on_notice(stored, loaded.config, scored, references)
     leave_scores(run_dir, stored.path, result, evaluator, data.image_size, seen)
     run_dir.write_result(result)
     for name, value in result.items():
