@@ -18,6 +18,8 @@ from tf_simclr.training.run_dir import RunDirectory
 from tf_simclr.training.stop import TrainingFailed
 
 BEST_FILE = "best.json"
+# Parts that version 0.1.0 did not save.
+_ADDED = ("memory_ids",)
 # What the best checkpoint is the best by; the first that was measured.
 _SCORES = ("eval/knn_top_1_accuracy", "eval/label_top_1_accuracy")
 
@@ -107,12 +109,18 @@ class Checkpoints:
     def _read(self, path: str) -> None:
         """Reads a checkpoint.
 
-        A part that it lacks as a whole, which earlier versions did not save,
-        stays as it is.
+        A part of `_ADDED` that it lacks stays as it is.
+
+        Raises:
+          AssertionError: it lacks anything else.
         """
         keys = tf.train.load_checkpoint(path).get_variable_to_shape_map()
         stored = {key.partition("/")[0] for key in keys}
-        parts = {k: v for k, v in self._parts.items() if k in stored}
+        parts = {
+            name: part
+            for name, part in self._parts.items()
+            if name in stored or name not in _ADDED
+        }
         missing = ", ".join(sorted(self._parts.keys() - parts.keys()))
         if missing:
             say(f"{path} was saved without {missing}, which begins anew.")
