@@ -168,39 +168,38 @@ def run_mode(config: Config) -> int:
     # Only what a mode needs is imported, and TensorFlow only from here on.
     import_tensorflow()
     if mode == "pretrain":
-        from tf_simclr.stages.pretrain import pretrain as function
+        from tf_simclr.modes.pretrain import pretrain as function
     elif mode == "finetune":
-        from tf_simclr.stages.finetune import finetune as function
+        from tf_simclr.modes.finetune import finetune as function
     elif mode == "distill":
-        from tf_simclr.stages.distill import distill as function
+        from tf_simclr.modes.distill import distill as function
     elif mode == "pipeline":
-        from tf_simclr.stages.pipeline import pipeline as function
+        from tf_simclr.modes.pipeline import pipeline as function
     elif mode == "embed":
-        from tf_simclr.stages.embed import embed as function
+        from tf_simclr.modes.embed import embed as function
     elif mode == "export":
-        from tf_simclr.stages.export import export as function
+        from tf_simclr.modes.export import export as function
     elif mode == "predict":
-        from tf_simclr.stages.predict import predict as function
+        from tf_simclr.modes.predict import predict as function
     elif mode == "preview":
-        from tf_simclr.stages.preview import preview as function
+        from tf_simclr.modes.preview import preview as function
     else:
-        from tf_simclr.stages.evaluate import evaluate as function
-    from tf_simclr.stages.cluster import run_on_workers
+        from tf_simclr.modes.evaluate import evaluate as function
+    from tf_simclr.training.workers import run_on_workers
 
     return exit_code(functools.partial(run_on_workers, function), config)
 
 
 def exit_code(function: Callable[[Config], Any], config: Config) -> int:
     """Calls a mode; says in one sentence why it ended early, if it did."""
-    from tf_simclr.training.failures import explain
-    from tf_simclr.training.out_of_memory import memory_explained
-    from tf_simclr.training.progress import complain
-    from tf_simclr.training.stop import (
+    from tf_simclr.progress import complain
+    from tf_simclr.signals import (
         Interrupted,
         Terminated,
         TrainingFailed,
         signals_terminate,
     )
+    from tf_simclr.training.failures import explain, memory_explained
     from tf_simclr.training.workers import WorkerLost
 
     try:

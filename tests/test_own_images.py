@@ -12,7 +12,8 @@ import tiny
 
 import run
 from tf_simclr.config import DataConfig
-from tf_simclr.data.sources import kinds, listed
+from tf_simclr.data.sources import index as listed
+from tf_simclr.data.sources import open as kinds
 from tf_simclr.data.sources.open import open_dataset
 
 pytestmark = pytest.mark.usefixtures("one_block")

@@ -12,10 +12,11 @@ import pytest
 import tensorflow as tf
 
 from tf_simclr.config import DataConfig
+from tf_simclr.data.bad_images import naming_bad_images
 from tf_simclr.data.decode import decode_image, decode_window, read_geometry
-from tf_simclr.data.failure import naming_bad_images
 from tf_simclr.data.orientation import stored_boxes
-from tf_simclr.data.sources import listed, scan
+from tf_simclr.data.sources import index as listed
+from tf_simclr.data.sources import scan
 from tf_simclr.data.sources.folder import list_folder
 from tf_simclr.data.sources.image_list import read_image_list
 from tf_simclr.data.sources.open import open_dataset
