@@ -167,12 +167,8 @@ def run_mode(config: Config) -> int:
         compile_views_only()
     # Only what a mode needs is imported, and TensorFlow only from here on.
     import_tensorflow()
-    if mode == "pretrain":
-        from tf_simclr.modes.pretrain import pretrain as function
-    elif mode == "finetune":
-        from tf_simclr.modes.finetune import finetune as function
-    elif mode == "distill":
-        from tf_simclr.modes.distill import distill as function
+    if config.stage:
+        from tf_simclr.modes.execute import run_stage as function
     elif mode == "pipeline":
         from tf_simclr.modes.pipeline import pipeline as function
     elif mode == "embed":

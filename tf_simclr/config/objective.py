@@ -1,6 +1,7 @@
 """What each stage minimises."""
 
 import dataclasses
+from typing import Any
 
 from tf_simclr.config.field import (
     DISTILL,
@@ -12,12 +13,45 @@ from tf_simclr.config.field import (
     check_fields,
     option,
 )
+from tf_simclr.config.methods import check_method, reads, trains
+
+
+def _read_by_method(name: str) -> Needs:
+    """An option that only some methods of pretraining read."""
+
+    def met(config: Any) -> bool:
+        return reads(config.objective.method, name)
+
+    return Needs("with this --method, which does not read it", met)
 
 
 @dataclasses.dataclass(frozen=True)
 class ObjectiveConfig:
     """Contrastive loss, fine-tuning and distillation."""
 
+    method: str | None = option(
+        None,
+        "How the stage learns. Pretraining: simclr, the default; supcon, which"
+        " pulls images of one label together, too; vicreg, which needs no"
+        " negatives. MODULE:CLASS names a method of your own.",
+        on_resume="fixed",
+        read_by=TRAINING,
+        needs=Needs(
+            "on this stage, which it does not train",
+            lambda c: trains(c.objective.method, c.stage),
+        ),
+    )
+    method_options: str = option(
+        "",
+        "Options of the method alone, as NAME=VALUE separated by spaces, such"
+        ' as --method_options="variance=25 covariance=1" of vicreg.',
+        on_resume="told",
+        read_by=TRAINING,
+        needs=Needs(
+            "on this stage, which --method does not train",
+            lambda c: trains(c.objective.method, c.stage),
+        ),
+    )
     temperature: float = option(
         0.1,
         "Temperature parameter for contrastive loss.",
@@ -26,6 +60,7 @@ class ObjectiveConfig:
         maximum=1e4,
         on_resume="told",
         read_by=PRETRAIN,
+        needs=_read_by_method("temperature"),
         instead={"distill": "distillation_temperature"},
     )
     hidden_norm: bool = option(
@@ -34,6 +69,7 @@ class ObjectiveConfig:
         " are normalised).",
         on_resume="told",
         read_by=PRETRAIN,
+        needs=_read_by_method("hidden_norm"),
     )
     contrastive_reduction: str = option(
         "sum_of_views",
@@ -43,6 +79,7 @@ class ObjectiveConfig:
         choices=("sum_of_views", "mean"),
         on_resume="told",
         read_by=PRETRAIN,
+        needs=_read_by_method("contrastive_reduction"),
     )
     memory_size: int = option(
         0,
@@ -53,6 +90,7 @@ class ObjectiveConfig:
         maximum=2**24,
         on_resume="fixed",
         read_by=PRETRAIN,
+        needs=_read_by_method("memory_size"),
     )
     memory_momentum: float = option(
         0.999,
@@ -182,3 +220,4 @@ class ObjectiveConfig:
 
     def __post_init__(self) -> None:
         check_fields(self)
+        check_method(self.method)

@@ -1,6 +1,7 @@
 """The scores of a network on the evaluation split."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import tf_keras as keras
@@ -11,6 +12,7 @@ from tf_simclr.evaluation.accuracy import top_k_accuracy
 from tf_simclr.evaluation.predict import Predictions, Predictor, names_of
 from tf_simclr.evaluation.sample import EvaluationSample, evaluation_sample
 from tf_simclr.losses.classification import has_top_5
+from tf_simclr.metrics import KNN, TOP_1, TOP_5
 
 # The usual settings of the field (Wu et al., arXiv 1805.01978): similar
 # neighbours weigh exp(cosine / 0.07).
@@ -55,6 +57,22 @@ Scores = dict[str, float]
 NO_SCORE = "no score: the network's outputs are not all finite"
 
 
+class Evaluation(NamedTuple):
+    """What one evaluation found.
+
+    Attributes:
+      scores: by the names of `metrics.jsonl`; none where the network's outputs
+        are not finite.
+      predictions: the classifier's; None where there is no classifier, or no
+        score.
+      sample: the images that were scored.
+    """
+
+    scores: Scores
+    predictions: Predictions | None
+    sample: EvaluationSample
+
+
 class Evaluator:
     """Scores a network when it is called.
 
@@ -63,27 +81,29 @@ class Evaluator:
         classifier's predictions, where there is a classifier; no scores where
         the network's outputs are not finite.
       sample: the images that it scores.
+      prepare: called first; brings the network up to date.
 
     Attributes:
       sample: likewise.
-      predictions: those of the last call.
-      prepare: called first; brings the network up to date.
     """
 
     def __init__(
         self,
         measure: Callable[[], tuple[Scores, Predictions | None]],
         sample: EvaluationSample,
+        prepare: Callable[[], None] = lambda: None,
     ):
         self._measure = measure
         self.sample = sample
-        self.predictions: Predictions | None = None
-        self.prepare: Callable[[], None] = lambda: None
+        self._prepare = prepare
 
-    def __call__(self) -> Scores:
-        self.prepare()
-        scores, self.predictions = self._measure()
-        return scores
+    def __call__(self) -> Evaluation:
+        self._prepare()
+        return Evaluation(*self._measure(), self.sample)
+
+    def preparing(self, prepare: Callable[[], None]) -> "Evaluator":
+        """The same, which calls `prepare` first."""
+        return Evaluator(self._measure, self.sample, prepare)
 
 
 def classifier_evaluator(
@@ -141,7 +161,7 @@ def pretraining_evaluator(
         if not (_finite(found) and _finite(known)):
             return {}, None
         scores = {
-            "eval/knn_top_1_accuracy": knn_accuracy(
+            KNN.name: knn_accuracy(
                 found["final_avg_pool"],
                 found["label"],
                 known["final_avg_pool"],
@@ -185,7 +205,7 @@ def _predictions(
 
 def _accuracies(found: dict[str, np.ndarray]) -> Scores:
     labels, logits = found["label"], found["logits_sup"]
-    scores = {"eval/label_top_1_accuracy": top_k_accuracy(labels, logits, 1)}
+    scores = {TOP_1.name: top_k_accuracy(labels, logits, 1)}
     if has_top_5(logits.shape[1]):
-        scores["eval/label_top_5_accuracy"] = top_k_accuracy(labels, logits, 5)
+        scores[TOP_5.name] = top_k_accuracy(labels, logits, 5)
     return scores

@@ -71,6 +71,4 @@ def scored_in_float32(
     if policy == "float32":
         return make(network)
     copy = Float32Copy(network, image_size)
-    evaluator = make(copy)
-    evaluator.prepare = copy.refresh
-    return evaluator
+    return make(copy).preparing(copy.refresh)

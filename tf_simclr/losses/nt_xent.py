@@ -1,5 +1,6 @@
 """The contrastive loss: normalised temperature-scaled cross-entropy."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -80,7 +81,9 @@ def nt_xent(
     if keys is not None:
         compared = tuple(embed(key, normalize) for key in keys)
         compared = tuple(tf.stop_gradient(key) for key in compared)
-    all1, all2, all_ids, offset = _gather(*compared, ids, count)
+    numbers = [] if ids is None else [ids]
+    all1, all2, found, offset = gather_batch(*compared, numbers)
+    all_ids = found[0] if found else None
     positives = offset + tf.range(count)
     rows = anchors1.shape[0]
     if rows is not None:
@@ -203,26 +206,37 @@ def embed(projections: tf.Tensor, normalize: bool) -> tf.Tensor:
     return projections
 
 
-def _gather(
+def gather_batch(
     embeddings1: tf.Tensor,
     embeddings2: tf.Tensor,
-    ids: tf.Tensor | None,
-    count: tf.Tensor,
-) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor | None, tf.Tensor]:
-    """All replicas' embeddings of both views and ids, and this replica's first
-    row among them."""
+    numbers: Sequence[tf.Tensor] = (),
+) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor], tf.Tensor]:
+    """All replicas' shares of a batch, gradients included.
+
+    Args:
+      embeddings1, embeddings2: (n, d) of this replica, of both views.
+      numbers: int64 (n,) each, from 0 to 2^48 - 1, what else is known of the
+        images.
+
+    Returns:
+      Embeddings (N, d) and numbers (N,) of all replicas, and this replica's
+      first row among them.
+    """
     context = tf.distribute.get_replica_context()
     if context is None or context.num_replicas_in_sync == 1:
-        return embeddings1, embeddings2, ids, tf.constant(0)
-    # Side by side: one collective operation instead of two or three.
-    parts = [embeddings1, embeddings2]
-    if ids is not None:
-        parts.append(as_columns(ids))
+        return embeddings1, embeddings2, list(numbers), tf.constant(0)
+    # Side by side: one collective operation instead of several.
+    parts = [embeddings1, embeddings2, *map(as_columns, numbers)]
     gathered = tf.split(
         context.all_gather(tf.concat(parts, axis=1), axis=0),
         [part.shape[1] for part in parts],
         axis=1,
     )
-    all_ids = None if ids is None else from_columns(gathered[2])
     replica = tf.cast(context.replica_id_in_sync_group, tf.int32)
-    return gathered[0], gathered[1], all_ids, replica * count
+    offset = replica * tf.shape(embeddings1)[0]
+    return (
+        gathered[0],
+        gathered[1],
+        [from_columns(columns) for columns in gathered[2:]],
+        offset,
+    )

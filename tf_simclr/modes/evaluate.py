@@ -26,9 +26,9 @@ from tf_simclr.evaluation.evaluate import (
     pretraining_evaluator,
 )
 from tf_simclr.files import read_json
-from tf_simclr.modes.context import leave_scores
 from tf_simclr.modes.loaded import LoadedNetwork, load_network
 from tf_simclr.modes.prepare import stage_images, write_image_files
+from tf_simclr.modes.scores import leave_scores
 from tf_simclr.modes.stored_data import check_stored_images, trained_on_notice
 from tf_simclr.progress import say
 from tf_simclr.training.devices import make_strategy
@@ -86,15 +86,17 @@ def evaluate(config: Config) -> dict[str, float]:
         evaluator = pretraining_evaluator(network, images, references, data)
     else:
         evaluator = classifier_evaluator(network, images, data)
-    scores = evaluator()
-    if not scores:
+    evaluation = evaluator()
+    if not evaluation.scores:
         say(f"{stored.path}: {NO_SCORE}.")
-    result = {"global_step": float(stored.step), **scores}
+    result = {"global_step": float(stored.step), **evaluation.scores}
     os.makedirs(model_dir, exist_ok=True)
     write_image_files(loaded.config, splits)
-    scored = evaluator.sample.images
+    scored = evaluation.sample.images
     seen = trained_on_notice(stored, loaded.config, scored, references)
-    leave_scores(run_dir, stored.path, result, evaluator, data.image_size, seen)
+    leave_scores(
+        run_dir, stored.path, result, evaluation, data.image_size, seen
+    )
     run_dir.write_result(result)
     for name, value in result.items():
         say(f"{name} {value:g}")

@@ -11,12 +11,12 @@ from tf_simclr.config.run import Config
 from tf_simclr.data.class_mapping import check_names
 from tf_simclr.data.sources.image_set import ImageSet
 from tf_simclr.errors import UserError
+from tf_simclr.methods.architecture import check_given_flags
 from tf_simclr.models.network import (
     Architecture,
     SimCLRNetwork,
     build_network,
 )
-from tf_simclr.modes.architecture import check_given_flags
 from tf_simclr.progress import say
 from tf_simclr.training.devices import set_up_arithmetic
 from tf_simclr.training.run_dir import versions

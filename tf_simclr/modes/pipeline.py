@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from tf_simclr.config.flat import from_flat, options, parse_overrides
@@ -11,25 +11,23 @@ from tf_simclr.config.zoo import ZOO
 from tf_simclr.errors import UserError
 from tf_simclr.evaluation.evaluate import NO_SCORE
 from tf_simclr.files import read_json, write_json
-from tf_simclr.modes.distill import distill
+from tf_simclr.methods.registry import method_of
+from tf_simclr.metrics import TOP_1
 from tf_simclr.modes.evaluate import evaluate
-from tf_simclr.modes.finetune import finetune
+from tf_simclr.modes.execute import run_stage
 from tf_simclr.modes.pipeline_report import write_report
 from tf_simclr.modes.planned import check_planned, planned_pretraining
 from tf_simclr.modes.prepare import (
-    prepare_stage,
+    prepare_job,
     stage_images,
     write_image_files,
 )
-from tf_simclr.modes.pretrain import pretrain
 from tf_simclr.progress import say
 from tf_simclr.report.evaluation_files import EVALUATION_FILE
 from tf_simclr.report.pipeline_text import result_table
 from tf_simclr.signals import TrainingFailed
 from tf_simclr.training.run_dir import RunDirectory, check_writable
 
-_TOP_1 = "eval/label_top_1_accuracy"
-_STAGES = {"pretrain": pretrain, "finetune": finetune, "distill": distill}
 _PIPELINE_FLAGS = tuple(
     option.field.name for option in options() if option.group == "pipeline"
 )
@@ -168,10 +166,8 @@ def _check_part(part: _Part, configs: Mapping[str, Config]) -> None:
     check_planned(
         config, configs.get(part.checkpoint), configs.get(part.teacher)
     )
-    context = prepare_stage(
-        config, part.stage, labels_only=part.stage == "finetune"
-    )
-    evaluation = context.splits.evaluation
+    job = prepare_job(config, method_of(config))
+    evaluation = job.splits.evaluation
     if evaluation is None or not evaluation.has_labels:
         raise UserError(
             f"--dataset={config.data.dataset} has no labelled images to"
@@ -190,12 +186,11 @@ def _run_parts(
     write_image_files(config, stage_images(config))
     scores = {}
     for part in parts:
-        run: Callable[[Config], dict[str, float]] = _STAGES[part.stage]
-        found = run(configs[part.name])
+        found = run_stage(configs[part.name])
         if part.result:
-            if _TOP_1 not in found:
+            if TOP_1.name not in found:
                 raise TrainingFailed(f"{part.name}: {NO_SCORE}.")
-            scores[part.result] = found[_TOP_1]
+            scores[part.result] = found[TOP_1.name]
             _examine_again(configs[part.name])
     result = _result(root, parts, scores, configs["finetune"])
     write_json(root.file("result.json"), result)

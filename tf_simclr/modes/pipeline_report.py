@@ -19,8 +19,9 @@ from tf_simclr.evaluation.embeddings import FeaturePlane, feature_plane
 from tf_simclr.evaluation.predict import Predictor
 from tf_simclr.evaluation.sample import labelled_sample
 from tf_simclr.files import write_text
+from tf_simclr.methods.registry import method_of
 from tf_simclr.models.network import build_network
-from tf_simclr.modes.prepare import prepare_stage
+from tf_simclr.modes.prepare import prepare_job
 from tf_simclr.report.evaluation_files import mistake_pictures
 from tf_simclr.report.pipeline_data import PipelineData, StageData, read_stage
 from tf_simclr.report.pipeline_page import pipeline_page
@@ -61,18 +62,18 @@ def write_report(
         for name, title in titles.items()
     ]
     pretrained, student = configs["pretrain"], configs[stages[-1].name]
-    context = prepare_stage(pretrained, "pretrain", labels_only=False)
-    images = _mapped(context.splits.evaluation)
+    splits = prepare_job(pretrained, method_of(pretrained)).splits
+    images = _mapped(splits.evaluation)
     data = PipelineData(
         stages=tuple(stages),
         result=result,
-        views=_views(pretrained, context.splits.train),
+        views=_views(pretrained, splits.train),
         planes={
             "after pretraining, before any label": _plane(pretrained, images),
             "after fine-tuning": _plane(configs["finetune"], images),
         },
         plane_labels=images.labels,
-        mistakes=_mistakes(student, stages[-1], context.splits.evaluation),
+        mistakes=_mistakes(student, stages[-1], splits.evaluation),
     )
     write_text(root.file("report.md"), pipeline_text(data))
     write_text(root.file("report.html"), pipeline_page(data))

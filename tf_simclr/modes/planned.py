@@ -4,13 +4,13 @@ import dataclasses
 
 from tf_simclr.config.run import Config
 from tf_simclr.errors import UserError
-from tf_simclr.models.network import Architecture
-from tf_simclr.modes.architecture import (
+from tf_simclr.methods.architecture import (
     classification_architecture,
     kept_head_architecture,
     pretraining_architecture,
     selected_layer,
 )
+from tf_simclr.models.network import Architecture
 from tf_simclr.weights.open import open_weights
 
 

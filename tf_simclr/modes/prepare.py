@@ -2,6 +2,9 @@
 
 import dataclasses
 import os
+from collections.abc import Mapping
+
+import tensorflow as tf
 
 from tf_simclr.config.data import check_address
 from tf_simclr.config.run import Config
@@ -18,8 +21,10 @@ from tf_simclr.data.service import check_reachable
 from tf_simclr.data.sources.identity import content_checksum, ids_checksum
 from tf_simclr.data.sources.open import Splits, open_dataset
 from tf_simclr.errors import UserError
-from tf_simclr.modes.context import StageContext
-from tf_simclr.optimizers.schedule import plan_schedule
+from tf_simclr.methods.base import Method
+from tf_simclr.methods.job import Job
+from tf_simclr.methods.registry import method_of
+from tf_simclr.optimizers.schedule import SchedulePlan, plan_schedule
 from tf_simclr.training.devices import (
     check_batch_divides,
     check_compiles,
@@ -29,6 +34,7 @@ from tf_simclr.training.devices import (
 )
 from tf_simclr.training.distributed_input import check_servable
 from tf_simclr.training.run_dir import RunDirectory
+from tf_simclr.weights.stored import StoredWeights
 
 
 def index_folders(config: Config) -> list[str]:
@@ -71,19 +77,36 @@ def write_image_files(config: Config, splits: Splits) -> None:
     splits.write(folder, [folder, os.path.dirname(folder)])
 
 
-def prepare_stage(
+def prepare(config: Config) -> tuple[type[Method], Job]:
+    """Opens all that the stage of a configuration needs; writes nothing.
+
+    Args:
+      config: checked by `Config.check`.
+
+    Returns:
+      The method that it names, and what that method starts with.
+
+    Raises:
+      UserError: weights, data, batch or directory cannot be used.
+    """
+    method = method_of(config)
+    sources = method.open_weights(config)
+    known = method.known_classes(config, sources)
+    return method, prepare_job(config, method, sources, known)
+
+
+def prepare_job(
     config: Config,
-    stage: str,
-    *,
-    labels_only: bool,
+    method: type[Method],
+    sources: Mapping[str, StoredWeights] | None = None,
     known: KnownClasses | None = None,
-) -> StageContext:
+) -> Job:
     """Opens the data and devices of a stage; writes nothing.
 
     Args:
       config: checked by `Config.check`.
-      stage: pretrain, finetune or distill.
-      labels_only: whether the stage trains on the labelled subset alone.
+      method: says what it trains on.
+      sources: {flag: the weights that it names}.
       known: the classes of the weights that it goes on with or learns from,
         by which those of the data are numbered; None: the data's own.
 
@@ -92,9 +115,10 @@ def prepare_stage(
         data has classes that are not known.
     """
     run_dir = RunDirectory(config.run.model_dir)
-    if config.data.data_service is not None:
-        check_reachable(*check_address(config.data.data_service))
-    splits = stage_images(config)
+    service = config.data.data_service
+    if service is not None:
+        check_reachable(*check_address(service))
+    splits, labels_only = stage_images(config), method.labels_only
     subset = None
     if splits.train.has_labels or labels_only:
         subset = choose_labels(splits.train, config.data)
@@ -106,30 +130,8 @@ def prepare_stage(
     if labels_only:
         check_several_classes(subset, config.data)
         images = images.take(subset.indices)
-    batch = config.optimizer.train_batch_size
-    if batch > len(images):
-        raise UserError(
-            f"--train_batch_size={batch} is more than the {len(images)}"
-            f" {'labelled ' * labels_only}images there are to train on: take"
-            f" at most {len(images)}."
-        )
-    plan = plan_schedule(
-        config.optimizer,
-        len(images),
-        config.train.train_epochs,
-        config.train.train_steps,
-    )
-    profiled = config.train.profiled_steps
-    if profiled and profiled[0] >= plan.total_steps:
-        raise UserError(
-            f"--profile_steps={config.train.profile_steps} lies beyond the"
-            f" {plan.total_steps} steps of this stage: name earlier steps."
-        )
-    set_up_numerics(config.train)
-    strategy = make_strategy(config)
-    check_batch_divides(strategy, batch)
-    check_micro_batch(strategy, batch, config.train.micro_batch_size)
-    check_compiles(strategy, config.train)
+    plan = _plan(config, len(images), labels_only)
+    strategy = _devices(config)
     content = None
     # The digits are computed from ink values, and may be rounded otherwise
     # on another machine; nothing else has their ids.
@@ -140,24 +142,59 @@ def prepare_stage(
         listed = mask_labels(images, subset)
     with naming_bad_images(images):
         kept = keep_decoded(images, config.data.cache_dataset)
-    if config.data.data_service is not None:
+    if service is not None:
         check_servable(kept)
     if not labels_only:
         splits = dataclasses.replace(splits, train=kept)
-    images = kept
-    return StageContext(
-        config,
-        stage,
-        splits,
-        subset,
-        images,
-        plan,
-        strategy,
-        run_dir,
-        listed,
-        ids,
-        content,
+    return Job(
+        config=config,
+        stage=method.stage,
+        sources=sources or {},
+        splits=splits,
+        subset=subset,
+        images=kept,
+        plan=plan,
+        strategy=strategy,
+        run_dir=run_dir,
+        listed=listed,
+        ids=ids,
+        content=content,
     )
+
+
+def _plan(config: Config, images: int, labels_only: bool) -> SchedulePlan:
+    """Steps and learning rate, once batch and profile are known to fit."""
+    batch = config.optimizer.train_batch_size
+    if batch > images:
+        raise UserError(
+            f"--train_batch_size={batch} is more than the {images}"
+            f" {'labelled ' * labels_only}images there are to train on: take"
+            f" at most {images}."
+        )
+    plan = plan_schedule(
+        config.optimizer,
+        images,
+        config.train.train_epochs,
+        config.train.train_steps,
+    )
+    profiled = config.train.profiled_steps
+    if profiled and profiled[0] >= plan.total_steps:
+        raise UserError(
+            f"--profile_steps={config.train.profile_steps} lies beyond the"
+            f" {plan.total_steps} steps of this stage: name earlier steps."
+        )
+    return plan
+
+
+def _devices(config: Config) -> tf.distribute.Strategy:
+    """The devices, once the batch is known to fit them."""
+    set_up_numerics(config.train)
+    strategy = make_strategy(config)
+    batch = config.optimizer.train_batch_size
+    check_batch_divides(strategy, batch)
+    check_micro_batch(strategy, batch, config.train.micro_batch_size)
+    check_compiles(strategy, config.train)
+    return strategy
 
 
 def _with_known_classes(

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from tf_simclr.metrics import TOP_1, Metric
 from tf_simclr.report import svg
 from tf_simclr.report.pipeline_data import StageData
 
@@ -133,23 +134,6 @@ def _averaged(
     return found
 
 
-# The loss that a stage minimises, the first of these that it has.
-_LOSSES = {
-    "contrast_loss": "contrastive loss",
-    "distillation_loss": "distillation loss",
-    "supervised_loss": "cross-entropy",
-}
-# Accuracies: metric -> (split, name, style).
-_ACCURACIES = {
-    "contrast_acc": ("train", "contrastive", "c2"),
-    "supervised_acc": ("train", "batch top-1", "c0"),
-    "eval/label_top_1_accuracy": ("eval", "eval top-1", "c1"),
-    "eval/knn_top_1_accuracy": ("eval", "eval k-NN", "c3"),
-}
-# Classes are guessed at a rate that all but one of the accuracies share.
-_CLASS_CHANCE = "eval/label_top_1_accuracy"
-
-
 class Chart(NamedTuple):
     """One chart with its legend.
 
@@ -167,20 +151,31 @@ class Chart(NamedTuple):
 def stage_charts(stage: StageData) -> list[Chart]:
     """Loss and accuracy over the steps of a run."""
     charts = []
-    for metric, title in _LOSSES.items():
-        points = _points(stage, "train", metric)
-        if points:
-            curves = [Curve(title, points, "c0")]
-            level = stage.chance.get(metric)
-            charts.append(_chart(stage, title, curves, level))
-            break
+    drawn = [
+        (metric, points)
+        for metric in stage.drawn
+        if (points := _points(stage, metric))
+    ]
+    losses = [found for found in drawn if found[0].report == "loss"]
+    if losses:
+        # What the stage minimises comes first.
+        metric, points = losses[0]
+        curves = [Curve(metric.title, points, metric.style)]
+        level = stage.chance.get(metric.name)
+        charts.append(_chart(stage, metric.title, curves, level))
     curves = [
-        Curve(name, points, style, noisy=split == "train")
-        for metric, (split, name, style) in _ACCURACIES.items()
-        if (points := _points(stage, split, metric))
+        Curve(
+            metric.legend or metric.title,
+            points,
+            metric.style,
+            noisy=metric.split == "train",
+        )
+        for metric, points in drawn
+        if metric.report == "accuracy"
     ]
     if curves:
-        level = stage.chance.get(_CLASS_CHANCE)
+        # Classes are guessed at a rate that all but one of them share.
+        level = stage.chance.get(TOP_1.name)
         charts.append(_chart(stage, "accuracy", curves, level, (0.0, 1.0)))
     return charts
 
@@ -200,11 +195,9 @@ def _chart(
     return Chart(title, picture, legend)
 
 
-def _points(
-    stage: StageData, split: str, metric: str
-) -> list[tuple[float, float]]:
+def _points(stage: StageData, metric: Metric) -> list[tuple[float, float]]:
     return [
-        (line["step"], line[metric])
+        (line["step"], line[metric.name])
         for line in stage.metrics
-        if line["split"] == split and line.get(metric) is not None
+        if line["split"] == metric.split and line.get(metric.name) is not None
     ]

@@ -12,6 +12,8 @@ from tf_simclr.evaluation.embeddings import FeaturePlane
 from tf_simclr.evaluation.examination import Examination
 from tf_simclr.evaluation.examination_json import from_json
 from tf_simclr.files import read_json
+from tf_simclr.methods.registry import metrics_of
+from tf_simclr.metrics import Metric
 from tf_simclr.report.evaluation_files import EVALUATION_FILE
 
 
@@ -44,6 +46,11 @@ class StageData:
     def parameters(self) -> int:
         """Size of its network."""
         return self.record["derived"]["parameters"]
+
+    @property
+    def drawn(self) -> tuple[Metric, ...]:
+        """The metrics that it may have logged."""
+        return metrics_of(self.record)
 
     @property
     def chance(self) -> dict[str, float]:

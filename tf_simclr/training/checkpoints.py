@@ -12,6 +12,7 @@ import tensorflow as tf
 from tf_simclr import manifests
 from tf_simclr.errors import UserError
 from tf_simclr.files import remove_unfinished, write_json
+from tf_simclr.metrics import BEST_BY
 from tf_simclr.progress import say
 from tf_simclr.signals import TrainingFailed
 from tf_simclr.training.failures import reason
@@ -20,8 +21,6 @@ from tf_simclr.training.run_dir import RunDirectory
 BEST_FILE = "best.json"
 # Parts that version 0.1.0 did not save.
 _ADDED = ("memory_ids",)
-# What the best checkpoint is the best by; the first that was measured.
-_SCORES = ("eval/knn_top_1_accuracy", "eval/label_top_1_accuracy")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -224,7 +223,7 @@ class Checkpoints:
 
 def comparable(metrics: Mapping[str, float]) -> dict[str, float]:
     """The one metric by which checkpoints are compared; {} without it."""
-    for name in _SCORES:
+    for name in [score.name for score in BEST_BY]:
         if name in metrics and math.isfinite(metrics[name]):
             return {name: metrics[name]}
     return {}

@@ -1,6 +1,6 @@
 """The training loop: it steps, logs, saves and evaluates.
 
-It knows no stage: a `Task` says which batches, which loss and which variables.
+It knows no method: a `Task` says what is trained and how a step computes it.
 """
 
 import math
@@ -13,15 +13,21 @@ import tensorflow as tf
 
 from tf_simclr.config.train import TrainConfig
 from tf_simclr.evaluation.evaluate import Evaluator
+from tf_simclr.metrics import (
+    EVALUATION,
+    GRADIENT_NORM,
+    LEARNING_RATE,
+    NEIGHBOURS,
+    counts,
+)
 from tf_simclr.models.batch_norm import settle_statistics
 from tf_simclr.optimizers.factory import build_slots
 from tf_simclr.optimizers.schedule import SchedulePlan, WarmupCosine
 from tf_simclr.progress import Progress, say
 from tf_simclr.signals import Interrupted, StopRequest, Terminated, stopping_by
-from tf_simclr.training import running
+from tf_simclr.training import metric_sums
 from tf_simclr.training.checkpoints import Checkpoints, Position
 from tf_simclr.training.distributed_input import distributed_iterator
-from tf_simclr.training.hparams import EVALUATION, NEIGHBOURS
 from tf_simclr.training.intervals import Events
 from tf_simclr.training.profiler import StepProfiler
 from tf_simclr.training.recovery import (
@@ -35,7 +41,6 @@ from tf_simclr.training.run_dir import RunDirectory
 from tf_simclr.training.stall import StallWatch, note_first_step
 from tf_simclr.training.step import Task, make_step_function
 from tf_simclr.training.tensorboard import Summaries, cut_events_after
-from tf_simclr.training.update import GRADIENT_NORM
 from tf_simclr.training.workers import Workers
 
 # Device time between two looks at the clock, counted in seconds.
@@ -106,18 +111,20 @@ class _Training:
         scored_on: Mapping[str, Any] | None,
     ):
         self._task, self._plan = task, plan
+        method = self._method = task.method
+        self._state = {**method.state, **task.state}
         self._total = plan.total_steps
         self._config, self._run_dir = config, run_dir
         self._strategy, self._evaluator = strategy, evaluator
         self._workers, self._data_service = Workers(strategy), data_service
         with strategy.scope():
-            build_slots(task.optimizer, task.trainable)
+            build_slots(method.optimizer, method.trainable)
             self._checkpoints = Checkpoints(
                 run_dir,
-                task.network,
-                task.optimizer,
+                method.network,
+                method.optimizer,
                 config.keep_checkpoint_max,
-                task.state,
+                self._state,
                 scored_on,
             )
         self._schedule = WarmupCosine(
@@ -128,7 +135,8 @@ class _Training:
         )
         self._events = Events(config, self._total, self._steps_per_epoch)
         self._run_steps = make_step_function(task, strategy, config)
-        self._names = (*task.metric_names, GRADIENT_NORM)
+        self._names = task.metric_names
+        self._counted_by = counts(task.metrics)
 
     def run(self, left_out: Sequence[int]) -> int:
         """Trains from the last checkpoint on; returns the step reached.
@@ -141,9 +149,9 @@ class _Training:
         self._workers.check_same(at.step)
         self._step, self._summed_from = at.step, at.summed_from
         self._saved = self._settled = at.step if found else None
-        self._running = running.start_running(
+        self._sums = metric_sums.start_sums(
             at.step,
-            running.in_order(at.sums, self._names, self._task.shares),
+            metric_sums.in_order(at.sums, self._names, self._counted_by),
         )
         self._run_dir.cut_metrics_after(at.step)
         # What belongs to step 0 is written anew.
@@ -172,7 +180,7 @@ class _Training:
             # Something to go back to.
             self._save({})
         self._progress = Progress(
-            self._task.name,
+            self._method.stage,
             self._total,
             self._task.batch_size,
             self._step,
@@ -196,7 +204,7 @@ class _Training:
                 self._strategy,
                 batch_ranges(self._step, self._total, left_out),
                 self._data_service,
-                passes=self._task.passes,
+                passes=self._task.num_micro_batches,
             )
             chunk = 1
             while self._step < self._total:
@@ -226,10 +234,10 @@ class _Training:
         self._summaries.before(count)
         started = time.monotonic()
         with self._watch.watched(), self._workers.watched():
-            self._running, waited = self._run_steps(
-                iterator, tf.constant(count), self._running
+            self._sums, waited = self._run_steps(
+                iterator, tf.constant(count), self._sums
             )
-            finite = bool(self._running.finite)
+            finite = bool(self._sums.finite)
         if not finite:
             raise self._not_finite()
         note_first_step()
@@ -289,7 +297,7 @@ class _Training:
         try:
             check()
             with stopping_by(check):
-                found = self._evaluator()
+                found = self._evaluator().scores
         except Terminated:
             return
         step = self._step
@@ -308,24 +316,24 @@ class _Training:
         """Shows the metrics since the last log line, or logs them."""
         step, since = self._step, self._summed_from
         rate = float(self._schedule(step - 1))
-        metrics = running.means(
-            self._running, self._names, since, self._task.shares
+        metrics = metric_sums.means(
+            self._sums, self._names, since, self._counted_by
         )
         if show:
-            last = running.named(self._running.last, self._names)
+            last = metric_sums.named(self._sums.last, self._names)
             facts = [
-                *self._task.summary(metrics),
+                *self._method.progress(metrics),
                 *self._skips.facts(step, since, metrics, last),
                 f"lr {rate:.3g}",
             ]
             self._progress.show(step, facts)
         if log:
-            metrics["learning_rate"] = rate
+            metrics[LEARNING_RATE.name] = rate
             self._append("train", metrics)
             self._summaries.train(step, metrics)
             self._skips.logged(step, since, metrics)
             self._summed_from = step
-            self._running = running.without_sums(self._running)
+            self._sums = metric_sums.without_sums(self._sums)
 
     def _append(self, split: str, metrics: dict[str, float]) -> None:
         epoch = float(self._step / self._steps_per_epoch)
@@ -336,7 +344,7 @@ class _Training:
         if self._settled == self._step:
             return
         self._settled = self._step
-        modules = (self._task.network, *self._task.state.values())
+        modules = (self._method.network, *self._state.values())
         settle_statistics(modules, self._strategy)
 
     def _save(self, score: dict[str, float], *, planned: bool = True) -> None:
@@ -347,7 +355,7 @@ class _Training:
             self._summaries.flush()
         sums = {}
         if self._summed_from < self._step:
-            sums = running.named(self._running.sums, self._names)
+            sums = metric_sums.named(self._sums.sums, self._names)
         at = Position(self._step, self._summed_from, sums)
         with self._workers.watched():
             self._checkpoints.save(at, score, planned=planned)
@@ -355,11 +363,11 @@ class _Training:
 
     def _not_finite(self) -> NotFinite:
         """The error for the first step that went wrong."""
-        step = int(self._running.step)
+        step = int(self._sums.step)
         rate = float(self._schedule(step - 1))
-        metrics = running.named(self._running.last, self._names)
-        before = running.named(self._running.before, self._names)
-        norms = metrics[GRADIENT_NORM], before[GRADIENT_NORM]
+        metrics = metric_sums.named(self._sums.last, self._names)
+        before = metric_sums.named(self._sums.before, self._names)
+        norms = metrics[GRADIENT_NORM.name], before[GRADIENT_NORM.name]
         broken = [n for n, value in metrics.items() if not math.isfinite(value)]
         what = ", ".join(broken) if broken else "a weight after the update"
         message = (

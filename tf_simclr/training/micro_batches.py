@@ -18,8 +18,9 @@ from typing import Any
 import tensorflow as tf
 
 from tf_simclr.data.batches import Batch
+from tf_simclr.methods.base import Method, Metrics, Outputs, with_decay
 from tf_simclr.models.batch_norm import keeping_statistics
-from tf_simclr.training.objective import Metrics, Objective, Rows
+from tf_simclr.training.step_probe import StepProbe
 from tf_simclr.training.update import Gradients, Scale, Views, check_reached
 
 
@@ -32,26 +33,24 @@ class MicroBatches:
     norm does).
 
     Attributes:
-      objective: the loss.
-      trainable: what it is differentiated by.
+      method: its loss is differentiated by its trainable variables.
       scale: a factor on the loss.
       views: makes the views of a part, as far as its input has not.
-      passes: K, the number of parts.
-      metric_names: what the objective measures.
+      parts: K, their number.
       on_replicas: (function, args) -> its results on every replica.
+      probe: keeps the embeddings now and then.
     """
 
-    objective: Objective
-    trainable: Sequence[tf.Variable]
+    method: Method
     scale: Scale
     views: Views
-    passes: int
-    metric_names: Sequence[str]
+    parts: int
     on_replicas: Callable[..., Any]
+    probe: StepProbe | None = None
 
     def __call__(self, batch: Batch) -> tuple[Gradients, Metrics]:
         """Takes a batch whose tensors have shape (K, m, ...)."""
-        if self.objective.compares_images:
+        if self.method.compares_examples:
             return self._two_passes(batch)
         return self._one_pass(batch)
 
@@ -66,22 +65,22 @@ class MicroBatches:
         )
 
     def _two_passes(self, batch: Batch) -> tuple[Gradients, Metrics]:
-        batch, *rows = self.on_replicas(self._embed_first, (batch,))
-        rows = self._loop(
+        batch, *outputs = self.on_replicas(self._embed_first, (batch,))
+        outputs = self._loop(
             1,
-            lambda index, *rows: self.on_replicas(
-                self._embed_next, (batch, index, *rows)
+            lambda index, *outputs: self.on_replicas(
+                self._embed_next, (batch, index, *outputs)
             ),
-            tuple(rows),
+            tuple(outputs),
         )
-        by_rows, gradients, metrics = self.on_replicas(
-            self._score, (batch, *rows)
+        by_outputs, gradients, metrics = self.on_replicas(
+            self._score, (batch, *outputs)
         )
         (gradients,) = self._loop(
             0,
             lambda index, gradients: (
                 self.on_replicas(
-                    self._add_rows, (batch, index, by_rows, gradients)
+                    self._add_outputs, (batch, index, by_outputs, gradients)
                 ),
             ),
             (gradients,),
@@ -93,7 +92,7 @@ class MicroBatches:
     ) -> tuple:
         """body(index, *state) -> state, for the parts from `start` on."""
         _, *state = tf.while_loop(
-            lambda index, *_: index < self.passes,
+            lambda index, *_: index < self.parts,
             lambda index, *state: (index + 1, *body(index, *state)),
             (tf.constant(start), *state),
             parallel_iterations=1,
@@ -104,9 +103,10 @@ class MicroBatches:
 
     def _begin_sums(self, batch: Batch) -> tuple[Batch, Gradients, Metrics]:
         decay, gradients = self._decay()
-        metrics = dict.fromkeys(self.metric_names, tf.zeros([]))
+        names = [metric.name for metric in self.method.measured]
+        metrics = dict.fromkeys(names, tf.zeros([]))
         metrics |= {"weight_decay": decay, "total_loss": decay}
-        return self.objective.prepare(batch), self._filled(gradients), metrics
+        return self.method.prepare(batch), self._filled(gradients), metrics
 
     def _add_part(
         self,
@@ -117,73 +117,76 @@ class MicroBatches:
     ) -> tuple[Gradients, Metrics]:
         part = self._part(batch, index)
         with tf.GradientTape() as tape:
-            rows = self.objective.forward(part)
-            references = self.objective.references(part)
-            loss, found = self.objective.loss(part, {**rows, **references})
+            outputs = self.method.forward(part)
+            targets = self.method.targets(part)
+            loss, found = self.method.loss(part, {**outputs, **targets})
             scaled = loss * self.scale()
-        added = self._added(gradients, tape.gradient(scaled, self.trainable))
+        added = self._added(
+            gradients, tape.gradient(scaled, self.method.trainable)
+        )
         found = {"total_loss": loss, **found}
         sums = {name: metrics[name] + value for name, value in found.items()}
         return added, {**metrics, **sums}
 
-    def _embed_first(self, batch: Batch) -> tuple[Batch, Rows, Rows]:
+    def _embed_first(self, batch: Batch) -> tuple[Batch, Outputs, Outputs]:
         """Embeds the first part, and makes room for all."""
-        batch = self.objective.prepare(batch)
+        batch = self.method.prepare(batch)
 
-        def first_of_all(row: tf.Tensor) -> tf.Tensor:
-            behind = [[0, self.passes - 1], *[[0, 0]] * row.shape.rank]
-            return tf.pad(row[tf.newaxis], behind)
+        def first_of_all(output: tf.Tensor) -> tf.Tensor:
+            behind = [[0, self.parts - 1], *[[0, 0]] * output.shape.rank]
+            return tf.pad(output[tf.newaxis], behind)
 
-        rows = self._embed(self._part(batch, 0))
-        return batch, *tf.nest.map_structure(first_of_all, rows)
+        outputs = self._embed(self._part(batch, 0))
+        return batch, *tf.nest.map_structure(first_of_all, outputs)
 
     def _embed_next(
-        self, batch: Batch, index: tf.Tensor, rows: Rows, references: Rows
-    ) -> tuple[Rows, Rows]:
-        def put(so_far: tf.Tensor, row: tf.Tensor) -> tf.Tensor:
+        self, batch: Batch, index: tf.Tensor, outputs: Outputs, targets: Outputs
+    ) -> tuple[Outputs, Outputs]:
+        def put(so_far: tf.Tensor, output: tf.Tensor) -> tf.Tensor:
             return tf.tensor_scatter_nd_update(
-                so_far, [[index]], row[tf.newaxis]
+                so_far, [[index]], output[tf.newaxis]
             )
 
         embedded = self._embed(self._part(batch, index))
-        return tf.nest.map_structure(put, (rows, references), embedded)
+        return tf.nest.map_structure(put, (outputs, targets), embedded)
 
-    def _embed(self, part: Batch) -> tuple[Rows, Rows]:
+    def _embed(self, part: Batch) -> tuple[Outputs, Outputs]:
         with keeping_statistics():
-            rows = self.objective.forward(part)
-        with tf.control_dependencies(list(rows.values())):
-            return rows, self.objective.references(part)
+            outputs = self.method.forward(part)
+        with tf.control_dependencies(list(outputs.values())):
+            return outputs, self.method.targets(part)
 
     def _score(
-        self, batch: Batch, rows: Rows, references: Rows
-    ) -> tuple[Rows, Gradients, Metrics]:
-        """The whole batch's loss, by its rows and by the decayed weights."""
+        self, batch: Batch, outputs: Outputs, targets: Outputs
+    ) -> tuple[Outputs, Gradients, Metrics]:
+        """The whole batch's loss, by its outputs and by the decayed weights."""
         with tf.GradientTape() as tape:
-            tape.watch(rows)
-            loss, metrics = self.objective.loss(
-                _joined(batch), _joined({**rows, **references})
-            )
+            tape.watch(outputs)
+            everything = _joined({**outputs, **targets})
+            loss, metrics = self.method.loss(_joined(batch), everything)
             scaled = loss * self.scale()
-        by_rows = tape.gradient(
-            scaled, rows, unconnected_gradients=tf.UnconnectedGradients.ZERO
+        if self.probe is not None:
+            self.probe.keep(self.method.embeddings(everything))
+        by_outputs = tape.gradient(
+            scaled, outputs, unconnected_gradients=tf.UnconnectedGradients.ZERO
         )
-        _, metrics = self.objective.with_decay(loss, metrics)
-        return by_rows, self._filled(self._decay()[1]), metrics
+        _, metrics = with_decay(self.method, loss, metrics)
+        return by_outputs, self._filled(self._decay()[1]), metrics
 
-    def _add_rows(
+    def _add_outputs(
         self,
         batch: Batch,
         index: tf.Tensor,
-        by_rows: Rows,
+        by_outputs: Outputs,
         gradients: Gradients,
     ) -> Gradients:
         part = self._part(batch, index)
         with tf.GradientTape() as tape:
-            rows = self.objective.forward(part)
+            outputs = self.method.forward(part)
         found = tape.gradient(
-            list(rows.values()),
-            self.trainable,
-            output_gradients=[by_rows[name][index] for name in rows],
+            list(outputs.values()),
+            self.method.trainable,
+            output_gradients=[by_outputs[name][index] for name in outputs],
         )
         return self._added(gradients, found)
 
@@ -195,15 +198,15 @@ class MicroBatches:
     def _decay(self) -> tuple[tf.Tensor, list[tf.Tensor | None]]:
         """The weight decay and its gradients, None where it has none."""
         with tf.GradientTape() as tape:
-            decay = self.objective.decay()
+            decay = self.method.decay()
             scaled = decay * self.scale()
-        return decay, tape.gradient(scaled, self.trainable)
+        return decay, tape.gradient(scaled, self.method.trainable)
 
     def _filled(self, gradients: Sequence[tf.Tensor | None]) -> Gradients:
         return [
             tf.zeros(variable.shape) if gradient is None else gradient
             for variable, gradient in zip(
-                self.trainable, gradients, strict=True
+                self.method.trainable, gradients, strict=True
             )
         ]
 
@@ -217,15 +220,15 @@ class MicroBatches:
                 gradients, self._decay()[1], strict=True
             )
         ]
-        check_reached(self.trainable, reached)
+        check_reached(self.method.trainable, reached)
         return [
             total if gradient is None else total + gradient
             for total, gradient in zip(sums, gradients, strict=True)
         ]
 
 
-def _joined(rows: Any) -> Any:
+def _joined(outputs: Any) -> Any:
     """(K, m, ...) -> (K * m, ...)."""
     return tf.nest.map_structure(
-        lambda value: tf.reshape(value, [-1, *value.shape[2:]]), rows
+        lambda value: tf.reshape(value, [-1, *value.shape[2:]]), outputs
     )

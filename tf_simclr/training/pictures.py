@@ -14,15 +14,9 @@ from tf_simclr.evaluation.embeddings import (
     similarities,
     spread,
 )
+from tf_simclr.metrics import CHANCE, EVALUATION, Chart, chance_charts, chart_of
 from tf_simclr.optimizers.schedule import SchedulePlan
 from tf_simclr.progress import say
-from tf_simclr.training.hparams import (
-    CHANCE,
-    EVALUATION,
-    Chart,
-    chance_levels,
-    chart_of,
-)
 
 # Images in the grid of augmented views, and the largest side of each: event
 # files stay small.
@@ -134,7 +128,7 @@ def write_final_evaluation(
         for name, value in scores.items()
         if name != "global_step"
     }
-    for tag, level in chance_levels(chance).items():
+    for tag, level in chance_charts(chance).items():
         if tag in {chart.tag for chart in charts}:
             charts[Chart(CHANCE, tag)] = level
     for run in sorted({EVALUATION} | {chart.run for chart in charts}):

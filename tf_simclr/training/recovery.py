@@ -5,10 +5,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tf_simclr.files import read_json, write_json
+from tf_simclr.metrics import LOSS_SCALE, SKIPPED_UPDATES
 from tf_simclr.progress import say
 from tf_simclr.signals import TrainingFailed
 from tf_simclr.training.run_dir import RunDirectory
-from tf_simclr.training.update import LOSS_SCALE, SKIPPED
 
 # A share of skipped updates above this one is told once it has been found in
 # so many log lines in a row. At the start of a run the factor is still halved.
@@ -45,20 +45,22 @@ class SkipWatch:
           metrics: means over the steps in between.
           last: the metrics of the last step.
         """
-        skipped = self._before + metrics.get(SKIPPED, 0.0) * (step - since)
+        skipped = self._before + metrics.get(SKIPPED_UPDATES.name, 0.0) * (
+            step - since
+        )
         steps = max(step - self._shown_at, 1)
         share = min((skipped - self._shown) / steps, 1.0)
         self._shown_at, self._shown = step, skipped
         if not share > 0.0:
             return []
         shown = f"{share:.0%}" if share >= 0.01 else "<1%"
-        return [f"loss scale {last[LOSS_SCALE]:g}", f"skipped {shown}"]
+        return [f"loss scale {last[LOSS_SCALE.name]:g}", f"skipped {shown}"]
 
     def logged(
         self, step: int, since: int, metrics: Mapping[str, float]
     ) -> None:
         """Looks at the metrics of a log line, as `facts` does."""
-        share = metrics.get(SKIPPED, 0.0)
+        share = metrics.get(SKIPPED_UPDATES.name, 0.0)
         self._before += share * (step - since)
         self._lines = self._lines + 1 if share > _MANY else 0
         if self._lines < _LINES or self._told:
@@ -83,7 +85,9 @@ def check_some_taken(lines: Iterable[Mapping[str, Any]], step: int) -> None:
       TrainingFailed: each of several updates was skipped.
     """
     shares = [
-        line.get(SKIPPED, 0.0) for line in lines if line["split"] == "train"
+        line.get(SKIPPED_UPDATES.name, 0.0)
+        for line in lines
+        if line["split"] == "train"
     ]
     # A single step tries only the factor that every run starts with.
     if step > 1 and shares and min(shares) >= 1.0:

@@ -1,99 +1,92 @@
 """One training step on every replica, and many of them in one call."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import tensorflow as tf
-import tf_keras as keras
 
 from tf_simclr.config.train import TrainConfig
 from tf_simclr.data.batches import Batch, TrainingBatches
+from tf_simclr.methods.base import Method, Metrics
+from tf_simclr.metrics import (
+    COUNTED_GRADIENT_NORM,
+    GRADIENT_NORM,
+    LOSS_SCALE,
+    SKIPPED_UPDATES,
+    TAKEN_UPDATES,
+    Metric,
+)
+from tf_simclr.training.metric_sums import MetricSums, count_step
 from tf_simclr.training.micro_batches import MicroBatches
-from tf_simclr.training.objective import Metrics, Objective
-from tf_simclr.training.running import Running, count_step
 from tf_simclr.training.step_probe import StepProbe
 from tf_simclr.training.update import (
-    GRADIENT_NORM,
-    SCALING_METRICS,
     Gradients,
     LossScale,
     Views,
+    apply_gradients,
     make_update,
-    over_replicas,
+    measured_gradients,
     replica_gradients,
 )
 
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """What a stage hands to the loop.
+    """A method, and how a run computes its steps.
 
     Attributes:
-      name: title of the progress lines.
-      network: the network, all variables built.
-      trainable: the variables that the loss reaches and that are updated.
-      optimizer: updates them.
-      objective: batch -> (loss, {metric: scalar}), called on one replica.
-      metric_names: the metrics that a step returns.
-      summary: metrics -> the facts of a progress line.
+      method: what is trained.
       batches: the training data.
       batch_size: images per step, over all replicas.
-      after_step: called after each step's update, across the replicas.
-      state: what else belongs into a checkpoint, by name.
-      passes: in how many parts a replica takes its share of a batch.
+      num_micro_batches: in how many parts a replica takes its share of them.
       loss_scale: scales the loss, as float16 needs; None: not scaled.
-      shares: {metric: the one that counts it}; see `running.means`.
-      chance: what a network that knows nothing scores, by metric.
-      probe: looks at the gradients now and then.
+      probe: looks into a step now and then.
+      state: what belongs into a checkpoint besides what the method has there.
     """
 
-    name: str
-    network: keras.Model
-    trainable: Sequence[tf.Variable]
-    optimizer: keras.optimizers.Optimizer
-    objective: Objective
-    metric_names: tuple[str, ...]
-    summary: Callable[[dict[str, float]], list[str]]
+    method: Method
     batches: TrainingBatches
     batch_size: int
-    after_step: Callable[[], None] | None = None
-    state: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    passes: int = 1
+    num_micro_batches: int = 1
     loss_scale: LossScale | None = None
-    shares: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    chance: Mapping[str, float] = dataclasses.field(default_factory=dict)
     probe: StepProbe | None = None
+    state: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """What a step measures."""
+        measured = self.method.measured
+        if self.loss_scale is None:
+            return (*measured, GRADIENT_NORM)
+        scaling = (LOSS_SCALE, SKIPPED_UPDATES, TAKEN_UPDATES)
+        return (*measured, *scaling, COUNTED_GRADIENT_NORM)
+
+    @property
+    def metric_names(self) -> tuple[str, ...]:
+        """The names of `metrics`."""
+        return tuple(metric.name for metric in self.metrics)
 
 
 def make_replica_step(
-    objective: Objective,
-    trainable: Sequence[tf.Variable],
-    optimizer: keras.optimizers.Optimizer,
+    method: Method,
     replicas: int = 1,
     views: Views = dict,
     probe: StepProbe | None = None,
 ) -> Callable[[Batch], Metrics]:
-    """A function that updates `trainable` by one batch of one replica.
+    """A function that updates a method's variables by one replica's batch.
 
     Raises (when it is traced):
       ValueError: the loss does not reach a variable.
     """
     # Gradients are summed over the replicas.
-    compute = replica_gradients(
-        objective, trainable, lambda: 1.0 / replicas, views
-    )
+    compute = replica_gradients(method, lambda: 1.0 / replicas, views, probe)
 
     def replica_step(batch: Batch) -> Metrics:
         gradients, metrics = compute(batch)
-        gradients = over_replicas(gradients)
-        if probe is not None:
-            probe.look_at(gradients)
-        optimizer.apply_gradients(
-            zip(gradients, trainable, strict=True),
-            experimental_aggregate_gradients=False,
-        )
-        return {**metrics, GRADIENT_NORM: tf.linalg.global_norm(gradients)}
+        gradients, norm = measured_gradients(gradients, None, probe)
+        apply_gradients(method, gradients)
+        return {**metrics, GRADIENT_NORM.name: norm}
 
     return replica_step
 
@@ -130,44 +123,31 @@ def make_global_step(
 
     views = dict if compiled else task.batches.views
     replicas = strategy.num_replicas_in_sync
-    if task.passes == 1 and task.loss_scale is None:
+    if task.num_micro_batches == 1 and task.loss_scale is None:
         # In one function, which XLA sees as a whole.
-        step = make_replica_step(
-            task.objective,
-            task.trainable,
-            task.optimizer,
-            replicas,
-            views,
-            task.probe,
-        )
+        step = make_replica_step(task.method, replicas, views, task.probe)
         return lambda batch: on_replicas(step, (made(batch),))
 
     def scale() -> tf.Tensor | float:
         return (task.loss_scale.factor if task.loss_scale else 1.0) / replicas
 
-    if task.passes > 1:
+    if task.num_micro_batches > 1:
         compute = MicroBatches(
-            task.objective,
-            task.trainable,
+            task.method,
             scale,
             views,
-            task.passes,
-            [n for n in task.metric_names if n not in SCALING_METRICS],
+            task.num_micro_batches,
             on_replicas,
+            task.probe,
         )
     else:
-        whole = replica_gradients(task.objective, task.trainable, scale, views)
+        whole = replica_gradients(task.method, scale, views, task.probe)
 
         def compute(batch: Batch) -> tuple[Gradients, Metrics]:
             return on_replicas(whole, (batch,))
 
     update = make_update(
-        task.optimizer,
-        task.trainable,
-        task.loss_scale,
-        strategy,
-        on_replicas,
-        task.probe,
+        task.method, task.loss_scale, strategy, on_replicas, task.probe
     )
 
     def step(batch: Batch) -> Metrics:
@@ -180,42 +160,40 @@ def make_global_step(
 def make_step_function(
     task: Task, strategy: tf.distribute.Strategy, config: TrainConfig
 ) -> Callable:
-    """A function (iterator, count, running) -> (running, seconds waited).
+    """A function (iterator, count, sums) -> (sums, seconds waited).
 
-    It takes `count` steps within one graph and counts their metrics: the
-    task's and then the gradient's norm.
+    It takes `count` steps within one graph and adds up their metrics.
     """
     step = make_global_step(task, strategy, config.jit_compile)
-    names = (*task.metric_names, GRADIENT_NORM)
+    names = task.metric_names
 
     @tf.function(reduce_retracing=True)
     def run_steps(
         iterator: tf.data.Iterator,
         count: tf.Tensor,
-        running: Running,
-    ) -> tuple[Running, tf.Tensor]:
+        sums: MetricSums,
+    ) -> tuple[MetricSums, tf.Tensor]:
         waited = tf.constant(0.0, tf.float64)
         for _ in tf.range(count):
             if config.deterministic:
                 # TensorFlow refuses to read the clock then.
                 batch, clock = next(iterator), []
             else:
-                batch, started, ended = _timed_next(iterator, strategy, running)
+                batch, started, ended = _timed_next(iterator, strategy, sums)
                 waited += ended - started
                 clock = [ended]
             # A single core would read the clock when the step has ended.
             with tf.control_dependencies(clock):
                 metrics = step(batch)
-            if task.after_step is not None:
-                task.after_step()
+            task.method.after_step()
             means = [
                 strategy.reduce(
                     tf.distribute.ReduceOp.MEAN, metrics[name], axis=None
                 )
                 for name in names
             ]
-            running = count_step(running, tf.stack(means))
-        return running, waited
+            sums = count_step(sums, tf.stack(means))
+        return sums, waited
 
     return run_steps
 
@@ -223,7 +201,7 @@ def make_step_function(
 def _timed_next(
     iterator: tf.data.Iterator,
     strategy: tf.distribute.Strategy,
-    previous: Running,
+    previous: MetricSums,
 ) -> tuple[Batch, tf.Tensor, tf.Tensor]:
     """The next batch, and the times in between which the step waited for it."""
     # The wait begins when the previous step has ended.

@@ -1,7 +1,8 @@
 """A look into single steps, at no cost to the others."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
+import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
@@ -39,7 +40,8 @@ class StepProbe:
       network: whose parts are told apart.
       trainable: the variables that have gradients.
       optimizer: updates them, and counts the steps.
-      kept: {name: shape} of the tensors to keep.
+      embeddings: shape of what `keep` gets, (2, n, d) for n images of both
+        views; None: nothing is kept.
     """
 
     def __init__(
@@ -47,7 +49,7 @@ class StepProbe:
         network: SimCLRNetwork,
         trainable: Sequence[tf.Variable],
         optimizer: keras.optimizers.Optimizer,
-        kept: Mapping[str, Sequence[int]] | None = None,
+        embeddings: Sequence[int] | None = None,
     ):
         self._trainable = trainable
         self._optimizer = optimizer
@@ -64,15 +66,21 @@ class StepProbe:
         self._aim = tf.Variable(-1, trainable=False, dtype=tf.int64)
         figures = len(self._parts) + len(self._adapted)
         self._figures = _storage([figures])
-        self._kept = {k: _storage(shape) for k, shape in (kept or {}).items()}
+        self._kept = None if embeddings is None else _storage(embeddings)
 
     def aim(self, steps: int) -> None:
         """Chooses the last of the next `steps` steps."""
         self._aim.assign(self._optimizer.iterations + steps)
 
-    def keep(self, name: str, value: tf.Tensor) -> None:
-        """Within a step, on a replica: keeps a tensor."""
-        self._store(self._kept[name], lambda: value)
+    def keep(self, views: tuple[tf.Tensor, tf.Tensor] | None) -> None:
+        """Within a step, on a replica: keeps the first rows of both views'
+        embeddings, (n, d) each."""
+        if self._kept is None or views is None:
+            return
+        rows = self._kept.shape[1]
+        self._store(
+            self._kept, lambda: tf.stack([view[:rows] for view in views])
+        )
 
     def look_at(self, gradients: Sequence[tf.Tensor]) -> None:
         """Within a step, on a replica, before the update: measures gradients.
@@ -90,9 +98,9 @@ class StepProbe:
         figures = self._figures.read_value().numpy()
         return {n: float(v) for n, v in zip(names, figures, strict=True)}
 
-    def read(self) -> dict[str, tf.Tensor]:
-        """The tensors that were kept."""
-        return {n: stored.read_value() for n, stored in self._kept.items()}
+    def embeddings(self) -> np.ndarray | None:
+        """What was kept, (2, n, d); None if nothing is."""
+        return None if self._kept is None else self._kept.read_value().numpy()
 
     def _store(self, storage: tf.Variable, value) -> None:
         # The optimizer has not counted this step yet.

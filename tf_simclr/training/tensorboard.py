@@ -12,16 +12,9 @@ from typing import Any
 import tensorflow as tf
 
 from tf_simclr.files import replacing
+from tf_simclr.metrics import CHANCE, RUNS, Chart, chance_charts, chart_of
 from tf_simclr.optimizers.schedule import SchedulePlan
-from tf_simclr.training.hparams import (
-    CHANCE,
-    RUNS,
-    Chart,
-    chance_levels,
-    chart_of,
-    write_hyperparameters,
-    write_session_end,
-)
+from tf_simclr.training.hparams import write_hyperparameters, write_session_end
 from tf_simclr.training.pictures import EmbeddingWatch, write_views
 from tf_simclr.training.run_dir import RunDirectory
 from tf_simclr.training.step import Task
@@ -127,7 +120,7 @@ class Summaries:
         self._path = run_dir.path
         self._batch_size = task.batch_size
         self._written = self._drawn = first_step
-        self._chance = chance_levels(task.chance)
+        self._chance = chance_charts(task.method.chance())
         self._marked: dict[str, int] = {}
         self._embeddings = EmbeddingWatch(plan)
         self._first = True
@@ -169,8 +162,9 @@ class Summaries:
         ):
             self._drawn = step
             with self._writer().as_default():
-                for views in self._probe.read().values():
-                    self._embeddings.write(step, *views.numpy())
+                views = self._probe.embeddings()
+                if views is not None:
+                    self._embeddings.write(step, *views)
 
     def evaluation(self, step: int, scores: Mapping[str, float]) -> None:
         """Writes the scores of the evaluation split."""

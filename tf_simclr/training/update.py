@@ -4,10 +4,15 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
-import tf_keras as keras
 
 from tf_simclr.data.batches import Batch
-from tf_simclr.training.objective import Metrics, Objective
+from tf_simclr.methods.base import Method, Metrics, whole_loss
+from tf_simclr.metrics import (
+    GRADIENT_NORM,
+    LOSS_SCALE,
+    SKIPPED_UPDATES,
+    TAKEN_UPDATES,
+)
 from tf_simclr.training.step_probe import StepProbe
 
 # As in Micikevicius et al., arXiv 1710.03740, and in Keras.
@@ -64,18 +69,18 @@ Views = Callable[[Batch], Batch]
 
 
 def replica_gradients(
-    objective: Objective,
-    trainable: Sequence[tf.Variable],
+    method: Method,
     scale: Scale = lambda: 1.0,
     views: Views = dict,
+    probe: StepProbe | None = None,
 ) -> Callable[[Batch], tuple[Gradients, Metrics]]:
     """A function from one replica's batch to gradients and metrics.
 
     Args:
-      objective: the loss.
-      trainable: what it is differentiated by.
+      method: its loss is differentiated by its trainable variables.
       scale: a factor on the loss.
       views: makes the views of a batch, as far as its input has not.
+      probe: keeps the embeddings now and then.
 
     Raises (when it is traced):
       ValueError: the loss does not reach a variable.
@@ -84,10 +89,12 @@ def replica_gradients(
     def compute(batch: Batch) -> tuple[Gradients, Metrics]:
         batch = views(batch)
         with tf.GradientTape() as tape:
-            loss, metrics = objective(batch)
+            loss, metrics, outputs = whole_loss(method, batch)
             scaled = loss * scale()
-        gradients = tape.gradient(scaled, trainable)
-        check_reached(trainable, gradients)
+        if probe is not None:
+            probe.keep(method.embeddings(outputs))
+        gradients = tape.gradient(scaled, method.trainable)
+        check_reached(method.trainable, gradients)
         return gradients, metrics
 
     return compute
@@ -105,18 +112,8 @@ def check_reached(
     if missing:
         raise ValueError(
             "The loss does not reach these variables; leave them out of"
-            f" Task.trainable. Received: {missing}"
+            f" Method.trainable. Received: {missing}"
         )
-
-
-# What an update measures where losses are scaled: the factor, and the shares
-# of steps that were skipped because their gradients were not finite, and taken.
-LOSS_SCALE, SKIPPED, TAKEN = "loss_scale", "skipped_updates", "taken_updates"
-SCALING_METRICS = (LOSS_SCALE, SKIPPED, TAKEN)
-# The metric that each step adds to those of the task.
-GRADIENT_NORM = "gradient_norm"
-# Where losses are scaled, the norm is that of the steps that were taken.
-SCALING_SHARES = {GRADIENT_NORM: TAKEN}
 
 
 def over_replicas(gradients: Gradients) -> Gradients:
@@ -127,59 +124,76 @@ def over_replicas(gradients: Gradients) -> Gradients:
     return context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
 
 
+def measured_gradients(
+    gradients: Gradients,
+    loss_scale: LossScale | None,
+    probe: StepProbe | None,
+) -> tuple[Gradients, tf.Tensor]:
+    """The global batch's gradients and their norm, on one replica.
+
+    Args:
+      gradients: the replica's.
+      loss_scale: what its loss was scaled by; None: it was not.
+      probe: looks at the gradients now and then.
+    """
+    gradients = over_replicas(gradients)
+    if loss_scale is not None:
+        gradients = [g / loss_scale.factor for g in gradients]
+    if probe is not None:
+        probe.look_at(gradients)
+    return gradients, tf.linalg.global_norm(gradients)
+
+
+def apply_gradients(method: Method, gradients: Gradients) -> None:
+    """Updates the variables by sums over all replicas."""
+    method.optimizer.apply_gradients(
+        zip(gradients, method.trainable, strict=True),
+        experimental_aggregate_gradients=False,
+    )
+
+
 def make_update(
-    optimizer: keras.optimizers.Optimizer,
-    trainable: Sequence[tf.Variable],
+    method: Method,
     loss_scale: LossScale | None,
     strategy: tf.distribute.Strategy,
     on_replicas: Callable[..., Any],
     probe: StepProbe | None = None,
 ) -> Callable[[Gradients], Metrics]:
-    """A function that updates `trainable` by the sum of all gradients.
+    """A function that updates a method's variables by all gradients' sum.
 
     Args:
-      optimizer: updates them.
-      trainable: what is updated.
+      method: what is updated, and by which optimizer.
       loss_scale: what the losses were scaled by; None: they were not.
       strategy: the devices.
       on_replicas: (function, args) -> its results on every replica.
       probe: looks at the gradients now and then.
 
     Returns:
-      A function to be called across the replicas; it returns
-      `GRADIENT_NORM` and, where losses are scaled, `SCALING_METRICS`. The
-      norm of gradients that are skipped is 0. That of gradients that are
-      taken though they are not finite is not finite either, so that this step
-      is blamed and not the next one.
+      A function to be called across the replicas; it returns the gradients'
+      norm and, where losses are scaled, the factor and whether the update was
+      taken. The norm of gradients that are skipped is 0. That of gradients
+      that are taken though they are not finite is not finite either, so that
+      this step is blamed and not the next one.
     """
 
     def total(
         gradients: Gradients,
     ) -> tuple[Gradients, tf.Tensor, tf.Tensor]:
-        """The global batch's gradients, whether they are finite, their
-        norm."""
-        gradients = over_replicas(gradients)
-        if loss_scale is not None:
-            gradients = [g / loss_scale.factor for g in gradients]
-        if probe is not None:
-            probe.look_at(gradients)
-        norm = tf.linalg.global_norm(gradients)
+        """Gradients, whether they are finite, their norm."""
+        gradients, norm = measured_gradients(gradients, loss_scale, probe)
         if loss_scale is None:
             return gradients, tf.constant(True), norm
         each = [tf.reduce_all(tf.math.is_finite(g)) for g in gradients]
         return gradients, tf.reduce_all(each), norm
 
     def apply(gradients: Gradients) -> None:
-        optimizer.apply_gradients(
-            zip(gradients, trainable, strict=True),
-            experimental_aggregate_gradients=False,
-        )
+        apply_gradients(method, gradients)
 
     def update(gradients: Gradients) -> Metrics:
         gradients, finite, norm = on_replicas(total, (gradients,))
         if loss_scale is None:
             on_replicas(apply, (gradients,))
-            return {GRADIENT_NORM: norm}
+            return {GRADIENT_NORM.name: norm}
 
         # The same on every replica.
         finite, norm = (
@@ -193,17 +207,17 @@ def make_update(
 
         def skip() -> tuple[tf.Tensor, tf.Tensor]:
             # The schedule goes on.
-            optimizer.iterations.assign_add(1)
+            method.optimizer.iterations.assign_add(1)
             return tf.constant(0.0), tf.constant(0.0)
 
         used = tf.identity(loss_scale.factor)
         # Out here, since a replica cannot branch around an update.
         taken, norm = tf.cond(loss_scale.update(finite), take, skip)
         return {
-            GRADIENT_NORM: norm,
-            LOSS_SCALE: used,
-            SKIPPED: 1.0 - taken,
-            TAKEN: taken,
+            GRADIENT_NORM.name: norm,
+            LOSS_SCALE.name: used,
+            SKIPPED_UPDATES.name: 1.0 - taken,
+            TAKEN_UPDATES.name: taken,
         }
 
     return update

@@ -7,9 +7,9 @@ import tensorflow as tf
 
 from tf_simclr.losses.nt_xent import embed
 from tf_simclr.losses.queue import EmbeddingQueue
+from tf_simclr.methods.job import Job
 from tf_simclr.models.momentum import copy_weights, ema_pairs, ema_update
 from tf_simclr.models.network import SimCLRNetwork
-from tf_simclr.modes.context import StageContext
 
 
 class ContrastMemory(tf.Module):
@@ -99,18 +99,16 @@ class ContrastMemory(tf.Module):
         self._follow()
 
 
-def make_memory(
-    context: StageContext, network: SimCLRNetwork
-) -> ContrastMemory:
+def make_memory(job: Job, network: SimCLRNetwork) -> ContrastMemory:
     """The memory that a stage's configuration asks for."""
-    objective = context.config.objective
-    average = context.build(network.architecture.without_classifier())
-    with context.strategy.scope():
+    objective = job.config.objective
+    average = job.build(network.architecture.without_classifier())
+    with job.strategy.scope():
         return ContrastMemory(
             network,
             average,
             objective.memory_size,
             objective.memory_momentum,
             objective.hidden_norm,
-            context.strategy,
+            job.strategy,
         )

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 
-class Running(NamedTuple):
+class MetricSums(NamedTuple):
     """Metrics on their way to the next log line.
 
     The first step with a value that is not finite is the last one counted:
@@ -27,10 +27,10 @@ class Running(NamedTuple):
     finite: tf.Tensor
 
 
-def start_running(step: int, sums: Sequence[float]) -> Running:
+def start_sums(step: int, sums: Sequence[float]) -> MetricSums:
     """Begins after `step` steps with the given sums."""
     zeros = tf.zeros([len(sums)])
-    return Running(
+    return MetricSums(
         step=tf.constant(step, tf.int64),
         sums=tf.constant(sums, tf.float32),
         last=zeros,
@@ -39,58 +39,58 @@ def start_running(step: int, sums: Sequence[float]) -> Running:
     )
 
 
-def count_step(running: Running, metrics: tf.Tensor) -> Running:
+def count_step(summed: MetricSums, metrics: tf.Tensor) -> MetricSums:
     """Counts one more step, unless one has gone wrong before.
 
     Args:
-      running: the state before the step.
+      summed: the state before the step.
       metrics: float32 (n,), the step's.
     """
-    counted = Running(
-        step=running.step + 1,
-        sums=running.sums + metrics,
+    counted = MetricSums(
+        step=summed.step + 1,
+        sums=summed.sums + metrics,
         last=metrics,
-        before=running.last,
+        before=summed.last,
         finite=tf.reduce_all(tf.math.is_finite(metrics)),
     )
-    return Running(
+    return MetricSums(
         *(
-            tf.where(running.finite, new, old)
-            for new, old in zip(counted, running, strict=True)
+            tf.where(summed.finite, new, old)
+            for new, old in zip(counted, summed, strict=True)
         )
     )
 
 
-def without_sums(running: Running) -> Running:
+def without_sums(summed: MetricSums) -> MetricSums:
     """The same, once its sums have been logged."""
-    return running._replace(sums=tf.zeros_like(running.sums))
+    return summed._replace(sums=tf.zeros_like(summed.sums))
 
 
 def means(
-    running: Running,
+    summed: MetricSums,
     names: Sequence[str],
     since: int,
-    shares: Mapping[str, str] | None = None,
+    counted_by: Mapping[str, str] | None = None,
 ) -> dict[str, float]:
     """The metrics' means over the steps after `since`, or over what they count.
 
     Args:
-      running: what the steps summed up.
+      summed: what the steps summed up.
       names: of the metrics.
       since: the step before the first one.
-      shares: {metric: the one that counts it}, for metrics of some images or
-        some steps only: steps hand over a sum and how many it is of. Such a
+      counted_by: {metric: the one that counts it}, for metrics of some images
+        or some steps only: steps hand over a sum and how many it is of. Such a
         metric is left out where there was nothing to measure; the count
         always is.
     """
-    shares = shares or {}
-    sums = named(running.sums, names)
-    steps = dict.fromkeys(names, int(running.step) - since)
-    steps |= {name: sums[share] for name, share in shares.items()}
+    counted_by = counted_by or {}
+    sums = named(summed.sums, names)
+    steps = dict.fromkeys(names, int(summed.step) - since)
+    steps |= {name: sums[count] for name, count in counted_by.items()}
     return {
         name: sums[name] / steps[name]
         for name in names
-        if name not in shares.values() and steps[name] > 0
+        if name not in counted_by.values() and steps[name] > 0
     }
 
 
@@ -102,18 +102,20 @@ def named(values: tf.Tensor, names: Sequence[str]) -> dict[str, float]:
 def in_order(
     values: Mapping[str, float],
     names: Sequence[str],
-    shares: Mapping[str, str] | None = None,
+    counted_by: Mapping[str, str] | None = None,
 ) -> list[float]:
     """The values of `names`, 0 where there is none.
 
     Args:
       values: sums of metrics.
       names: of the metrics.
-      shares: as in `means`. Without its count, as earlier versions counted
+      counted_by: as in `means`. Without its count, as earlier versions counted
         something else, a sum begins anew.
     """
     uncounted = {
-        name for name, count in (shares or {}).items() if count not in values
+        name
+        for name, count in (counted_by or {}).items()
+        if count not in values
     }
     return [
         0.0 if name in uncounted else values.get(name, 0.0) for name in names

@@ -1,0 +1,1 @@
+"""Methods: how a network learns in each of the three stages."""

@@ -1,0 +1,259 @@
+"""What a method is: a network, what is computed of a batch, and its loss."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import tensorflow as tf
+import tf_keras as keras
+
+from tf_simclr.config.run import Config
+from tf_simclr.data.batches import Batch
+from tf_simclr.data.class_mapping import KnownClasses
+from tf_simclr.data.sources.image_set import ImageSet
+from tf_simclr.evaluation.evaluate import Evaluator
+from tf_simclr.losses.classification import has_top_5, l2_loss
+from tf_simclr.methods.job import Job
+from tf_simclr.metrics import Chart, Metric, declare
+from tf_simclr.models.network import SimCLRNetwork
+from tf_simclr.optimizers.factory import decayed_in_loss, make_optimizer
+from tf_simclr.optimizers.schedule import WarmupCosine
+from tf_simclr.weights.stored import StoredWeights
+
+# {metric name: scalar}.
+Metrics = dict[str, tf.Tensor]
+# {name: (n, ...)}, row i belongs to image i of a batch.
+Outputs = dict[str, tf.Tensor]
+
+TOTAL_LOSS = declare(
+    Metric(
+        "total_loss",
+        Chart("", "loss/total"),
+        "loss",
+        progress="loss {value:.4f}",
+    )
+)
+WEIGHT_DECAY = declare(
+    Metric("weight_decay", Chart("", "loss/weight_decay"), "weight decay")
+)
+
+
+class Method:
+    """How one stage trains: another method is one more file like this.
+
+    The loop calls it for whole batches, or for parts of them where
+    `--micro_batch_size` is set: `prepare`, then `forward` (which gradients
+    reach) and `targets` (which none reaches), then `loss`.
+
+    Args:
+      job: the images, devices and configuration of the stage.
+
+    Attributes:
+      job: likewise.
+      network: what is trained and saved, all variables built.
+      trainable: the variables that the loss reaches and that are updated.
+      optimizer: updates them.
+      decayed: the variables whose weight decay is a term of the loss.
+      notes: lines for the announcement of the run.
+    """
+
+    # Which stage it belongs to: pretrain, finetune or distill.
+    stage: ClassVar[str]
+    # The views of a batch: `image`, or `view1` and `view2`.
+    views: ClassVar[tuple[str, ...]] = ("image",)
+    # All that `loss` may return, then what `evaluator` does.
+    metrics: ClassVar[tuple[Metric, ...]] = (TOTAL_LOSS, WEIGHT_DECAY)
+    scores: ClassVar[tuple[Metric, ...]] = ()
+    # Those of a progress line.
+    shown: ClassVar[tuple[Metric, ...]] = (TOTAL_LOSS,)
+    # Whether it trains on the labelled images alone.
+    labels_only: ClassVar[bool] = False
+    # Whether the loss compares the images of a batch with each other, so that
+    # it cannot be formed from parts of the batch.
+    compares_examples: ClassVar[bool] = False
+    # A dataclass of options, which `--method_options` sets; None: it has none.
+    Options: ClassVar[type | None] = None
+
+    @classmethod
+    def open_weights(cls, config: Config) -> dict[str, StoredWeights]:
+        """The weights that flags name, by these flags' names.
+
+        Raises:
+          UserError: they cannot be used.
+        """
+        return {}
+
+    @classmethod
+    def known_classes(
+        cls, config: Config, sources: Mapping[str, StoredWeights]
+    ) -> KnownClasses | None:
+        """The classes by which those of the data are numbered; None: as the
+        data numbers them.
+
+        Raises:
+          UserError: the weights do not fit the flags.
+        """
+        return None
+
+    def __init__(self, job: Job):
+        self.job = job
+        self.notes: list[str] = []
+        self.network = self.build(job)
+        classifier = self.classifier_variables
+        self.trainable: Sequence[tf.Variable] = self.network.trainable_variables
+        config, plan = job.config.optimizer, job.plan
+        with job.strategy.scope():
+            self.optimizer: keras.optimizers.Optimizer = make_optimizer(
+                config,
+                WarmupCosine(plan.peak, plan.warmup_steps, plan.total_steps),
+                self.trainable,
+                classifier,
+            )
+        self.decayed = decayed_in_loss(config, self.network, classifier)
+
+    def build(self, job: Job) -> SimCLRNetwork:
+        """The network, with the weights that it starts from.
+
+        Raises:
+          UserError: stored weights contradict a flag, or the data.
+        """
+        raise NotImplementedError
+
+    @property
+    def classifier_variables(self) -> Sequence[tf.Variable]:
+        """Those of the linear classifier, which LARS does not adapt."""
+        classifier = self.network.classifier
+        return [] if classifier is None else classifier.trainable_variables
+
+    @property
+    def images(self) -> ImageSet:
+        """What it trains on."""
+        return self.job.images
+
+    @property
+    def class_names(self) -> Sequence[str]:
+        """The classes of the network."""
+        return self.job.class_names
+
+    @property
+    def measured(self) -> tuple[Metric, ...]:
+        """The metrics that `loss` returns in this run."""
+        return self.metrics
+
+    def prepare(self, batch: Batch) -> Batch:
+        """Adds what each image needs to know of the whole batch, so that the
+        losses of its parts add up to that of the whole.
+
+        Leading dimensions may be (n,) or (parts, n).
+        """
+        return dict(batch)
+
+    def forward(self, batch: Batch) -> Outputs:
+        """What the loss reads of the network in training."""
+        raise NotImplementedError
+
+    def targets(self, batch: Batch) -> Outputs:
+        """What it reads of other networks, which no gradient reaches; called
+        once per image and step."""
+        return {}
+
+    def loss(self, batch: Batch, outputs: Outputs) -> tuple[tf.Tensor, Metrics]:
+        """The loss without weight decay, and its metrics.
+
+        Args:
+          batch: as `prepare` left it.
+          outputs: what `forward` and `targets` returned.
+        """
+        raise NotImplementedError
+
+    def decay(self) -> tf.Tensor:
+        """The term of the loss that depends on the weights alone."""
+        return l2_loss(self.decayed, self.job.config.optimizer.weight_decay)
+
+    def embeddings(
+        self, outputs: Outputs
+    ) -> tuple[tf.Tensor, tf.Tensor] | None:
+        """Both views' embeddings, (n, d) each, which TensorBoard looks at;
+        None: it looks at none."""
+        return None
+
+    @property
+    def embedding_dim(self) -> int:
+        """d of `embeddings`; 0 where there are none."""
+        return 0
+
+    def after_step(self) -> None:
+        """Called in the graph after each update, across the replicas."""
+
+    @property
+    def state(self) -> Mapping[str, Any]:
+        """What else belongs into a checkpoint, by name."""
+        return {}
+
+    def evaluator(self) -> Evaluator | None:
+        """Scores the network; None where there is nothing to score it on."""
+        return None
+
+    def chance(self) -> dict[str, float]:
+        """What a network that knows nothing scores, by metric."""
+        levels = {
+            metric.name: metric.chance(self)
+            for metric in (*self.metrics, *self.scores)
+            if metric.chance is not None
+        }
+        return {name: v for name, v in levels.items() if v is not None}
+
+    def progress(self, metrics: Mapping[str, float]) -> list[str]:
+        """The facts of a progress line."""
+        levels = self.chance()
+        return [
+            metric.shown(metrics[metric.name], levels.get(metric.name))
+            for metric in self.shown
+        ]
+
+    @property
+    def num_classes(self) -> int:
+        """Classes that are learnt; 0 or 1 where there is nothing to learn."""
+        return self.network.architecture.num_classes
+
+    def guessed(self, guesses: int) -> float | None:
+        """Share of the images that so many guesses get right; None where they
+        cannot all be wrong."""
+        if self.num_classes < 2 or (
+            guesses > 1 and not has_top_5(self.num_classes)
+        ):
+            return None
+        return guesses / self.num_classes
+
+    def equal_answers(self) -> float | None:
+        """The cross-entropy with any target if all classes are answered
+        alike: ln C."""
+        return math.log(self.num_classes) if self.num_classes > 1 else None
+
+
+def whole_loss(
+    method: Method, batch: Batch
+) -> tuple[tf.Tensor, Metrics, Outputs]:
+    """The loss of a whole batch with its weight decay.
+
+    Returns:
+      The loss, its metrics, and what `forward` and `targets` computed.
+    """
+    batch = method.prepare(batch)
+    outputs = method.forward(batch)
+    # One network after the other: the collectives of their batch norms must
+    # not overtake each other on different devices.
+    with tf.control_dependencies(list(outputs.values())):
+        targets = method.targets(batch)
+    outputs = {**outputs, **targets}
+    loss, metrics = method.loss(batch, outputs)
+    return *with_decay(method, loss, metrics), outputs
+
+
+def with_decay(
+    method: Method, loss: tf.Tensor, metrics: Metrics
+) -> tuple[tf.Tensor, Metrics]:
+    """Adds the weight decay to a loss, and both to its metrics."""
+    decay = method.decay()
+    total = loss + decay
+    return total, {"total_loss": total, "weight_decay": decay, **metrics}

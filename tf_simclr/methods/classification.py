@@ -1,0 +1,149 @@
+"""Training a classifier on single views, by labels or by a teacher."""
+
+import numpy as np
+import tensorflow as tf
+
+from tf_simclr.config.run import Config
+from tf_simclr.data.batches import Batch
+from tf_simclr.data.sources.image_set import UNLABELLED
+from tf_simclr.evaluation.evaluate import Evaluator
+from tf_simclr.losses.classification import (
+    LABELLED,
+    accuracy,
+    is_labelled,
+    supervised_loss,
+)
+from tf_simclr.methods.base import (
+    Method,
+    Metrics,
+    Outputs,
+)
+from tf_simclr.methods.job import Job
+from tf_simclr.metrics import TOP_1, TOP_5, Chart, Metric, declare
+from tf_simclr.weights.open import open_weights
+from tf_simclr.weights.stored import StoredWeights
+
+LABELLED_IMAGES = declare(Metric(LABELLED, Chart("", f"train/{LABELLED}")))
+# Where only some images have a label, both are sums over those.
+SUPERVISED_LOSS = declare(
+    Metric(
+        "supervised_loss",
+        Chart("", "loss/supervised"),
+        "cross-entropy",
+        report="loss",
+        chance=lambda method: method.weighted(method.label_weight or 1.0),
+        counted_by=LABELLED,
+    )
+)
+SUPERVISED_ACC = declare(
+    Metric(
+        "supervised_acc",
+        Chart("", "accuracy/top_1"),
+        "batch top-1",
+        report="accuracy",
+        chance=lambda method: method.guessed(1),
+        counted_by=LABELLED,
+    )
+)
+
+
+class Classification(Method):
+    """Trains the network's logits on single views of `images`.
+
+    `terms` are the weighted terms of the loss. They read `share` and
+    `label_share` of the batch. The latter is 1 / (n f) for the labelled ones
+    of n images, where f is their share of the training set. Sums over a batch
+    then estimate the mean over all labelled images without bias (Horvitz and
+    Thompson, 1952), however few a batch holds: a term weighs as much as it
+    says. The mean over a batch's own labelled images would count for nothing
+    where there is none. The price is variance: with n f labels per batch the
+    term's is about 1 / (n f) of a single label's.
+
+    Attributes:
+      label_weight: weight of `supervised_loss`; 0 where labels teach nothing.
+    """
+
+    scores = (TOP_1, TOP_5)
+    label_weight = 1.0
+
+    def __init__(self, job: Job):
+        super().__init__(job)
+        has_label = self.images.labels != UNLABELLED
+        # f, and 1 where there is no label.
+        self._labelled = float(np.mean(has_label)) or 1.0
+        self._partly_labelled = not np.all(has_label)
+
+    @classmethod
+    def open_weights(cls, config: Config) -> dict[str, StoredWeights]:
+        """Those that training starts from, if any."""
+        path = config.objective.checkpoint
+        return {"checkpoint": open_weights(path, "checkpoint")} if path else {}
+
+    @property
+    def measured(self) -> tuple[Metric, ...]:
+        """Where every image has a label, or none teaches, the loss is a mean
+        over the batch, or is left out."""
+        found = []
+        for metric in self.metrics:
+            if metric is SUPERVISED_LOSS:
+                if not self.label_weight:
+                    continue
+                if not self._partly_labelled:
+                    metric = metric.uncounted()
+            found.append(metric)
+        return tuple(found)
+
+    def weighted(self, weight: float) -> float | None:
+        """A term's level of chance: equal answers have the same cross-entropy
+        with labels and teachers alike."""
+        level = self.equal_answers()
+        return None if level is None else weight * level
+
+    def terms(self, batch: Batch, outputs: Outputs) -> Metrics:
+        """{metric: weighted term of the loss}.
+
+        Args:
+          batch: with `share` and `label_share`, what an image counts.
+          outputs: `logits` and what `targets` returned.
+        """
+        raise NotImplementedError
+
+    def prepare(self, batch: Batch) -> Batch:
+        """Adds what each image counts."""
+        labels = batch["label"]
+        count = tf.cast(tf.size(labels), tf.float32)
+        return {
+            **batch,
+            "share": tf.fill(tf.shape(labels), 1.0 / count),
+            "label_share": is_labelled(labels) / (count * self._labelled),
+        }
+
+    def forward(self, batch: Batch) -> Outputs:
+        """The network's logits."""
+        outputs = self.network(batch["image"], training=True)
+        return {"logits": outputs["logits_sup"]}
+
+    def loss(self, batch: Batch, outputs: Outputs) -> tuple[tf.Tensor, Metrics]:
+        """The sum of `terms`."""
+        terms = self.terms(batch, outputs)
+        labels, logits = batch["label"], outputs["logits"]
+        known = is_labelled(labels)
+        metrics = {
+            **terms,
+            SUPERVISED_ACC.name: accuracy(labels, logits, known),
+            LABELLED_IMAGES.name: tf.reduce_sum(known),
+        }
+        if self.label_weight and self._partly_labelled:
+            total = supervised_loss(labels, logits, known)
+            metrics[SUPERVISED_LOSS.name] = self.label_weight * total
+        return tf.add_n([*terms.values()]), metrics
+
+    def label_term(self, batch: Batch, outputs: Outputs) -> tf.Tensor:
+        """The mean cross-entropy of the labelled images."""
+        return supervised_loss(
+            batch["label"], outputs["logits"], batch["label_share"]
+        )
+
+    def evaluator(self) -> Evaluator | None:
+        """Top-1 accuracy and, where there are more than 5 classes, top-5."""
+        return self.job.classifier_evaluator(self.network)

@@ -1,0 +1,119 @@
+"""From the name of a method to its class."""
+
+import dataclasses
+import importlib
+import shlex
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from tf_simclr.config.field import check_fields
+from tf_simclr.config.methods import MethodEntry, method_entry
+from tf_simclr.config.run import Config
+from tf_simclr.errors import UserError
+from tf_simclr.methods.base import Method
+from tf_simclr.metrics import Metric
+
+
+def method_of(config: Config) -> type[Method]:
+    """The class of the method that a configuration names.
+
+    Raises:
+      UserError: a method of somebody's own cannot be imported, is of another
+        stage, or is no method.
+    """
+    entry = method_entry(config.objective.method, config.stage)
+    try:
+        found = _imported(entry)
+    except (ImportError, AttributeError) as error:
+        raise UserError(
+            f"--method={config.objective.method} cannot be imported: {error}"
+        ) from error
+    if not (isinstance(found, type) and issubclass(found, Method)):
+        raise UserError(
+            f"--method={config.objective.method} is no subclass of"
+            f" tf_simclr.methods.base.Method. Received: {found!r}"
+        )
+    if found.stage != config.stage:
+        raise UserError(
+            f"--method={config.objective.method} is for the stage"
+            f" '{found.stage}'. Received: --mode={config.run.mode}"
+        )
+    return found
+
+
+def method_options(method: type[Method], text: str) -> Any:
+    """The options of a method, as `--method_options` sets them.
+
+    Args:
+      method: its `Options` is a frozen dataclass of `option` fields, or None.
+      text: NAME=VALUE, separated by spaces.
+
+    Returns:
+      An instance of `Options`; None where the method has none.
+
+    Raises:
+      UserError: an option that it does not have, or an unreadable value.
+    """
+    known = {}
+    if method.Options is not None:
+        known = {f.name: f for f in dataclasses.fields(method.Options)}
+    values = {}
+    for word in shlex.split(text):
+        name, equals, value = word.partition("=")
+        if name not in known or not equals:
+            has = ", ".join(f"{n}={f.default}" for n, f in known.items())
+            raise UserError(
+                "--method_options holds options of the method as NAME=VALUE,"
+                f" separated by spaces; this one has {has or 'none'}."
+                f" Received: {word}"
+            )
+        try:
+            values[name] = _parsed(value, type(known[name].default))
+        except ValueError as error:
+            raise UserError(
+                f"--method_options: {name} takes a value like"
+                f" {known[name].default}. Received: {word}"
+            ) from error
+    if method.Options is None:
+        return None
+    options = method.Options(**values)
+    check_fields(options)
+    return options
+
+
+def metrics_of(record: Mapping[str, Any]) -> tuple[Metric, ...]:
+    """All metrics that a run may have logged, its own loss first.
+
+    Args:
+      record: what its `config.json` holds.
+    """
+    name = record["config"].get("method")
+    try:
+        method = _imported(method_entry(name, record["stage"]))
+    except (ImportError, AttributeError):
+        # A method of somebody's own, of which nothing more is known here.
+        method = _imported(method_entry(None, record["stage"]))
+    return (*method.metrics, *method.scores)
+
+
+def _imported(entry: MethodEntry) -> Any:
+    module, _, attribute = entry.path.partition(":")
+    if entry.stage:
+        module = f"tf_simclr.methods.{module}"
+        return getattr(importlib.import_module(module), attribute)
+    # As `python -m` does: what lies beside the command can be named.
+    sys.path.insert(0, "")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    finally:
+        sys.path.remove("")
+
+
+def _parsed(value: str, kind: type) -> Any:
+    if kind is bool:
+        truth = {"true": True, "1": True, "false": False, "0": False}
+        if value.lower() not in truth:
+            raise ValueError(value)
+        return truth[value.lower()]
+    return kind(value)

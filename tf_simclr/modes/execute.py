@@ -1,0 +1,363 @@
+"""Runs a stage: writes its files, trains, scores, exports."""
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from tf_simclr.config.flat import to_flat
+from tf_simclr.config.run import Config
+from tf_simclr.data.bad_images import naming_bad_images
+from tf_simclr.data.batches import TrainingBatches
+from tf_simclr.data.same_image import overlap_notice
+from tf_simclr.errors import UserError
+from tf_simclr.evaluation.evaluate import NO_SCORE, Evaluator
+from tf_simclr.evaluation.sample import evaluation_sample
+from tf_simclr.files import read_json, write_json
+from tf_simclr.methods.base import Method
+from tf_simclr.methods.job import Job
+from tf_simclr.modes.prepare import prepare, write_image_files
+from tf_simclr.modes.scores import leave_scores
+from tf_simclr.progress import say, say_once
+from tf_simclr.training.checkpoints import record_score
+from tf_simclr.training.devices import describe, device_kinds
+from tf_simclr.training.failures import memory_explained
+from tf_simclr.training.loop import train
+from tf_simclr.training.run_dir import LABELS_FILE, config_record
+from tf_simclr.training.step import Task
+from tf_simclr.training.step_probe import StepProbe
+from tf_simclr.training.update import LossScale
+from tf_simclr.weights.export.folder import Exportable, ExportFolder
+from tf_simclr.weights.export.saved_model import export_saved_model
+
+# Folder of a run's SavedModels.
+EXPORTS = "saved_model"
+# Images whose embeddings TensorBoard looks at: enough for its statistics.
+_WATCHED = 256
+
+
+def run_stage(config: Config) -> dict[str, float]:
+    """Runs the stage that a configuration names.
+
+    Returns:
+      What its `result.json` holds.
+
+    Raises:
+      UserError: something cannot be used, or `model_dir` holds another run,
+        or is in use.
+    """
+    method, job = prepare(config)
+    return execute(job, method(job))
+
+
+def execute(job: Job, method: Method) -> dict[str, float]:
+    """Writes the run's files, trains, evaluates; returns the result.
+
+    Args:
+      job: images, devices and directory.
+      method: what to train.
+
+    Raises:
+      UserError: `model_dir` holds another run, or is in use.
+    """
+    run_dir = job.run_dir
+    trained, total = _count(method.trainable), _count(method.network.variables)
+    record = _record(job, method, trained, total)
+    labels = job.subset.to_json() if job.subset else None
+    evaluator = method.evaluator()
+    scored = job.config.evaluates_at_end and evaluator is not None
+    finished = finished_result(job, scored=scored)
+    # A finished pretraining serves any labels: only its probes saw some.
+    serves = finished is not None and job.stage == "pretrain"
+    changes = run_dir.check_usable(record, None if serves else labels)
+    if finished is not None:
+        _say_finished(job, int(finished["global_step"]), changes)
+        return finished
+    if job.config.output.export:
+        continues = run_dir.read_config() is not None
+        exports = run_dir.file(EXPORTS)
+        ExportFolder(exports, record, in_place=continues).check()
+    with run_dir.locked():
+        # Another process may have written since the first look.
+        changes = run_dir.check_usable(record, labels)
+        run_dir.write_config(record)
+        write_image_files(job.config, job.splits)
+        if labels is not None:
+            write_json(run_dir.file(LABELS_FILE), labels)
+        notes = [*method.notes, *changes, *_memory_notes(job)]
+        _announce(job, notes, trained, total)
+        return _train_and_score(job, method, record, evaluator, scored)
+
+
+def finished_result(job: Job, *, scored: bool) -> dict[str, float] | None:
+    """The result of a finished run of this stage in its directory.
+
+    Args:
+      job: the stage.
+      scored: whether it must hold the scores of an evaluation.
+    """
+    path = job.run_dir.file("result.json")
+    if not os.path.exists(path):
+        return None
+    result = read_json(path)
+    if "global_step" not in result:
+        raise UserError(
+            f"--model_dir={job.run_dir.path} holds a pipeline, whose runs"
+            " are in its sub-folders: choose a new directory."
+        )
+    step = int(result["global_step"])
+    exported = job.run_dir.file(f"{EXPORTS}/{step}")
+    if job.config.output.export and not os.path.exists(exported):
+        # Stopped in its export, and was evaluated since.
+        return None
+    has_scores = any(name.startswith("eval/") for name in result)
+    done = step >= job.plan.total_steps
+    return result if done and (has_scores or not scored) else None
+
+
+def make_task(job: Job, method: Method) -> Task:
+    """A method as this run's precision and memory want it."""
+    config = job.config
+    with job.strategy.scope():
+        loss_scale = LossScale()
+        shape = None
+        if method.embedding_dim:
+            replicas = job.strategy.num_replicas_in_sync
+            rows = config.optimizer.train_batch_size // replicas
+            shape = [2, min(rows, _WATCHED), method.embedding_dim]
+        probe = StepProbe(
+            method.network, method.trainable, method.optimizer, shape
+        )
+    contrastive = len(method.views) == 2
+    augment = config.augment
+    return Task(
+        method=method,
+        batches=TrainingBatches(
+            method.images,
+            augment if contrastive else augment.supervised(),
+            config.data.image_size,
+            config.train.seed,
+            contrastive=contrastive,
+        ),
+        batch_size=config.optimizer.train_batch_size,
+        num_micro_batches=job.num_micro_batches,
+        loss_scale=loss_scale if job.precision.scales_loss else None,
+        probe=probe,
+        state={"loss_scale": loss_scale},
+    )
+
+
+def _train_and_score(
+    job: Job,
+    method: Method,
+    record: dict[str, Any],
+    evaluator: Evaluator | None,
+    scored: bool,
+) -> dict[str, float]:
+    config, run_dir = job.config, job.run_dir
+    during = evaluator if config.train.eval_every_epochs else None
+    task = make_task(job, method)
+    # Here, where the flags are those of a stage and not of a pipeline.
+    with memory_explained(config), naming_bad_images(job.images):
+        step = train(
+            task,
+            job.plan,
+            config.train,
+            run_dir,
+            job.strategy,
+            during,
+            config.data.data_service,
+            during.sample.identity if during else None,
+        )
+    result = {"global_step": float(step)}
+    found = "."
+    if scored:
+        result |= _score(job, step, record, evaluator)
+        found = f": {_in_words(result)}"
+    say(f"{job.stage} done at step {step}{found}")
+    if config.run.mode == "train_then_eval":  # As the original does.
+        write_json(run_dir.file("flags.json"), to_flat(config))
+    if config.output.export:
+        path = export_saved_model(
+            Exportable(method.network, record, step, result),
+            run_dir.file(EXPORTS),
+            keep=config.compat.keep_hub_module_max,
+            in_place=True,
+        )
+        say(f"Exported to {path}")
+    # Last, since it marks the run as finished.
+    run_dir.write_result(result)
+    return result
+
+
+def _score(
+    job: Job, step: int, record: dict[str, Any], evaluator: Evaluator
+) -> dict[str, float]:
+    """Scores the trained network, and leaves the files of that."""
+    config, run_dir = job.config, job.run_dir
+    evaluation = evaluator()
+    result = {"global_step": float(step), **evaluation.scores}
+    if config.train.eval_every_epochs:
+        identity = evaluator.sample.identity
+        record_score(run_dir, step, evaluation.scores, identity)
+    # A process that was killed here may have left this line.
+    run_dir.drop_metrics(step, "eval")
+    epoch = step * config.optimizer.train_batch_size / len(job.images)
+    run_dir.append_metrics(step, epoch, "eval", result)
+    leave_scores(
+        run_dir,
+        job.stage,
+        result,
+        evaluation,
+        config.data.image_size,
+        overlap_notice(record),
+    )
+    return evaluation.scores
+
+
+def _in_words(result: dict[str, float]) -> str:
+    scores = [
+        f"{name.removeprefix('eval/')} {value:.4f}"
+        for name, value in result.items()
+        if name != "global_step"
+    ]
+    return "  ".join(scores) or NO_SCORE
+
+
+def _record(
+    job: Job, method: Method, trained: int, total: int
+) -> dict[str, Any]:
+    """What `config.json` holds."""
+    config, data = job.config, job.config.data
+    labels = {"count": len(job.subset) if job.subset else 0}
+    if job.subset is not None:
+        labels |= {
+            "labels_per_class": data.labels_per_class,
+            "label_fraction": data.label_fraction,
+            "label_seed": data.label_seed,
+        }
+        if data.label_ids:
+            labels["label_ids"] = job.subset.digest()
+    derived = {
+        "total_steps": job.plan.total_steps,
+        "warmup_steps": job.plan.warmup_steps,
+        "peak_learning_rate": job.plan.peak,
+        "train_images": len(job.images),
+        "parameters": total,
+        "trained_parameters": trained,
+        "devices": describe(job.strategy),
+        "precision": job.precision.policy,
+        "scored_in": "float32",
+        "tf32": config.train.tf32,
+        "chance": method.chance(),
+    }
+    if job.overlap is not None:
+        derived["overlap"] = job.overlap.to_json()
+    return config_record(
+        config,
+        job.stage,
+        architecture=method.network.architecture,
+        dataset={
+            "name": data.dataset,
+            "train_split": data.train_split,
+            "image_size": data.image_size,
+            "train_images": len(job.splits.train),
+            "ids": job.ids,
+            "content": job.content,
+            "class_names": list(method.class_names),
+        },
+        sources={
+            flag: stored.fingerprint() for flag, stored in job.sources.items()
+        },
+        labels=labels,
+        derived=derived,
+    )
+
+
+def _memory_notes(job: Job) -> list[str]:
+    train, notes = job.config.train, []
+    if job.num_micro_batches > 1:
+        notes.append(
+            f"batch      {job.num_micro_batches} parts of"
+            f" {train.micro_batch_size} images on each device; batch norm"
+            " normalises one at a time"
+        )
+    if train.recompute:
+        notes.append("recompute  residual blocks, for their gradients")
+    return notes
+
+
+def _say_finished(job: Job, step: int, changes: Sequence[str]) -> None:
+    total = job.plan.total_steps
+    beyond = f", beyond the {total} steps asked for" if step > total else ""
+    say(
+        f"{job.run_dir.path}: {job.stage} has finished at step"
+        f" {step}{beyond}, nothing left to do."
+    )
+    for change in changes:
+        say(f"Without effect, as it has finished: {change}")
+
+
+def _announce(job: Job, notes: list[str], trained: int, total: int) -> None:
+    for notice in job.splits.notices:
+        say_once(f"{job.config.data.dataset}: {notice}")
+    if job.subset is not None:
+        say_once(job.subset.table(job.splits.train))
+    say(start_block(job, notes, trained, total))
+
+
+def start_block(
+    job: Job, notes: Sequence[str], trained: int, total: int
+) -> str:
+    """Data, training, steps, peak learning rate and devices of a stage.
+
+    Args:
+      job: the stage.
+      notes: further lines.
+      trained, total: numbers of parameters.
+    """
+    data, plan = job.config.data, job.plan
+    optimizer, subset = job.config.optimizer, job.subset
+    evaluation = job.splits.evaluation
+    labelled = "no labels"
+    if subset is not None:
+        labelled = (
+            f"{len(subset)} labelled in {len(subset.class_names)} classes"
+            f" (smallest {subset.smallest_class()})"
+        )
+    seen = job.overlap.notice() if job.overlap else ""
+    tested = "none"
+    if evaluation and evaluation.has_labels:
+        tested = f"{evaluation_sample(evaluation, data).text} to evaluate on"
+    elif evaluation:
+        tested = (
+            f"none of the {len(evaluation)} images of {evaluation.name} has a"
+            " label to score with"
+        )
+    batch = optimizer.train_batch_size
+    epochs = plan.total_steps * batch / len(job.images)
+    arithmetic = str(job.precision)
+    if job.config.train.tf32 and "GPU" in device_kinds(job.strategy):
+        arithmetic += ", TF32"
+    return "\n".join(
+        [
+            f"--- {job.stage}: {job.run_dir.path}",
+            f"  data       {data.dataset} at {data.image_size}x"
+            f"{data.image_size}: {len(job.images)} images to train on,"
+            f" {labelled}; {tested}",
+            f"  training   {trained:,} of {total:,} parameters,"
+            f" {optimizer.optimizer}",
+            f"  steps      {plan.total_steps} ({epochs:.1f} epochs) of batch"
+            f" {batch}, warm-up {plan.warmup_steps}",
+            f"  peak lr    {plan.equation}",
+            *([f"  notice     {plan.notice}"] if plan.notice else []),
+            f"  devices    {describe(job.strategy)}, {arithmetic}",
+            *([f"  overlap    {seen}"] if seen else []),
+            *(f"  {note}" for note in notes),
+        ]
+    )
+
+
+def _count(variables: Sequence[tf.Variable]) -> int:
+    return sum(variable.shape.num_elements() for variable in variables)

@@ -1,0 +1,56 @@
+"""What is left behind by an evaluation, of a run's end or on its own."""
+
+from collections.abc import Mapping
+
+from tf_simclr.evaluation.evaluate import Evaluation
+from tf_simclr.evaluation.examination import examine
+from tf_simclr.progress import say
+from tf_simclr.report.evaluation_files import write_evaluation
+from tf_simclr.report.pipeline_text import run_card
+from tf_simclr.training.pictures import write_final_evaluation
+from tf_simclr.training.run_dir import RunDirectory
+
+_ARITHMETIC = "Computed in float32, as exports compute."
+
+
+def leave_scores(
+    run_dir: RunDirectory,
+    name: str,
+    scores: Mapping[str, float],
+    evaluation: Evaluation,
+    image_size: int,
+    overlap: str = "",
+) -> None:
+    """Writes the files and TensorBoard entries of an evaluation.
+
+    Args:
+      run_dir: where they go; the directory exists.
+      name: what was evaluated.
+      scores: what `result.json` will hold.
+      evaluation: the network's answers, and which images they are to.
+      image_size: side of the evaluation view.
+      overlap: says how many of the images were trained on; '' if none.
+    """
+    found, sample = evaluation.predictions, evaluation.sample
+    examination = examine(found) if found is not None else None
+    images = sample.images
+    heading = f"{name} on {sample.text} images of {images.name}"
+    if len(images) < sample.total:
+        say(f"Scored: {heading}.")
+    notes = [_ARITHMETIC, *([f"**{overlap}**"] if overlap else [])]
+    pictures = write_evaluation(
+        run_dir.path, heading, scores, examination, images, image_size, notes
+    )
+    record = run_dir.read_config()
+    card, chance = "", {}
+    if record is not None:
+        card = run_card(record, scores)
+        chance = record["derived"].get("chance", {})
+    write_final_evaluation(
+        run_dir.path,
+        int(scores["global_step"]),
+        scores,
+        chance,
+        pictures,
+        card,
+    )
