@@ -9,8 +9,10 @@ TF Hub's `KerasLayer` and TensorFlow Addons run on. Importing `tf_simclr`
 before TensorFlow selects it; importing it afterwards checks that it was.
 """
 
+import importlib
 import os
 import sys
+from typing import Any
 
 __version__ = "0.1.0"
 
@@ -22,3 +24,51 @@ if os.environ.get("TF_USE_LEGACY_KERAS", "").lower() not in ("1", "true"):
         " TensorFlow is imported, or import tf_simclr first. Received:"
         f" TF_USE_LEGACY_KERAS={os.environ.get('TF_USE_LEGACY_KERAS')!r}"
     )
+
+# Imported when they are asked for: most need TensorFlow, which takes seconds.
+_PUBLIC = {
+    **dict.fromkeys(
+        (
+            "AugmentConfig",
+            "Config",
+            "DataConfig",
+            "ModelConfig",
+            "ObjectiveConfig",
+            "OptimizerConfig",
+            "OutputConfig",
+            "PipelineConfig",
+            "RunConfig",
+            "TrainConfig",
+        ),
+        "tf_simclr.config",
+    ),
+    **dict.fromkeys(
+        (
+            "Answers",
+            "Model",
+            "Result",
+            "distill",
+            "finetune",
+            "load",
+            "pipeline",
+            "pretrain",
+        ),
+        "tf_simclr.library",
+    ),
+    **dict.fromkeys(("DataFailed", "UserError"), "tf_simclr.errors"),
+    "TrainingFailed": "tf_simclr.signals",
+}
+_PACKAGES = ("config", "data", "losses", "methods", "models", "optimizers")
+__all__ = [*_PUBLIC, *_PACKAGES, "__version__"]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PACKAGES:
+        return importlib.import_module(f"tf_simclr.{name}")
+    if name in _PUBLIC:
+        return getattr(importlib.import_module(_PUBLIC[name]), name)
+    raise AttributeError(f"module 'tf_simclr' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

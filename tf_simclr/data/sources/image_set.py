@@ -83,6 +83,24 @@ class ImageSet:
         )
 
 
+def image_set_of_array(images: np.ndarray) -> ImageSet:
+    """Images of an array, without labels; their ids are their rows' numbers.
+
+    Args:
+      images: (N, H, W, 3) or (H, W, 3), uint8 or floats in [0, 1].
+
+    Raises:
+      UserError: another shape, dtype or range.
+    """
+    array = np.asarray(images)
+    if array.ndim == 3 and array.shape[-1] == 3:
+        array = array[np.newaxis]
+    pixels = ArrayPixels(to_rgb_bytes(array, "The array of images"))
+    labels = np.full(len(array), UNLABELLED, np.int32)
+    ids = tuple(map(str, range(len(array))))
+    return ImageSet("images", pixels, labels, (), ids)
+
+
 def to_rgb_bytes(images: np.ndarray, where: str) -> np.ndarray:
     """Brings an image array to uint8 (N, H, W, 3).
 
