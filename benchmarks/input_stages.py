@@ -7,10 +7,10 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from tf_simclr.config.augment import AugmentConfig
+from tf_simclr.data.augment.resize import crop_and_resize_image
+from tf_simclr.data.augment.spec import ViewSpec
 from tf_simclr.data.file_batches import planned, window_decoder
 from tf_simclr.data.sources.image_set import ImageSet
-from tf_simclr.data.views.resize import crop_and_resize_image
-from tf_simclr.data.views.spec import ViewSpec
 
 VIEWS = ("view1", "view2")
 # More images than any run has: views are made by the way of long runs.

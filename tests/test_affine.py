@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from tf_simclr.data.views.affine import AFFINE_UNIFORMS, random_affine, warp
+from tf_simclr.data.augment.affine import AFFINE_UNIFORMS, random_affine, warp
 
 IMAGES = np.random.default_rng(0).random((3, 9, 9, 2), dtype=np.float32)
 

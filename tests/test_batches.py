@@ -11,11 +11,11 @@ import tensorflow as tf
 
 from tf_simclr.config.augment import AugmentConfig
 from tf_simclr.data import array_batches, file_batches
+from tf_simclr.data.augment import spec
+from tf_simclr.data.augment.policy import evaluation_view
 from tf_simclr.data.batches import TrainingBatches, evaluation_batches
 from tf_simclr.data.sources.image_set import ImageSet
 from tf_simclr.data.sources.pixels import ArrayPixels, FilePixels
-from tf_simclr.data.views import spec
-from tf_simclr.data.views.policy import evaluation_view
 
 EVERYTHING = AugmentConfig(
     rotate_degrees=20.0, shear_degrees=10.0, translate_fraction=0.1

@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf_simclr.data.views.blur import (
+from tf_simclr.data.augment.blur import (
     BLUR_UNIFORMS,
     gaussian_blur,
     random_blur,
 )
-from tf_simclr.data.views.color import from_planes, to_planes
+from tf_simclr.data.augment.color import from_planes, to_planes
 
 FIGURES = golden.load("augment.npz")
 RNG = np.random.default_rng(0)

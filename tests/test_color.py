@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf_simclr.data.views import color
-from tf_simclr.data.views.color import from_planes, to_planes
+from tf_simclr.data.augment import color
+from tf_simclr.data.augment.color import from_planes, to_planes
 
 FIGURES = golden.load("augment.npz")
 RNG = np.random.default_rng(0)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf_simclr.data.views.crop import (
+from tf_simclr.data.augment.crop import (
     center_crop_boxes,
     crop_uniform_count,
     random_crop_boxes,

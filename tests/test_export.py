@@ -17,9 +17,9 @@ import tiny
 
 from tf_simclr.config import Config
 from tf_simclr.config.flat import to_flat
+from tf_simclr.data.augment.policy import evaluation_view
 from tf_simclr.data.sources.image_set import ImageSet
 from tf_simclr.data.sources.pixels import FilePixels
-from tf_simclr.data.views.policy import evaluation_view
 from tf_simclr.errors import ExportFailed, UserError
 from tf_simclr.evaluation.predict import Predictor
 from tf_simclr.models.encoder import ARCHITECTURES

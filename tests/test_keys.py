@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf_simclr.data.views.keys import Stream, uniforms, view_keys
+from tf_simclr.data.augment.keys import Stream, uniforms, view_keys
 
 MASK = 2**64 - 1
 IDS = tf.range(2000, dtype=tf.int64)

@@ -6,9 +6,9 @@ import pytest
 import tensorflow as tf
 
 from tf_simclr.config.augment import AugmentConfig
-from tf_simclr.data.views import make as drawing
-from tf_simclr.data.views.keys import Stream, uniforms, view_keys
-from tf_simclr.data.views.policy import (
+from tf_simclr.data.augment import make as drawing
+from tf_simclr.data.augment.keys import Stream, uniforms, view_keys
+from tf_simclr.data.augment.policy import (
     evaluation_view,
     training_view,
     two_views,

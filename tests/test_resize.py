@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf_simclr.data.views.color import from_planes, to_planes
-from tf_simclr.data.views.crop import center_crop_boxes
-from tf_simclr.data.views.resize import (
+from tf_simclr.data.augment.color import from_planes, to_planes
+from tf_simclr.data.augment.crop import center_crop_boxes
+from tf_simclr.data.augment.resize import (
     crop_and_resize,
     crop_and_resize_planes,
 )

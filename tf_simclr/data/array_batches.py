@@ -5,13 +5,13 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
+from tf_simclr.data.augment.color import to_planes
+from tf_simclr.data.augment.make import place
+from tf_simclr.data.augment.spec import ViewSpec
 from tf_simclr.data.decode import decode_image, read_geometry
 from tf_simclr.data.order import sample_order
 from tf_simclr.data.sources.image_set import ImageSet
 from tf_simclr.data.sources.pixels import ArrayPixels, on_host
-from tf_simclr.data.views.color import to_planes
-from tf_simclr.data.views.make import place
-from tf_simclr.data.views.spec import ViewSpec
 
 # Images up to this size are kept in memory unasked.
 _SMALL = 64

@@ -13,11 +13,11 @@ from tf_simclr.data.array_batches import (
     is_batched,
     unmade_array_batches,
 )
+from tf_simclr.data.augment.policy import evaluation_image, evaluation_view
+from tf_simclr.data.augment.spec import ViewSpec
 from tf_simclr.data.file_batches import file_batches, unmade_file_batches
 from tf_simclr.data.order import sample_order
 from tf_simclr.data.sources.image_set import ImageSet
-from tf_simclr.data.views.policy import evaluation_image, evaluation_view
-from tf_simclr.data.views.spec import ViewSpec
 
 # Batches made ahead of the step that takes them.
 _AHEAD = 2

@@ -8,13 +8,13 @@ bits (the upper 8 are kept) included.
 
 import tensorflow as tf
 
+from tf_simclr.data.augment.resize import cut
 from tf_simclr.data.orientation import (
     UPRIGHT,
     exif_orientation,
     is_sideways,
     upright,
 )
-from tf_simclr.data.views.resize import cut
 
 # The slow inverse cosine transform errs by less than the fast one, equals what
 # other libraries decode, and with vector instructions costs the same.

@@ -7,12 +7,12 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from tf_simclr.data.augment.resize import crop_and_resize_image, cut
+from tf_simclr.data.augment.spec import ViewSpec
 from tf_simclr.data.decode import decode_window, read_geometry
 from tf_simclr.data.orientation import UPRIGHT, stored_boxes
 from tf_simclr.data.sources.image_set import ImageSet
 from tf_simclr.data.sources.pixels import ArrayPixels, on_host
-from tf_simclr.data.views.resize import crop_and_resize_image, cut
-from tf_simclr.data.views.spec import ViewSpec
 
 Item = dict[str, tf.Tensor]
 

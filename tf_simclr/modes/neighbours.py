@@ -5,11 +5,11 @@ import os
 import numpy as np
 import tensorflow as tf
 
+from tf_simclr.data.augment.policy import evaluation_image
 from tf_simclr.data.batches import evaluation_batches
 from tf_simclr.data.decode import decode_image
 from tf_simclr.data.sources.image_set import ImageSet
 from tf_simclr.data.sources.scan import what_is_wrong
-from tf_simclr.data.views.policy import evaluation_image
 from tf_simclr.errors import UserError
 from tf_simclr.evaluation.feature_file import MostSimilar, draw_neighbours
 from tf_simclr.evaluation.predict import Predictor

@@ -166,6 +166,10 @@ def make_step_function(
     """
     step = make_global_step(task, strategy, config.jit_compile)
     names = task.metric_names
+    # Nothing for AutoGraph, as in a step.
+    after_step = tf.autograph.experimental.do_not_convert(
+        task.method.after_step
+    )
 
     @tf.function(reduce_retracing=True)
     def run_steps(
@@ -185,7 +189,7 @@ def make_step_function(
             # A single core would read the clock when the step has ended.
             with tf.control_dependencies(clock):
                 metrics = step(batch)
-            task.method.after_step()
+            after_step()
             means = [
                 strategy.reduce(
                     tf.distribute.ReduceOp.MEAN, metrics[name], axis=None

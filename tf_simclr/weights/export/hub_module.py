@@ -6,8 +6,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from tf_simclr.data.augment.policy import evaluation_image, evaluation_view
 from tf_simclr.data.decode import decode_image
-from tf_simclr.data.views.policy import evaluation_image, evaluation_view
 from tf_simclr.losses.classification import l2_loss
 from tf_simclr.models.layers import LayerFactory
 from tf_simclr.models.momentum import copy_weights, named_variables

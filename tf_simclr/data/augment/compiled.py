@@ -10,16 +10,16 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from tf_simclr.config.augment import AugmentConfig
-from tf_simclr.data.views.affine import draw_flips, mirror
-from tf_simclr.data.views.blur import blur_kernel_size, blur_plan, blur_taps
-from tf_simclr.data.views.color import (
+from tf_simclr.data.augment.affine import draw_flips, mirror
+from tf_simclr.data.augment.blur import blur_kernel_size, blur_plan, blur_taps
+from tf_simclr.data.augment.color import (
     NO_OPERATION,
     grayscale,
     jitter_operations,
     jitter_plan,
 )
-from tf_simclr.data.views.keys import Stream
-from tf_simclr.data.views.make import split_draws
+from tf_simclr.data.augment.keys import Stream
+from tf_simclr.data.augment.make import split_draws
 
 Finish = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 

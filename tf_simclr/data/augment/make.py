@@ -8,14 +8,14 @@ happen elsewhere, such as on another device.
 import tensorflow as tf
 
 from tf_simclr.config.augment import AugmentConfig
-from tf_simclr.data.views.affine import (
+from tf_simclr.data.augment.affine import (
     AFFINE_UNIFORMS,
     draw_flips,
     mirror,
     random_affine,
 )
-from tf_simclr.data.views.blur import BLUR_UNIFORMS, random_blur
-from tf_simclr.data.views.color import (
+from tf_simclr.data.augment.blur import BLUR_UNIFORMS, random_blur
+from tf_simclr.data.augment.color import (
     JITTER_UNIFORMS,
     color_jitter,
     from_planes,
@@ -23,13 +23,13 @@ from tf_simclr.data.views.color import (
     random_grayscale,
     to_planes,
 )
-from tf_simclr.data.views.crop import (
+from tf_simclr.data.augment.crop import (
     crop_uniform_count,
     random_crop_boxes,
     whole_boxes,
 )
-from tf_simclr.data.views.keys import Stream, uniforms
-from tf_simclr.data.views.resize import crop_and_resize_planes
+from tf_simclr.data.augment.keys import Stream, uniforms
+from tf_simclr.data.augment.resize import crop_and_resize_planes
 
 _UNUSED = 1
 

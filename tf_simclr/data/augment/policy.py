@@ -3,16 +3,16 @@
 import tensorflow as tf
 
 from tf_simclr.config.augment import AugmentConfig
-from tf_simclr.data.views.color import (
+from tf_simclr.data.augment.color import (
     from_planes,
     has_size,
     image_sizes,
     to_planes,
 )
-from tf_simclr.data.views.crop import center_crop_boxes, whole_boxes
-from tf_simclr.data.views.keys import view_keys
-from tf_simclr.data.views.make import draw, draw_boxes, make_views
-from tf_simclr.data.views.resize import (
+from tf_simclr.data.augment.crop import center_crop_boxes, whole_boxes
+from tf_simclr.data.augment.keys import view_keys
+from tf_simclr.data.augment.make import draw, draw_boxes, make_views
+from tf_simclr.data.augment.resize import (
     crop_and_resize_image,
     crop_and_resize_planes,
 )
