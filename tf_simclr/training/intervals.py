@@ -10,7 +10,7 @@ from tf_simclr.config.train import TrainConfig
 _LEAST_STEPS = 100
 
 
-class Events:
+class Intervals:
     """The steps of a run at which more happens than training.
 
     They follow from the step alone, so that a resumed run has the same.

@@ -3,9 +3,10 @@
 It knows no method: a `Task` says what is trained and how a step computes it.
 """
 
+import dataclasses
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -22,17 +23,17 @@ from tf_simclr.metrics import (
 )
 from tf_simclr.models.batch_norm import settle_statistics
 from tf_simclr.optimizers.factory import build_slots
-from tf_simclr.optimizers.schedule import SchedulePlan, WarmupCosine
+from tf_simclr.optimizers.schedule import SchedulePlan, warmup_cosine
 from tf_simclr.progress import Progress, say
 from tf_simclr.signals import Interrupted, StopRequest, Terminated, stopping_by
 from tf_simclr.training import metric_sums
 from tf_simclr.training.checkpoints import Checkpoints, Position
 from tf_simclr.training.distributed_input import distributed_iterator
-from tf_simclr.training.intervals import Events
+from tf_simclr.training.intervals import Intervals
 from tf_simclr.training.profiler import StepProfiler
 from tf_simclr.training.recovery import (
     NotFinite,
-    Recoveries,
+    SkippedBatches,
     SkipWatch,
     batch_ranges,
     check_some_taken,
@@ -78,8 +79,7 @@ def train(
       Interrupted: a signal asked to stop; the state is saved.
       WorkerLost: another process of the cluster has gone.
     """
-    recoveries = Recoveries(run_dir, config.recover_from_nan)
-    training = _Training(
+    run = _start_run(
         task,
         plan,
         config,
@@ -89,111 +89,163 @@ def train(
         data_service,
         scored_on,
     )
+    skipped = SkippedBatches(run_dir, config.recover_from_nan)
     while True:
         try:
-            return training.run(recoveries.left_out)
+            return _train_on(run, skipped.numbers)
         except NotFinite as error:
-            recoveries.add(error)
+            skipped.add(error)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Run:
+    """What does not change while a process trains.
+
+    Attributes:
+      task, plan, config, run_dir, strategy, evaluator, data_service: as
+        `train` was given them.
+      state: what belongs into a checkpoint besides network and optimizer.
+      checkpoints: save and restore all of that.
+      workers: the processes that train together.
+      steps_per_epoch: images by batch size.
+      intervals: what is due at which step.
+      run_steps: see `make_step_function`.
+    """
+
+    task: Task
+    plan: SchedulePlan
+    config: TrainConfig
+    run_dir: RunDirectory
+    strategy: tf.distribute.Strategy
+    evaluator: Evaluator | None
+    data_service: str | None
+    state: Mapping[str, Any]
+    checkpoints: Checkpoints
+    workers: Workers
+    steps_per_epoch: Fraction
+    intervals: Intervals
+    run_steps: Callable
+
+    def rate(self, step: int) -> float:
+        """The learning rate of a step, counted from 0."""
+        plan = self.plan
+        return float(
+            warmup_cosine(step, plan.peak, plan.warmup_steps, plan.total_steps)
+        )
+
+
+def _start_run(
+    task: Task,
+    plan: SchedulePlan,
+    config: TrainConfig,
+    run_dir: RunDirectory,
+    strategy: tf.distribute.Strategy,
+    evaluator: Evaluator | None,
+    data_service: str | None,
+    scored_on: Mapping[str, Any] | None,
+) -> _Run:
+    method = task.method
+    state = {**method.state, **task.state}
+    with strategy.scope():
+        build_slots(method.optimizer, method.trainable)
+        checkpoints = Checkpoints(
+            run_dir,
+            method.network,
+            method.optimizer,
+            config.keep_checkpoint_max,
+            state,
+            scored_on,
+        )
+    steps_per_epoch = Fraction(len(task.batches.images), task.batch_size)
+    return _Run(
+        task=task,
+        plan=plan,
+        config=config,
+        run_dir=run_dir,
+        strategy=strategy,
+        evaluator=evaluator,
+        data_service=data_service,
+        state=state,
+        checkpoints=checkpoints,
+        workers=Workers(strategy),
+        steps_per_epoch=steps_per_epoch,
+        intervals=Intervals(config, plan.total_steps, steps_per_epoch),
+        run_steps=make_step_function(task, strategy, config),
+    )
+
+
+def _train_on(run: _Run, left_out: Sequence[int]) -> int:
+    """Trains from the last checkpoint on; returns the step reached.
+
+    Args:
+      run: what is trained.
+      left_out: ascending numbers of the batches that no step uses.
+    """
+    found = run.checkpoints.restore()
+    at = found or Position(0, 0, {})
+    run.workers.check_same(at.step)
+    run.run_dir.cut_metrics_after(at.step)
+    # What belongs to step 0 is written anew.
+    cut_events_after(run.run_dir.path, at.step or -1)
+    total = run.plan.total_steps
+    if at.step > total:
+        say(
+            f"Step {at.step} has been reached, beyond the {total} steps asked"
+            " for: nothing left to train."
+        )
+    elif 0 < at.step < total:
+        say(
+            f"Continuing from step {at.step} of {total}, learning rate"
+            f" {run.rate(at.step):.4g}."
+        )
+    step = at.step
+    if step < total:
+        training = _Training(run, at, saved=found is not None)
+        step = training.train(left_out)
+    check_some_taken(run.run_dir.read_metrics(), step)
+    return step
 
 
 class _Training:
-    """What a process needs to train, and how far it is."""
+    """How far the training is, from one checkpoint on.
 
-    def __init__(
-        self,
-        task: Task,
-        plan: SchedulePlan,
-        config: TrainConfig,
-        run_dir: RunDirectory,
-        strategy: tf.distribute.Strategy,
-        evaluator: Evaluator | None,
-        data_service: str | None,
-        scored_on: Mapping[str, Any] | None,
-    ):
-        self._task, self._plan = task, plan
-        method = self._method = task.method
-        self._state = {**method.state, **task.state}
-        self._total = plan.total_steps
-        self._config, self._run_dir = config, run_dir
-        self._strategy, self._evaluator = strategy, evaluator
-        self._workers, self._data_service = Workers(strategy), data_service
-        with strategy.scope():
-            build_slots(method.optimizer, method.trainable)
-            self._checkpoints = Checkpoints(
-                run_dir,
-                method.network,
-                method.optimizer,
-                config.keep_checkpoint_max,
-                self._state,
-                scored_on,
-            )
-        self._schedule = WarmupCosine(
-            plan.peak, plan.warmup_steps, plan.total_steps
-        )
-        self._steps_per_epoch = Fraction(
-            len(task.batches.images), task.batch_size
-        )
-        self._events = Events(config, self._total, self._steps_per_epoch)
-        self._run_steps = make_step_function(task, strategy, config)
-        self._names = task.metric_names
-        self._counted_by = counts(task.metrics)
+    Args:
+      run: what is trained.
+      at: where it starts.
+      saved: whether that is a checkpoint.
+    """
 
-    def run(self, left_out: Sequence[int]) -> int:
-        """Trains from the last checkpoint on; returns the step reached.
-
-        Args:
-          left_out: ascending numbers of the batches that no step uses.
-        """
-        found = self._checkpoints.restore()
-        at = found or Position(0, 0, {})
-        self._workers.check_same(at.step)
+    def __init__(self, run: _Run, at: Position, *, saved: bool):
+        self._run, self._task, self._config = run, run.task, run.config
+        self._total = run.plan.total_steps
+        self._names = run.task.metric_names
+        self._counted_by = counts(run.task.metrics)
         self._step, self._summed_from = at.step, at.summed_from
-        self._saved = self._settled = at.step if found else None
+        self._saved = self._settled = at.step if saved else None
         self._sums = metric_sums.start_sums(
             at.step,
             metric_sums.in_order(at.sums, self._names, self._counted_by),
         )
-        self._run_dir.cut_metrics_after(at.step)
-        # What belongs to step 0 is written anew.
-        cut_events_after(self._run_dir.path, at.step or -1)
-        self._announce()
-        if self._step < self._total:
-            self._train(left_out)
-        check_some_taken(self._run_dir.read_metrics(), self._step)
-        return self._step
-
-    def _announce(self) -> None:
-        if self._step > self._total:
-            say(
-                f"Step {self._step} has been reached, beyond the {self._total}"
-                " steps asked for: nothing left to train."
-            )
-        elif 0 < self._step < self._total:
-            rate = float(self._schedule(self._step))
-            say(
-                f"Continuing from step {self._step} of {self._total}, learning"
-                f" rate {rate:.4g}."
-            )
-
-    def _train(self, left_out: Sequence[int]) -> None:
-        if self._config.recover_from_nan and self._saved is None:
-            # Something to go back to.
-            self._save({})
         self._progress = Progress(
-            self._method.stage,
+            run.task.method.stage,
             self._total,
-            self._task.batch_size,
-            self._step,
-            by_time=not self._config.log_every_steps,
+            run.task.batch_size,
+            at.step,
+            by_time=not run.config.log_every_steps,
         )
-        self._summaries = Summaries(
-            self._task, self._plan, self._run_dir, self._step
-        )
-        self._profiler = StepProfiler(self._config, self._run_dir.path)
+        self._summaries = Summaries(run.task, run.plan, run.run_dir, at.step)
+        self._profiler = StepProfiler(run.config, run.run_dir.path)
         self._watch = StallWatch()
-        self._skips = SkipWatch(self._step)
+        self._skips = SkipWatch(at.step)
         self._stop = StopRequest()
+
+    def train(self, left_out: Sequence[int]) -> int:
+        """Trains to the last step, which it returns."""
+        run = self._run
         with self._summaries, self._profiler, self._watch, self._stop:
+            if self._config.recover_from_nan and self._saved is None:
+                # Something to go back to.
+                self._save({})
             if self._owes_evaluation():
                 self._summaries.continues(self._step, self._names)
                 self._evaluate()
@@ -201,9 +253,9 @@ class _Training:
             iterator = distributed_iterator(
                 self._task.batches,
                 self._task.batch_size,
-                self._strategy,
+                run.strategy,
                 batch_ranges(self._step, self._total, left_out),
-                self._data_service,
+                run.data_service,
                 passes=self._task.num_micro_batches,
             )
             chunk = 1
@@ -211,10 +263,11 @@ class _Training:
                 chunk = self._advance(iterator, chunk)
                 self._after_steps()
                 self._stop_if_asked()
+        return self._step
 
     def _asked(self) -> int:
         """The signal that asks to stop, on all workers the same; 0: none."""
-        (number,) = self._workers.maximum(self._stop.signal_number or 0)
+        (number,) = self._run.workers.maximum(self._stop.signal_number or 0)
         return int(number)
 
     def _stop_if_asked(self) -> None:
@@ -229,12 +282,12 @@ class _Training:
         workers the same."""
         step = self._step
         room = self._profiler.room(step)
-        count = min(chunk, self._events.next(step) - step, room)
+        count = min(chunk, self._run.intervals.next(step) - step, room)
         self._profiler.at(step)
         self._summaries.before(count)
         started = time.monotonic()
-        with self._watch.watched(), self._workers.watched():
-            self._sums, waited = self._run_steps(
+        with self._watch.watched(), self._run.workers.watched():
+            self._sums, waited = self._run.run_steps(
                 iterator, tf.constant(count), self._sums
             )
             finite = bool(self._sums.finite)
@@ -246,19 +299,19 @@ class _Training:
         self._progress.add_wait(waited)
         self._summaries.stepped(count, seconds, waited)
         self._step += count
-        (slowest,) = self._workers.maximum(seconds)
+        (slowest,) = self._run.workers.maximum(seconds)
         return _next_chunk(count, chunk, slowest)
 
     def _after_steps(self) -> None:
         """Does what is due at this step."""
-        step, events = self._step, self._events
-        show = events.shows(step) or self._progress.due()
-        if events.logs(step) or show:
-            self._report(log=events.logs(step), show=show)
+        step, due = self._step, self._run.intervals
+        show = due.shows(step) or self._progress.due()
+        if due.logs(step) or show:
+            self._report(log=due.logs(step), show=show)
         # Before the evaluation, which may take long or fail.
-        if events.saves(step):
+        if due.saves(step):
             self._save({})
-        if events.evaluates(step):
+        if due.evaluates(step):
             self._evaluate()
 
     def _owes_evaluation(self) -> bool:
@@ -267,25 +320,25 @@ class _Training:
         step = self._step
         owes = (
             step > 0
-            and self._evaluator is not None
-            and self._events.evaluates(step)
+            and self._run.evaluator is not None
+            and self._run.intervals.evaluates(step)
             and not any(
                 (line["step"], line["split"]) == (step, "eval")
-                for line in self._run_dir.read_metrics()
+                for line in self._run.run_dir.read_metrics()
             )
         )
-        (owes,) = self._workers.maximum(owes)
+        (owes,) = self._run.workers.maximum(owes)
         if owes:
             # It may have been stopped while it wrote them.
             runs = (EVALUATION, NEIGHBOURS)
-            cut_events_after(self._run_dir.path, step - 1, runs)
+            cut_events_after(self._run.run_dir.path, step - 1, runs)
         return bool(owes)
 
     def _evaluate(self) -> None:
         """Scores this step, unless a signal ends that: the process that goes
         on from here will."""
         self._settle()
-        if self._evaluator is None:
+        if self._run.evaluator is None:
             return
 
         def check() -> None:
@@ -297,15 +350,17 @@ class _Training:
         try:
             check()
             with stopping_by(check):
-                found = self._evaluator().scores
+                found = self._run.evaluator().scores
         except Terminated:
             return
         step = self._step
         self._summaries.evaluation(step, found)
         self._summaries.flush()
-        (better,) = self._workers.maximum(self._checkpoints.improves(found))
-        if self._events.saves(step):
-            self._checkpoints.score(step, found)
+        (better,) = self._run.workers.maximum(
+            self._run.checkpoints.improves(found)
+        )
+        if self._run.intervals.saves(step):
+            self._run.checkpoints.score(step, found)
         elif better:
             self._save(found)
         if found:
@@ -315,14 +370,14 @@ class _Training:
     def _report(self, *, log: bool, show: bool) -> None:
         """Shows the metrics since the last log line, or logs them."""
         step, since = self._step, self._summed_from
-        rate = float(self._schedule(step - 1))
+        rate = self._run.rate(step - 1)
         metrics = metric_sums.means(
             self._sums, self._names, since, self._counted_by
         )
         if show:
             last = metric_sums.named(self._sums.last, self._names)
             facts = [
-                *self._method.progress(metrics),
+                *self._task.method.progress(metrics),
                 *self._skips.facts(step, since, metrics, last),
                 f"lr {rate:.3g}",
             ]
@@ -336,20 +391,20 @@ class _Training:
             self._sums = metric_sums.without_sums(self._sums)
 
     def _append(self, split: str, metrics: dict[str, float]) -> None:
-        epoch = float(self._step / self._steps_per_epoch)
-        self._run_dir.append_metrics(self._step, epoch, split, metrics)
+        epoch = float(self._step / self._run.steps_per_epoch)
+        self._run.run_dir.append_metrics(self._step, epoch, split, metrics)
 
     def _settle(self) -> None:
         # Once a step: a run that goes on from here has done it, too.
         if self._settled == self._step:
             return
         self._settled = self._step
-        modules = (self._method.network, *self._state.values())
-        settle_statistics(modules, self._strategy)
+        modules = (self._task.method.network, *self._run.state.values())
+        settle_statistics(modules, self._run.strategy)
 
     def _save(self, score: dict[str, float], *, planned: bool = True) -> None:
         self._settle()
-        if not self._checkpoints.finite():
+        if not self._run.checkpoints.finite():
             raise self._not_finite()
         if self._step:
             self._summaries.flush()
@@ -357,14 +412,14 @@ class _Training:
         if self._summed_from < self._step:
             sums = metric_sums.named(self._sums.sums, self._names)
         at = Position(self._step, self._summed_from, sums)
-        with self._workers.watched():
-            self._checkpoints.save(at, score, planned=planned)
+        with self._run.workers.watched():
+            self._run.checkpoints.save(at, score, planned=planned)
         self._saved = self._step
 
     def _not_finite(self) -> NotFinite:
         """The error for the first step that went wrong."""
         step = int(self._sums.step)
-        rate = float(self._schedule(step - 1))
+        rate = self._run.rate(step - 1)
         metrics = metric_sums.named(self._sums.last, self._names)
         before = metric_sums.named(self._sums.before, self._names)
         norms = metrics[GRADIENT_NORM.name], before[GRADIENT_NORM.name]
@@ -373,7 +428,7 @@ class _Training:
         message = (
             f"Not finite at step {step}: {what} (learning rate {rate:.4g},"
             f" gradient norm {norms[0]:.4g}, one step before {norms[1]:.4g});"
-            f" {self._checkpoints.latest()}. Try a lower --learning_rate, a"
+            f" {self._run.checkpoints.latest()}. Try a lower --learning_rate, a"
             " longer --warmup_epochs, or --recover_from_nan."
         )
         figures = {

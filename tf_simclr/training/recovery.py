@@ -117,7 +117,7 @@ class NotFinite(TrainingFailed):
         self.figures = figures
 
 
-class Recoveries:
+class SkippedBatches:
     """The batches that a run leaves out, as `recoveries.json` lists them.
 
     Args:
@@ -133,7 +133,7 @@ class Recoveries:
             self._made = read_json(self._path)
 
     @property
-    def left_out(self) -> tuple[int, ...]:
+    def numbers(self) -> tuple[int, ...]:
         """Ascending numbers of the batches that are left out."""
         return tuple(sorted(recovery["batch"] for recovery in self._made))
 
@@ -145,7 +145,7 @@ class Recoveries:
         """
         if len(self._made) >= self._allowed:
             raise error
-        batch = batch_number(error.step - 1, self.left_out)
+        batch = batch_number(error.step - 1, self.numbers)
         self._made.append({"step": error.step, "batch": batch, **error.figures})
         write_json(self._path, self._made)
         say(
@@ -154,28 +154,28 @@ class Recoveries:
         )
 
 
-def batch_number(step: int, left_out: Sequence[int]) -> int:
+def batch_number(step: int, numbers: Sequence[int]) -> int:
     """The batch, counted from 0, that follows `step` steps.
 
     Args:
       step: steps behind it.
-      left_out: ascending numbers of batches that no step uses.
+      numbers: ascending numbers of batches that no step uses.
     """
     number = step
-    for other in left_out:
+    for other in numbers:
         if other <= number:
             number += 1
     return number
 
 
 def batch_ranges(
-    step: int, total_steps: int, left_out: Sequence[int]
+    step: int, total_steps: int, numbers: Sequence[int]
 ) -> list[tuple[int, int]]:
     """(first, last + 1) of the batches between two steps, in order."""
-    first = batch_number(step, left_out)
-    stop = batch_number(total_steps - 1, left_out) + 1
+    first = batch_number(step, numbers)
+    stop = batch_number(total_steps - 1, numbers) + 1
     ranges = []
-    for other in left_out:
+    for other in numbers:
         if first <= other < stop:
             ranges.append((first, other))
             first = other + 1
