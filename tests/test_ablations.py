@@ -4,17 +4,13 @@ and tables hold what was found."""
 import json
 import os
 import pathlib
-import sys
 
 import pytest
-import tiny
 
-sys.path.append(str(tiny.ROOT / "benchmarks"))
-import ablation_tables  # noqa: E402
-import ablations  # noqa: E402
-from ablation_studies import DATA, TITLES, variants  # noqa: E402
-
-import run  # noqa: E402
+import run
+from benchmarks.accuracy import ablations
+from benchmarks.lib import ablation_tables
+from benchmarks.lib.ablation_studies import DATA, TITLES, variants
 
 
 @pytest.fixture

@@ -1,12 +1,8 @@
 """README and docs say what was measured, and a wrong number is seen."""
 
-import sys
-
 import pytest
-import tiny
 
-sys.path.append(str(tiny.ROOT / "benchmarks"))
-import check_docs  # noqa: E402
+from benchmarks.docs import check_docs
 
 TABLES = {"one": lambda: "| a |\n|---:|\n| 1 |"}
 PAGE = """# Page

@@ -4,13 +4,9 @@ import json
 import pathlib
 import sys
 
-import tiny
-
-sys.path.append(str(tiny.ROOT / "benchmarks"))
-import finetuning_probe  # noqa: E402
-import pretraining_probe  # noqa: E402
-
-import run  # noqa: E402
+import run
+from benchmarks.accuracy import finetuning_probe
+from benchmarks.lib import recipe_runs
 
 
 def test_each_stage_is_the_recipe_s_with_one_change(
@@ -36,7 +32,7 @@ def test_each_stage_is_the_recipe_s_with_one_change(
         result = {"eval/label_top_1_accuracy": score}
         (folder / "result.json").write_text(json.dumps(result))
 
-    monkeypatch.setattr(pretraining_probe.subprocess, "run", fake)
+    monkeypatch.setattr(recipe_runs.subprocess, "run", fake)
     output = tmp_path / "probe"
     monkeypatch.setattr(
         sys,

@@ -2,18 +2,14 @@
 
 import json
 import pathlib
-import sys
 
 import numpy as np
 import pytest
-import tiny
 
+from benchmarks.accuracy import label_efficiency
+from benchmarks.lib.classical_baselines import METHODS, ClassicalBaselines
 from tf_simclr.config import DataConfig
 from tf_simclr.data.sources.open import open_dataset
-
-sys.path.append(str(tiny.ROOT / "benchmarks"))
-import label_efficiency  # noqa: E402
-from classical_baselines import METHODS, ClassicalBaselines  # noqa: E402
 
 
 def test_classical_methods_learn_digits():
@@ -62,7 +58,7 @@ def commands(monkeypatch) -> list[dict[str, str]]:
         (folder / "result.json").write_text(json.dumps(result))
 
     train = open_dataset(DataConfig(dataset="digits", image_size=8)).train
-    monkeypatch.setattr(label_efficiency, "_run", run)
+    monkeypatch.setattr(label_efficiency, "run_program", run)
     return noted
 
 

@@ -5,12 +5,10 @@ import pathlib
 import sys
 
 import numpy as np
-import tiny
 
-sys.path.append(str(tiny.ROOT / "benchmarks"))
-import pretraining_probe  # noqa: E402
-
-import run  # noqa: E402
+import run
+from benchmarks.accuracy import pretraining_probe
+from benchmarks.lib import recipe_runs
 
 
 def blobs(spread: float) -> tuple[np.ndarray, np.ndarray]:
@@ -55,7 +53,7 @@ def test_changes_are_flags_and_what_is_there_is_not_run_again(
         lines = noted.read_text().splitlines()
         return [run.parse_config(json.loads(line)) for line in lines]
 
-    monkeypatch.setattr(pretraining_probe.subprocess, "run", fake)
+    monkeypatch.setattr(recipe_runs.subprocess, "run", fake)
     monkeypatch.setattr(pretraining_probe, "DRAWS", 2)
     output = tmp_path / "probe"
     monkeypatch.setattr(sys, "argv", ["", "--jobs=2", f"--output={output}"])
