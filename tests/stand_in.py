@@ -52,6 +52,7 @@ def stand_in(
         result = {
             TOP_1: inherited + score(config),
             "architecture": _architecture(config),
+            "mode": config.run.mode,
         }
         (folder / "result.json").write_text(json.dumps(result))
 
