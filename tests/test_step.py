@@ -76,4 +76,4 @@ def test_a_step_waits_for_its_input_alone(monkeypatch, slow):
         assert waited >= STEPS * SECONDS
     else:
         # A single thread could read the clock when the step has ended.
-        assert waited < SECONDS
+        assert waited < STEPS * SECONDS / 2
