@@ -1,12 +1,11 @@
 """README and docs say what was measured, and a wrong number is seen."""
 
-import sys
+import re
 
 import pytest
 import tiny
 
-sys.path.append(str(tiny.ROOT / "benchmarks"))
-import check_docs  # noqa: E402
+from benchmarks.docs import check_docs
 
 TABLES = {"one": lambda: "| a |\n|---:|\n| 1 |"}
 PAGE = """# Page
@@ -21,6 +20,38 @@ PAGE = """# Page
 
 def test_the_pages_agree_with_the_results():
     assert check_docs.problems() == []
+
+
+def programs() -> set[str]:
+    """Paths, from the repository's root, of what is to be run."""
+    return {
+        str(path.relative_to(tiny.ROOT))
+        for path in (tiny.ROOT / "benchmarks").rglob("*.py")
+        if '__name__ == "__main__"' in path.read_text()
+    }
+
+
+def test_the_index_names_every_program_and_no_other():
+    index = (tiny.ROOT / "benchmarks" / "README.md").read_text()
+    named = re.findall(r"`python (benchmarks/\S+\.py)", index)
+    assert sorted(named) == sorted(programs())
+    kept = set(re.findall(r"`(results/\w+\.jsonl?)`", index))
+    stored = (tiny.ROOT / "benchmarks" / "results").iterdir()
+    assert kept == {f"results/{path.name}" for path in stored}
+
+
+def test_commands_of_docs_and_recipes_name_programs_that_exist():
+    pages = [tiny.ROOT / "README.md"]
+    pages += [*(tiny.ROOT / "docs").glob("*.md")]
+    pages += [*(tiny.ROOT / "flags").glob("*.cfg")]
+    named = {
+        name
+        for page in pages
+        for name in re.findall(r"benchmarks/[\w/]+\.py", page.read_text())
+    }
+    assert len(named) > 10
+    for name in named:
+        assert (tiny.ROOT / name).is_file(), name
 
 
 def test_a_recipe_that_says_another_score_is_named(monkeypatch):

@@ -1,69 +1,59 @@
-"""Changes of the stages that see labels: what is run, kept and printed."""
+"""Changes of the stages that see labels: what is scored, kept and printed."""
 
-import json
-import pathlib
 import sys
 
-import tiny
+import stand_in
 
-sys.path.append(str(tiny.ROOT / "benchmarks"))
-import finetuning_probe  # noqa: E402
-import pretraining_probe  # noqa: E402
-
-import run  # noqa: E402
+from benchmarks.accuracy import finetuning_probe
+from benchmarks.lib import short_runs
+from tf_simclr.config import Config
 
 
-def test_each_stage_is_the_recipe_s_with_one_change(
-    tmp_path, monkeypatch, capsys
-):
-    noted = tmp_path / "commands"
-    noted.touch()
-
-    # Called in processes of their own.
-    def fake(command: list[str], **_) -> None:
-        command = command[1:]
-        config = run.parse_config(command)
-        config.check()
-        with noted.open("a") as file:
-            file.write(json.dumps(command) + "\n")
-        teacher = config.objective.teacher
-        assert not teacher or pathlib.Path(teacher, "result.json").exists()
-        folder = pathlib.Path(config.run.model_dir)
-        folder.mkdir(parents=True, exist_ok=True)
-        # As if the change of the layer were worth something.
-        score = 0.7 + 0.01 * config.model.ft_proj_selector
-        score += 0.02 * config.data.label_seed
-        result = {"eval/label_top_1_accuracy": score}
-        (folder / "result.json").write_text(json.dumps(result))
-
-    monkeypatch.setattr(pretraining_probe.subprocess, "run", fake)
-    output = tmp_path / "probe"
-    monkeypatch.setattr(
-        sys,
-        "argv",
-        ["", "--labels", "4", "--seeds=2", "--jobs=2", f"--output={output}"],
+def score(config: Config) -> float:
+    """As if everything that is changed were worth something."""
+    return (
+        0.5
+        + 0.02 * config.data.label_seed
+        + 0.01 * config.model.ft_proj_selector
+        + 0.1 * config.augment.crop_min_area
+        + 20 * config.optimizer.learning_rate
+        + 1e-5 * config.train.train_steps
+        + 0.05 * config.objective.distillation_temperature
+        + 0.01 * config.data.labels_per_class
     )
+
+
+def test_each_change_is_scored_beside_the_recipe(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(short_runs, "run_program", stand_in.stand_in(score))
+    output = tmp_path / "probe"
+    flags = ["--labels", "4", "--seeds=2", "--jobs=2", f"--output={output}"]
+    monkeypatch.setattr(sys, "argv", ["", *flags])
     assert finetuning_probe.main() == 0
-    commands = [json.loads(line) for line in noted.read_text().splitlines()]
-    configs = [run.parse_config(command) for command in commands]
-    first, *others = configs
-    assert first.run.mode == "pretrain"
-    changes = sum(map(len, finetuning_probe.CHANGES.values()))
-    assert len(others) == 2 * changes
-    assert {x.data.eval_split for x in configs} == {"train[50000:]"}
-    for config in others:
-        scratch = config.objective.from_scratch
-        pretrained = None if scratch else first.run.model_dir
-        assert (config.objective.checkpoint or None) == pretrained
-        assert config.data.labels_per_class == 4
-    distilled = [x for x in others if x.run.mode == "distill"]
-    assert {x.objective.distillation_temperature for x in distilled} == {
-        0.1,
-        0.5,
-    }
     shown = capsys.readouterr().out
-    assert "| 4 | fine-tuned | none | 0.720 ± 0.014 | - |" in shown
-    assert "| from head layer 3 | 0.740 ± 0.014 | 0.020 ± 0.000 |" in shown
+    rows = [
+        line.strip("| ").split(" | ")
+        for line in shown.splitlines()
+        if line.startswith("| 4 |")
+    ]
+    assert [(row[1], row[2]) for row in rows] == [
+        (finetuning_probe.STAGES[stage][0], title)
+        for stage, changes in finetuning_probe.CHANGES.items()
+        for title in changes
+    ]
+    leads = {(row[1], row[2]): row[4] for row in rows}
+    for (_, title), lead in leads.items():
+        assert lead == "-" if title == "none" else lead.endswith(" ± 0.000")
+        assert not lead.startswith("0.000"), title
+    assert leads["fine-tuned", "from head layer 3"] == "0.020 ± 0.000"
+    assert leads["fine-tuned", "crops from 0.9"] == "0.030 ± 0.000"
+    assert leads["self-distilled", "temperature 0.5 instead of 0.1"] == (
+        "0.020 ± 0.000"
+    )
+    # What is there is not run again.
+    kept = {path: path.read_bytes() for path in output.glob("*.jsonl")}
+    assert len(kept) == 2
+    other = stand_in.stand_in(lambda _: 0.0)
+    monkeypatch.setattr(short_runs, "run_program", other)
     assert finetuning_probe.main() == 0
-    # run.py itself sees that a pretraining has ended.
-    assert len(noted.read_text().splitlines()) == len(commands) + 1
+    assert capsys.readouterr().out == shown
+    assert {path: path.read_bytes() for path in output.glob("*.jsonl")} == kept

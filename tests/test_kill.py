@@ -1,5 +1,7 @@
-"""Runs that are killed end as those that are not; `benchmarks/kill_test.py`
-has many more of them."""
+"""Runs that are killed end as those that are not.
+
+`benchmarks/robustness/kill_test.py` has many more of them.
+"""
 
 import shutil
 import subprocess
@@ -8,8 +10,7 @@ import sys
 import pytest
 import tiny
 
-sys.path.append(str(tiny.ROOT / "benchmarks"))
-from kill_test import difference  # noqa: E402
+from benchmarks.robustness.kill_test import difference
 
 
 @pytest.mark.slow
@@ -17,7 +18,7 @@ def test_killed_runs_end_as_undisturbed_ones(tmp_path):
     result = subprocess.run(
         [
             sys.executable,
-            str(tiny.ROOT / "benchmarks" / "kill_test.py"),
+            str(tiny.ROOT / "benchmarks" / "robustness" / "kill_test.py"),
             "--trials=2",
             "--most_kills=1",
             "--stages=pretrain",

@@ -1,19 +1,16 @@
-"""The study of label efficiency: what it runs, keeps and prints."""
+"""The study of label efficiency: what it scores, keeps and prints."""
 
 import json
 import pathlib
-import sys
 
 import numpy as np
 import pytest
-import tiny
 
-from tf_simclr.config import DataConfig
+import run
+from benchmarks.accuracy import label_efficiency
+from benchmarks.lib.classical_baselines import METHODS, ClassicalBaselines
+from tf_simclr.config import Config, DataConfig
 from tf_simclr.data.sources.open import open_dataset
-
-sys.path.append(str(tiny.ROOT / "benchmarks"))
-import label_efficiency  # noqa: E402
-from classical_baselines import METHODS, ClassicalBaselines  # noqa: E402
 
 
 def test_classical_methods_learn_digits():
@@ -33,59 +30,69 @@ def test_classical_methods_learn_digits():
 
 
 @pytest.fixture
-def commands(monkeypatch) -> list[dict[str, str]]:
-    """Notes the flags of each run, and leaves what it would leave."""
-    noted: list[dict[str, str]] = []
+def untrained(monkeypatch) -> None:
+    """Runs train nothing, and leave scores that follow from their flags."""
+    images = open_dataset(DataConfig(dataset="digits", image_size=8)).train
 
-    def run(*flags: str) -> None:
-        pairs = (flag.removeprefix("--").partition("=") for flag in flags)
-        values = {name: value for name, _, value in pairs}
-        noted.append(values)
-        folder = pathlib.Path(values["model_dir"])
-        mode = values.get("mode")
-        if mode == "pretrain":
-            result = {}
-        elif mode == "finetune":
-            result = {"eval/label_top_1_accuracy": 0.5}
-        else:
-            names = ("supervised", "linear", "finetuned", "self_distilled")
-            result = {f"{name}_top_1": 0.6 for name in names}
-            result["distilled_top_1"] = 0.7 + 0.1 * int(values["label_seed"])
-            assert (folder / "pretrain" / "result.json").exists()
-            (folder / "finetune").mkdir()
-            labels = {
-                "ids": train.ids[:40],
-                "labels": train.labels[:40].tolist(),
-            }
-            (folder / "finetune" / "labels.json").write_text(json.dumps(labels))
+    def program(*flags: str) -> None:
+        config = run.parse_config(["run.py", *flags])
+        config.check()
+        folder = pathlib.Path(config.run.model_dir)
+        stages = {
+            "pretrain": lambda: {"temperature": config.objective.temperature},
+            "finetune": lambda: finetune(config),
+            "pipeline": lambda: pipeline(config, folder),
+        }
+        result = stages[config.run.mode]()
         folder.mkdir(exist_ok=True, parents=True)
         (folder / "result.json").write_text(json.dumps(result))
 
-    train = open_dataset(DataConfig(dataset="digits", image_size=8)).train
-    monkeypatch.setattr(label_efficiency, "_run", run)
-    return noted
+    def finetune(config: Config) -> dict[str, float]:
+        score = 0.5 + config.train.train_steps / 10_000
+        score -= 0.1 * config.model.ft_proj_selector
+        return {"eval/label_top_1_accuracy": score}
+
+    def pipeline(config: Config, folder: pathlib.Path) -> dict[str, float]:
+        pretrained = (folder / "pretrain" / "result.json").read_text()
+        (folder / "finetune").mkdir()
+        labels = {
+            "ids": images.ids[:40],
+            "labels": images.labels[:40].tolist(),
+        }
+        (folder / "finetune" / "labels.json").write_text(json.dumps(labels))
+        names = ("supervised", "linear", "finetuned", "self_distilled")
+        result = {f"{name}_top_1": 0.6 for name in names}
+        # The recipe's temperature of pretraining is 0.5.
+        score = json.loads(pretrained)["temperature"]
+        score += config.optimizer.train_batch_size / 1000
+        score += 0.1 * config.data.label_seed
+        return {**result, "distilled_top_1": score}
+
+    monkeypatch.setattr(label_efficiency, "run_program", program)
 
 
-def test_a_study_runs_what_is_missing_once(tmp_path, commands):
+@pytest.mark.usefixtures("untrained")
+def test_a_study_scores_what_is_missing(tmp_path):
     flags = ["--dataset=digits", "--image_size=8"]
     study = label_efficiency.Study(tmp_path, "test", flags)
     study.pretrain()
     study.run_cell(4, 0)
-    pretrain, first, layer_0 = commands
-    # The recipe's own flags of that stage.
-    assert pretrain["temperature"] == "0.5"
-    assert first["labels_per_class"] == "4"
-    assert first["train_batch_size"] == "40"
-    assert layer_0["ft_proj_selector"] == "0"
-    assert layer_0["train_steps"] == "300"
     assert study.missing([(4, 0), (4, 1), (9, 0)]) == [(4, 1), (9, 0)]
     # In a process of its own, with the same pretraining.
     study = label_efficiency.Study(tmp_path, "test", flags)
     study.run_cell(4, 1)
-    assert len(commands) == 5
-    assert (tmp_path / "test" / "4-1" / "pretrain").is_dir()
+    assert study.missing([(4, 0), (4, 1)]) == []
+    pretrained = [
+        (tmp_path / "test" / name / "result.json").read_bytes()
+        for name in ("pretrain", "4-0/pretrain", "4-1/pretrain")
+    ]
+    assert len(set(pretrained)) == 1
+    assert len(study.scores) == 2 * len(label_efficiency.METHODS)
     text = label_efficiency.table(study.scores)
-    assert "| distilled student | 0.750 ± 0.071 |" in text
+    # Batches of 4 labels for each of ten classes.
+    assert "| distilled student | 0.590 ± 0.071 |" in text
+    # The recipe's 300 steps.
+    assert "| fine-tuned from head layer 0 | 0.530 ± 0.000 |" in text
     assert "Label seeds per cell: 2 for 4." in text
     label_efficiency.draw(study.scores, tmp_path / "accuracy.png")
     assert (tmp_path / "accuracy.png").stat().st_size > 10_000

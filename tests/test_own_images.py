@@ -92,7 +92,7 @@ def test_mistakes_are_one_sentence_and_write_nothing(tmp_path, photos, capfd):
 
 def test_the_photographs_of_the_readme(tmp_path):
     folder = tmp_path / "photos"
-    script = tiny.ROOT / "benchmarks" / "make_photos.py"
+    script = tiny.ROOT / "benchmarks" / "accuracy" / "make_photos.py"
     subprocess.run(
         [sys.executable, script, folder, "--per_class=8"],
         check=True,

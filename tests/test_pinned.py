@@ -9,8 +9,7 @@ import time
 import pytest
 import tiny
 
-sys.path.append(str(tiny.ROOT / "benchmarks"))
-from pinned import run_pinned  # noqa: E402
+from benchmarks.lib.pinned import run_pinned
 
 
 def test_each_has_its_cores_and_its_share(tmp_path):
@@ -41,14 +40,13 @@ def test_workers_end_with_their_parent(tmp_path):
     noted = tmp_path / "worker"
     program = (
         "import os, pathlib, sys, time; sys.path.append(sys.argv[1])\n"
-        "from pinned import run_pinned\n"
+        "from benchmarks.lib.pinned import run_pinned\n"
         "def work(job):\n"
         "    pathlib.Path(sys.argv[2]).write_text(str(os.getpid()))\n"
         "    time.sleep(60)\n"
         "run_pinned(work, 1)\n"
     )
-    folder = str(tiny.ROOT / "benchmarks")
-    command = [sys.executable, "-c", program, folder, str(noted)]
+    command = [sys.executable, "-c", program, str(tiny.ROOT), str(noted)]
     with subprocess.Popen(command) as parent:
         while not (noted.exists() and noted.read_text()):
             time.sleep(0.01)

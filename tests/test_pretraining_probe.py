@@ -1,16 +1,13 @@
-"""Short pretrainings compared by probes: what is run, kept and printed."""
+"""Short pretrainings compared by probes: what is scored, kept and printed."""
 
-import json
-import pathlib
 import sys
 
 import numpy as np
-import tiny
+import stand_in
 
-sys.path.append(str(tiny.ROOT / "benchmarks"))
-import pretraining_probe  # noqa: E402
-
-import run  # noqa: E402
+from benchmarks.accuracy import pretraining_probe
+from benchmarks.lib import short_runs
+from tf_simclr.config import Config
 
 
 def blobs(spread: float) -> tuple[np.ndarray, np.ndarray]:
@@ -28,59 +25,50 @@ def test_probes_tell_clear_features_from_noise():
     assert 0.2 < noisy < 0.7
 
 
-def test_changes_are_flags_and_what_is_there_is_not_run_again(
-    tmp_path, monkeypatch, capsys
-):
-    noted = tmp_path / "commands"
-    noted.touch()
+def score(config: Config) -> float:
+    """As if all that is changed were worth something, and the label seed."""
+    if config.run.mode == "pretrain":
+        return 0.1 * (
+            config.objective.temperature
+            + config.augment.crop_min_area
+            + config.augment.color_jitter_strength
+            + 10 * config.optimizer.learning_rate
+        )
+    return 0.1 * config.data.label_seed + config.model.width_multiplier
 
-    # Called in processes of their own.
-    def fake(command: list[str], **_) -> None:
-        config = run.parse_config(command[1:])
-        config.check()
-        with noted.open("a") as file:
-            file.write(json.dumps(command[1:]) + "\n")
-        folder = pathlib.Path(config.run.model_dir)
-        folder.mkdir()
-        if config.run.mode == "embed":
-            features, labels = blobs(0.1)
-            np.savez(folder / "features.npz", features=features, labels=labels)
-        if config.run.mode == "finetune":
-            # As if only the seed of the labels were worth something.
-            score = 0.5 + 0.1 * config.data.label_seed
-            result = {"eval/label_top_1_accuracy": score}
-            (folder / "result.json").write_text(json.dumps(result))
 
-    def commands() -> list:
-        lines = noted.read_text().splitlines()
-        return [run.parse_config(json.loads(line)) for line in lines]
-
-    monkeypatch.setattr(pretraining_probe.subprocess, "run", fake)
+def test_each_change_is_scored_and_kept(tmp_path, monkeypatch, capsys):
+    program = stand_in.stand_in(score, blobs(0.1))
+    monkeypatch.setattr(short_runs, "run_program", program)
     monkeypatch.setattr(pretraining_probe, "DRAWS", 2)
     output = tmp_path / "probe"
     monkeypatch.setattr(sys, "argv", ["", "--jobs=2", f"--output={output}"])
     assert pretraining_probe.main() == 0
     changes = pretraining_probe.CHANGES
-    found = commands()
-    assert len(found) == (1 + 1 + 3) * len(changes)
-    pretrained, embedded, finetuned = (
-        [config for config in found if config.run.mode == mode]
-        for mode in ("pretrain", "embed", "finetune")
-    )
-    assert {x.augment.crop_min_area for x in pretrained} == {0.5, 0.35}
-    assert {x.train.train_epochs for x in pretrained} == {6}
-    folders = {x.run.model_dir for x in pretrained}
-    for later in (embedded, finetuned):
-        assert {x.objective.checkpoint for x in later} == folders
-        # The network of the weights, and the recipe for the rest.
-        assert {x.model.width_multiplier for x in later} == {0.25, 0.5}
-        assert {x.optimizer.optimizer for x in later} == {"adam"}
     lines = pretraining_probe.read_scores(output)
     assert {line["flags"] for line in lines} == set(changes.values())
-    assert lines[0]["probes"] == [1, 1]
+    assert len(lines) == len(changes)
+    assert all(line["probes"] == [1, 1] for line in lines)
     shown = capsys.readouterr().out
-    same = "0.000 ± 0.000"
-    row = f"| 1.000 ± 0.000 | {same} | 0.600 ± 0.100 | {same} |"
-    assert f"| temperature 0.3 instead of 0.5 {row}" in shown
+    leads = {
+        "LAMB at 0.01 instead of Adam at 0.002": "0.008",
+        "LARS at 1": "0.998",
+        "LARS at 3": "2.998",
+        "jitter 0.5 instead of 1": "-0.050",
+        "temperature 0.3 instead of 0.5": "-0.020",
+        "crops from 0.35 of the image instead of 0.5": "-0.015",
+        # The network that was pretrained is the one that is fine-tuned.
+        "CIFAR stem at 28 pixels, a quarter of the width": "-0.250",
+    }
+    rows = shown.splitlines()[-len(changes) :]
+    assert [row.split(" | ")[0].strip("| ") for row in rows] == list(changes)
+    for title, row in zip(changes, rows, strict=True):
+        lead = leads.get(title)
+        assert row.endswith(f"| {lead} ± 0.000 |" if lead else "| - |"), row
+        assert "| 1.000 ± 0.000 |" in row
+    # What is there is not run again.
+    other = stand_in.stand_in(lambda _: 0.0, blobs(3.0))
+    monkeypatch.setattr(short_runs, "run_program", other)
     assert pretraining_probe.main() == 0
-    assert len(commands()) == len(found)
+    assert capsys.readouterr().out == shown
+    assert pretraining_probe.read_scores(output) == lines

@@ -146,7 +146,7 @@ def test_a_process_takes_less_memory():
         done = subprocess.run(
             [
                 sys.executable,
-                str(tiny.ROOT / "benchmarks" / "one_step.py"),
+                str(tiny.ROOT / "benchmarks" / "speed" / "one_step.py"),
                 f"--flags={flags}",
                 "--measure",
                 "bare",

@@ -1,16 +1,17 @@
 """The tables of docs/scaling.md are what the simulator prints."""
 
-import sys
-
 import pytest
 import tiny
 
-sys.path.insert(0, str(tiny.ROOT / "benchmarks"))
-
-import scaling
-from machines import TPU_V3
-from step_costs import CHECKED_CORES, CHECKED_HOURS, fitted_efficiency, hours
-from step_costs import step as estimate
+from benchmarks.lib.machines import TPU_V3
+from benchmarks.lib.step_costs import (
+    CHECKED_CORES,
+    CHECKED_HOURS,
+    fitted_efficiency,
+    hours,
+)
+from benchmarks.lib.step_costs import step as estimate
+from benchmarks.speed import scaling
 
 
 @pytest.fixture(scope="module")

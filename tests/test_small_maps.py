@@ -1,20 +1,15 @@
 """Convolutions of small maps: the same numbers in faster forms."""
 
-import sys
-
 import numpy as np
 import pytest
 import tensorflow as tf
-import tiny
 
+from benchmarks.speed import convolutions
 from tf_simclr.config.model import ModelConfig
 from tf_simclr.models import small_maps
 from tf_simclr.models.encoder import ARCHITECTURES
 from tf_simclr.models.layers import LayerFactory
 from tf_simclr.models.network import Architecture, build_network
-
-sys.path.append(str(tiny.ROOT / "benchmarks"))
-import convolutions  # noqa: E402
 
 # (images, side, channels in and out, kernel, stride), one for every form: side
 # by side and products; fewer side by side; products of odd and even strided

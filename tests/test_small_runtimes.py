@@ -2,23 +2,18 @@
 
 import importlib.util
 import json
-import sys
 
 import numpy as np
 import pytest
 import tensorflow as tf
-import tiny
 
 import run
+from benchmarks.accuracy import export_formats
 from tf_simclr.data.batches import evaluation_batches
 from tf_simclr.data.sources.arrays import load_digits
 from tf_simclr.errors import UserError
 from tf_simclr.models.encoder import ARCHITECTURES
 from tf_simclr.weights.export.small_runtimes import check_onnx
-
-sys.path.insert(0, str(tiny.ROOT / "benchmarks"))
-
-import export_formats  # noqa: E402
 
 SIZE = 12
 TRAINING = [

@@ -1,11 +1,6 @@
 """Several measurements as a cell of a table."""
 
-import sys
-
-import tiny
-
-sys.path.append(str(tiny.ROOT / "benchmarks"))
-from spreads import mean_and_deviation, median_and_range  # noqa: E402
+from benchmarks.lib.spreads import mean_and_deviation, median_and_range
 
 
 def test_mean_and_deviation():

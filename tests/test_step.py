@@ -1,5 +1,10 @@
-"""The steps of a graph: what their clock measures."""
+"""The steps of a graph: how long they wait for their input."""
 
+import time
+from collections.abc import Callable
+
+import numpy as np
+import pytest
 import tensorflow as tf
 
 from tf_simclr.config import TrainConfig
@@ -7,49 +12,68 @@ from tf_simclr.training import step as step_module
 from tf_simclr.training.running import start_running
 from tf_simclr.training.update import GRADIENT_NORM
 
-STEP = "while/step"
+STEPS = 3
+SECONDS = 0.1
 
 
 class Task:
-    """Of a step that is a single operation."""
+    """Of a step that is given."""
 
     metric_names = ("loss",)
     after_step = None
 
 
-def loop_body() -> dict[str, list[str]]:
-    """{operation: those that it waits for} of one turn of the steps' loop."""
-    run_steps = step_module.make_step_function(
-        Task(), tf.distribute.get_strategy(), TrainConfig()
-    )
-    rows = tf.data.Dataset.from_tensors({"rows": tf.zeros([2])})
-    graph = run_steps.get_concrete_function(
-        iter(rows), tf.constant(1), start_running(0, [0.0, 0.0])
-    ).graph
-    bodies = [
-        function.node_def
-        for function in graph.as_graph_def().library.function
-        if any(node.name == STEP for node in function.node_def)
-    ]
-    return {
-        node.name: [x.removeprefix("^").split(":")[0] for x in node.input]
-        for node in bodies[0]
-    }
+def slowly(value: tf.Tensor) -> tf.Tensor:
+    """The same value, a while later."""
+
+    def sleep(value: np.ndarray) -> np.ndarray:
+        time.sleep(SECONDS)
+        return value
+
+    later = tf.numpy_function(sleep, [value], tf.float32, stateful=False)
+    return tf.ensure_shape(later, value.shape)
 
 
-def test_the_step_begins_when_the_clock_was_read(monkeypatch):
+def seconds_waited(rows: Callable[[], tf.data.Dataset]) -> float:
+    """What `STEPS` steps report, with a single thread to run operations."""
+    with tf.Graph().as_default():
+        run_steps = step_module.make_step_function(
+            Task(), tf.distribute.get_strategy(), TrainConfig()
+        )
+
+        @tf.function(autograph=False)
+        def train() -> tf.Tensor:
+            running = start_running(0, [0.0, 0.0])
+            return run_steps(iter(rows()), tf.constant(STEPS), running)[1]
+
+        config = tf.compat.v1.ConfigProto(
+            inter_op_parallelism_threads=1, use_per_session_threads=True
+        )
+        with tf.compat.v1.Session(config=config) as session:
+            return session.run(train())
+
+
+@pytest.mark.parametrize("slow", ["input", "step"])
+def test_a_step_waits_for_its_input_alone(monkeypatch, slow):
     def step(batch):
-        loss = tf.reduce_sum(batch["rows"], name="step")
+        loss = tf.reduce_sum(batch)
+        if slow == "step":
+            loss = slowly(loss)
         return {"loss": loss, GRADIENT_NORM: loss}
 
+    def rows() -> tf.data.Dataset:
+        # Nothing is made ahead.
+        options = tf.data.Options()
+        options.autotune.enabled = False
+        options.experimental_optimization.apply_default_optimizations = False
+        found = tf.data.Dataset.from_tensors(tf.zeros([2])).repeat(STEPS)
+        found = found.map(slowly) if slow == "input" else found
+        return found.with_options(options)
+
     monkeypatch.setattr(step_module, "make_global_step", lambda *_: step)
-    waits = loop_body()
-    clocks = {name for name in waits if "Timestamp" in name}
-    assert len(clocks) == 2
-    before, open_ends = set(), [STEP]
-    while open_ends:
-        new = set(waits.get(open_ends.pop(), ())) - before
-        before |= new
-        open_ends += new
-    # One core would read the second when the step has ended.
-    assert clocks <= before
+    waited = seconds_waited(rows)
+    if slow == "input":
+        assert waited >= STEPS * SECONDS
+    else:
+        # A single thread could read the clock when the step has ended.
+        assert waited < STEPS * SECONDS / 2

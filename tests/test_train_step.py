@@ -9,12 +9,8 @@ import pytest
 import tensorflow as tf
 import tiny
 
-sys.path.insert(0, str(tiny.ROOT / "benchmarks"))
-
-import flops
-import memory
-import train_step
-
+from benchmarks.lib import flops
+from benchmarks.speed import memory, train_step
 from tf_simclr.models.network import Architecture, build_network
 
 FLAGS = (
@@ -39,7 +35,7 @@ def test_cases_and_other_programs_are_measured_in_one_run(tmp_path):
     done = subprocess.run(
         [
             sys.executable,
-            str(tiny.ROOT / "benchmarks" / "train_step.py"),
+            str(tiny.ROOT / "benchmarks" / "speed" / "train_step.py"),
             "--cases",
             "R18 32px",
             f"--flags={FLAGS}",

@@ -9,8 +9,8 @@ products as there are rows. Two other forms of the same sums are faster there:
   products       the kernel's gradient at each of its positions as one product
                  of two matrices over all pixels of the batch
 
-`benchmarks/convolutions.py` measures them all; the limits below are where its
-tables cross over.
+`benchmarks/speed/convolutions.py` measures them all; the limits below are where
+its tables cross over.
 """
 
 import tensorflow as tf

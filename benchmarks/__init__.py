@@ -1,0 +1,1 @@
+"""Measurements: README.md lists the programs, `lib` is what they share."""
