@@ -52,51 +52,12 @@ def configuration(flags: str, folder: str):
 
 def pretraining(config):
     """What `--mode=pretrain` would train, and on what."""
-    from tf_simclr.data.batches import TrainingBatches
-    from tf_simclr.models.network import Architecture
-    from tf_simclr.modes.contrastive import contrastive_objective
-    from tf_simclr.modes.prepare import prepare_stage
-    from tf_simclr.optimizers.factory import (
-        build_slots,
-        decayed_in_loss,
-        make_optimizer,
-    )
-    from tf_simclr.optimizers.schedule import WarmupCosine
-    from tf_simclr.training.step import Task
+    from tf_simclr.modes.execute import make_task
+    from tf_simclr.modes.prepare import prepare
+    from tf_simclr.optimizers.factory import build_slots
 
-    context = prepare_stage(config, "pretrain", labels_only=False)
-    size, plan = config.data.image_size, context.plan
-    network = context.build(Architecture.for_pretraining(config.model, size, 0))
-    trainable = network.trainable_variables
-    with context.strategy.scope():
-        optimizer = make_optimizer(
-            config.optimizer,
-            WarmupCosine(plan.peak, plan.warmup_steps, plan.total_steps),
-            trainable,
-            [],
-        )
-        build_slots(optimizer, trainable)
-    objective, names = contrastive_objective(
-        network,
-        config.objective,
-        decayed_in_loss(config.optimizer, network, []),
-        config.optimizer.weight_decay,
-    )
-    task = Task(
-        name="pretrain",
-        network=network,
-        trainable=trainable,
-        optimizer=optimizer,
-        objective=objective,
-        metric_names=names,
-        summary=lambda metrics: [],
-        batches=TrainingBatches(
-            context.images,
-            config.augment,
-            size,
-            config.train.seed,
-            contrastive=True,
-        ),
-        batch_size=config.optimizer.train_batch_size,
-    )
-    return context, context.fitted(task)
+    method_class, job = prepare(config)
+    method = method_class(job)
+    with job.strategy.scope():
+        build_slots(method.optimizer, method.trainable)
+    return job, make_task(job, method)

@@ -26,21 +26,21 @@ from benchmarks.lib.timing import add_timing_options, pairs_per_second
 PEAK_SIDE = 4096
 
 
-def make_runs(context, task):
+def make_runs(job, task):
     """{what: function of a number of steps}, both on the task's devices."""
     import tensorflow as tf
 
     from tf_simclr.training.distributed_input import distributed_iterator
-    from tf_simclr.training.running import start_running
+    from tf_simclr.training.metric_sums import start_sums
     from tf_simclr.training.step import make_global_step, make_step_function
 
-    config, strategy = context.config.train, context.strategy
+    config, strategy = job.config.train, job.strategy
     iterator = distributed_iterator(
         task.batches,
         task.batch_size,
         strategy,
         [(0, 10**6)],
-        passes=task.passes,
+        passes=task.num_micro_batches,
     )
     fixed = next(iterator)
     step = make_global_step(task, strategy, config.jit_compile)
@@ -55,8 +55,7 @@ def make_runs(context, task):
         return losses
 
     whole_steps = make_step_function(task, strategy, config)
-    # The task's metrics, then the gradient's norm.
-    start = start_running(0, [0.0] * (len(task.metric_names) + 1))
+    start = start_sums(0, [0.0] * len(task.metric_names))
 
     def bare(count: int) -> float:
         return float(bare_steps(fixed, tf.constant(count)))
@@ -108,8 +107,8 @@ def measure(arguments: argparse.Namespace) -> dict:
 
     with tempfile.TemporaryDirectory() as folder:
         config = configuration(arguments.flags, folder)
-        context, task = pretraining(config)
-    runs = make_runs(context, task)
+        job, task = pretraining(config)
+    runs = make_runs(job, task)
     ready = peak_bytes()
     found = {name: [] for name in arguments.measure}
     for name in found:
@@ -122,7 +121,7 @@ def measure(arguments: argparse.Namespace) -> dict:
                 pairs_per_second(runs[name], arguments.steps, task.batch_size)
             )
     peak = peak_bytes()
-    policy = context.precision.policy
+    policy = job.precision.policy
     rates = (
         product_gflops(policy, arguments.peak_side, arguments.repeats)
         if arguments.peak_side
@@ -132,11 +131,11 @@ def measure(arguments: argparse.Namespace) -> dict:
         "flags": arguments.flags,
         "precision": policy,
         "batch": task.batch_size,
-        "devices": context.strategy.num_replicas_in_sync,
+        "devices": job.strategy.num_replicas_in_sync,
         "pairs_per_second": found,
         # Two views.
         "flops_per_pair": 2
-        * training_flops(task.network, config.data.image_size),
+        * training_flops(task.method.network, config.data.image_size),
         "product_gflops": rates,
         "ready_bytes": ready,
         "peak_bytes": peak,
