@@ -153,7 +153,8 @@ def load_program() -> None:
     import run
 
     run.import_tensorflow()
-    from tf_simclr.modes import distill, finetune, pretrain  # noqa: F401
+    from tf_simclr.methods import distill, finetune, simclr  # noqa: F401
+    from tf_simclr.modes import execute  # noqa: F401
 
 
 def main() -> None:

@@ -114,7 +114,8 @@ def load_program() -> None:
     run.import_tensorflow()
     import sklearn.neighbors  # noqa: F401
 
-    from tf_simclr.modes import distill, finetune, pretrain  # noqa: F401
+    from tf_simclr.methods import distill, finetune, simclr  # noqa: F401
+    from tf_simclr.modes import execute  # noqa: F401
 
 
 def make_reference(case: Case, output: pathlib.Path) -> dict[str, float]:

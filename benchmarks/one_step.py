@@ -9,6 +9,7 @@ are random bytes; there are as many as a batch has, in memory.
 """
 
 import argparse
+import dataclasses
 import json
 import pathlib
 import resource
@@ -49,71 +50,33 @@ def configuration(flags: str, folder: str):
 
 def pretraining(config):
     """What `--mode=pretrain` would train, and on what."""
-    from tf_simclr.data.batches import TrainingBatches
-    from tf_simclr.models.network import Architecture
-    from tf_simclr.modes.contrastive import contrastive_objective
-    from tf_simclr.modes.prepare import prepare_stage
-    from tf_simclr.optimizers.factory import (
-        build_slots,
-        decayed_in_loss,
-        make_optimizer,
-    )
-    from tf_simclr.optimizers.schedule import WarmupCosine
-    from tf_simclr.training.step import Task
+    from tf_simclr.modes.execute import make_task
+    from tf_simclr.modes.prepare import prepare
+    from tf_simclr.optimizers.factory import build_slots
 
-    context = prepare_stage(config, "pretrain", labels_only=False)
-    size, plan = config.data.image_size, context.plan
-    network = context.build(Architecture.for_pretraining(config.model, size, 0))
-    trainable = network.trainable_variables
-    with context.strategy.scope():
-        optimizer = make_optimizer(
-            config.optimizer,
-            WarmupCosine(plan.peak, plan.warmup_steps, plan.total_steps),
-            trainable,
-            [],
-        )
-        build_slots(optimizer, trainable)
-    objective, names = contrastive_objective(
-        network,
-        config.objective,
-        decayed_in_loss(config.optimizer, network, []),
-        config.optimizer.weight_decay,
-    )
-    task = Task(
-        name="pretrain",
-        network=network,
-        trainable=trainable,
-        optimizer=optimizer,
-        objective=objective,
-        metric_names=names,
-        summary=lambda metrics: [],
-        batches=TrainingBatches(
-            context.images,
-            config.augment,
-            size,
-            config.train.seed,
-            contrastive=True,
-        ),
-        batch_size=config.optimizer.train_batch_size,
-    )
-    return context, context.fitted(task)
+    method, job = prepare(config)
+    method = method(job)
+    with job.strategy.scope():
+        build_slots(method.optimizer, method.trainable)
+    # Nothing looks into these steps.
+    return job, dataclasses.replace(make_task(job, method), probe=None)
 
 
-def make_runs(context, task):
+def make_runs(job, task):
     """{what: function of a number of steps}, both on the task's devices."""
     import tensorflow as tf
 
     from tf_simclr.training.distributed_input import distributed_iterator
-    from tf_simclr.training.running import start_running
+    from tf_simclr.training.metric_sums import start_sums
     from tf_simclr.training.step import make_global_step, make_step_function
 
-    config, strategy = context.config.train, context.strategy
+    config, strategy = job.config.train, job.strategy
     iterator = distributed_iterator(
         task.batches,
         task.batch_size,
         strategy,
         [(0, 10**6)],
-        passes=task.passes,
+        passes=task.num_micro_batches,
     )
     fixed = next(iterator)
     step = make_global_step(task, strategy, config.jit_compile)
@@ -128,8 +91,7 @@ def make_runs(context, task):
         return losses
 
     whole_steps = make_step_function(task, strategy, config)
-    # The task's metrics, then the gradient's norm.
-    start = start_running(0, [0.0] * (len(task.metric_names) + 1))
+    start = start_sums(0, [0.0] * len(task.metrics))
 
     def bare(count: int) -> float:
         return float(bare_steps(fixed, tf.constant(count)))
@@ -181,8 +143,8 @@ def measure(arguments: argparse.Namespace) -> dict:
 
     with tempfile.TemporaryDirectory() as folder:
         config = configuration(arguments.flags, folder)
-        context, task = pretraining(config)
-    runs = make_runs(context, task)
+        job, task = pretraining(config)
+    runs = make_runs(job, task)
     ready = peak_bytes()
     found = {name: [] for name in arguments.measure}
     for name in found:
@@ -196,7 +158,7 @@ def measure(arguments: argparse.Namespace) -> dict:
             seconds = time.perf_counter() - started
             pairs.append(task.batch_size * arguments.steps / seconds)
     peak = peak_bytes()
-    policy = context.precision.policy
+    policy = job.precision.policy
     rates = (
         product_gflops(policy, arguments.peak_side, arguments.repeats)
         if arguments.peak_side
@@ -206,11 +168,11 @@ def measure(arguments: argparse.Namespace) -> dict:
         "flags": arguments.flags,
         "precision": policy,
         "batch": task.batch_size,
-        "devices": context.strategy.num_replicas_in_sync,
+        "devices": job.strategy.num_replicas_in_sync,
         "pairs_per_second": found,
         # Two views.
         "flops_per_pair": 2
-        * training_flops(task.network, config.data.image_size),
+        * training_flops(task.method.network, config.data.image_size),
         "product_gflops": rates,
         "ready_bytes": ready,
         "peak_bytes": peak,

@@ -65,7 +65,7 @@ def main() -> None:
             images = archive["x_train"]
     views = per_image_dataset(images, config.data.image_size, task.batch_size)
     iterator = iter(views)
-    step = make_replica_step(task.objective, task.trainable, task.optimizer)
+    step = make_replica_step(task.method)
 
     @tf.function
     def steps(count: tf.Tensor) -> tf.Tensor:
