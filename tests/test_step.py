@@ -1,11 +1,13 @@
 """The steps of a graph: what their clock measures."""
 
+import types
+
 import tensorflow as tf
 
 from tf_simclr.config import TrainConfig
+from tf_simclr.metrics import GRADIENT_NORM
 from tf_simclr.training import step as step_module
-from tf_simclr.training.running import start_running
-from tf_simclr.training.update import GRADIENT_NORM
+from tf_simclr.training.metric_sums import start_sums
 
 STEP = "while/step"
 
@@ -13,8 +15,8 @@ STEP = "while/step"
 class Task:
     """Of a step that is a single operation."""
 
-    metric_names = ("loss",)
-    after_step = None
+    metric_names = ("loss", GRADIENT_NORM.name)
+    method = types.SimpleNamespace(after_step=lambda: None)
 
 
 def loop_body() -> dict[str, list[str]]:
@@ -24,7 +26,7 @@ def loop_body() -> dict[str, list[str]]:
     )
     rows = tf.data.Dataset.from_tensors({"rows": tf.zeros([2])})
     graph = run_steps.get_concrete_function(
-        iter(rows), tf.constant(1), start_running(0, [0.0, 0.0])
+        iter(rows), tf.constant(1), start_sums(0, [0.0, 0.0])
     ).graph
     bodies = [
         function.node_def
@@ -40,7 +42,7 @@ def loop_body() -> dict[str, list[str]]:
 def test_the_step_begins_when_the_clock_was_read(monkeypatch):
     def step(batch):
         loss = tf.reduce_sum(batch["rows"], name="step")
-        return {"loss": loss, GRADIENT_NORM: loss}
+        return {"loss": loss, GRADIENT_NORM.name: loss}
 
     monkeypatch.setattr(step_module, "make_global_step", lambda *_: step)
     waits = loop_body()
