@@ -21,12 +21,9 @@ from one_block import shorten
 from small_task import at_step
 
 from tf_simclr.config.flat import from_flat, parse_overrides
-from tf_simclr.modes.distill import distill
-from tf_simclr.modes.finetune import finetune
-from tf_simclr.modes.pretrain import pretrain
+from tf_simclr.modes.execute import run_stage
 from tf_simclr.signals import Interrupted
 
-STAGES = {"pretrain": pretrain, "finetune": finetune, "distill": distill}
 # A log line at step 3 only, so that a stop at step 2 has sums to carry on.
 FLAGS = [
     *tiny.FLAGS,
@@ -43,7 +40,7 @@ def run(stage: str, folder: pathlib.Path, dataset: str, text: str) -> None:
     """Four steps of a stage, or what is left of them."""
     flags = parse_overrides(" ".join([*FLAGS, text]), "flags")
     flags |= {"mode": stage, "model_dir": str(folder), "dataset": dataset}
-    STAGES[stage](from_flat(flags))
+    run_stage(from_flat(flags))
 
 
 def stop() -> None:

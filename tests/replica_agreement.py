@@ -24,10 +24,7 @@ from one_block import shorten
 from tf_simclr.config.flat import from_flat, parse_overrides
 from tf_simclr.losses.nt_xent import nt_xent
 from tf_simclr.models.momentum import named_variables
-from tf_simclr.modes import context
-from tf_simclr.modes.distill import distill
-from tf_simclr.modes.finetune import finetune
-from tf_simclr.modes.pretrain import pretrain
+from tf_simclr.modes import execute
 from tf_simclr.optimizers.factory import build_slots
 from tf_simclr.training.checkpoints import Checkpoints, Position
 from tf_simclr.training.devices import make_strategy
@@ -35,7 +32,6 @@ from tf_simclr.training.step import make_replica_step
 
 STEPS = 20
 BATCH = 8
-STAGES = {"pretrain": pretrain, "finetune": finetune, "distill": distill}
 # Stage, its flags, its optimizer and a rate that moves the weights, but so
 # little that rounding does not grow into another trajectory.
 CASES = {
@@ -69,22 +65,18 @@ class Recorder:
 
     def train(self, task, plan, config, run_dir, strategy, *_) -> int:
         """Trains `task`; in all else like `tf_simclr.training.loop.train`."""
+        method = task.method
         with strategy.scope():
-            build_slots(task.optimizer, task.trainable)
-        randomise(task.network, seed=0)
-        if "memory" in task.state:
-            randomise(task.state["memory"].average, seed=1)
+            build_slots(method.optimizer, method.trainable)
+        randomise(method.network, seed=0)
+        if "memory" in method.state:
+            randomise(method.state["memory"].average, seed=1)
         if self.case == "finetune-lars":
-            saver = Checkpoints(run_dir, task.network, task.optimizer, 1)
+            saver = Checkpoints(run_dir, method.network, method.optimizer, 1)
             saver.save(Position(0, 0, {}), {})
         # Only the loop below needs AutoGraph.
         replica_step = tf.autograph.experimental.do_not_convert(
-            make_replica_step(
-                task.objective,
-                task.trainable,
-                task.optimizer,
-                strategy.num_replicas_in_sync,
-            )
+            make_replica_step(method, strategy.num_replicas_in_sync)
         )
 
         @tf.function
@@ -92,18 +84,17 @@ class Recorder:
             loss = tf.constant(0.0)
             for _ in tf.range(count):
                 metrics = strategy.run(replica_step, args=(next(iterator),))
-                if task.after_step is not None:
-                    task.after_step()
+                method.after_step()
                 loss = strategy.reduce("MEAN", metrics["total_loss"], None)
             return loss
 
         iterator = iter(batches(task.batches.contrastive, strategy))
         self._note("loss", run_steps(iterator, tf.constant(1)))
-        for index, momentum in enumerate(task.optimizer.momentums):
+        for index, momentum in enumerate(method.optimizer.momentums):
             self._note(f"1/gradient/{index}", momentum)
-        self._note_weights(1, task.network)
+        self._note_weights(1, method.network)
         run_steps(iterator, tf.constant(STEPS - 1))
-        self._note_weights(STEPS, task.network)
+        self._note_weights(STEPS, method.network)
         return STEPS
 
     def _note(self, name: str, value: tf.Tensor) -> None:
@@ -188,7 +179,7 @@ def main(devices: int, dataset: str, folder: pathlib.Path) -> None:
     shorten()
     own = folder / str(devices)
     recorder = Recorder(own)
-    context.train = recorder.train
+    execute.train = recorder.train
     for recorder.case, (stage, text) in CASES.items():
         words = [*tiny.NETWORK, "--num_proj_layers=2", "--width_multiplier=0.1"]
         words += [f"--train_batch_size={BATCH}"]
@@ -201,7 +192,7 @@ def main(devices: int, dataset: str, folder: pathlib.Path) -> None:
             run_dir = own / "teacher"
         flags |= {"mode": "train", "train_mode": stage, "dataset": dataset}
         config = from_flat({**flags, "model_dir": str(run_dir)})
-        STAGES[stage](config)
+        execute.run_stage(config)
     note_nt_xent(recorder.found, make_strategy(config))
     np.savez(folder / f"{devices}.npz", **recorder.found)
 

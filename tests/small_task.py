@@ -4,7 +4,6 @@ It runs the real loop in a second, so that each fault can be tried out.
 """
 
 import contextlib
-import dataclasses
 import json
 import pathlib
 
@@ -12,11 +11,14 @@ import tensorflow as tf
 import tf_keras as keras
 
 from tf_simclr.config import TrainConfig
+from tf_simclr.evaluation.evaluate import Evaluation
+from tf_simclr.methods.base import TOTAL_LOSS, Method
+from tf_simclr.metrics import Chart, Metric
 from tf_simclr.optimizers.schedule import SchedulePlan, WarmupCosine
 from tf_simclr.training import loop
 from tf_simclr.training.run_dir import RunDirectory
 from tf_simclr.training.step import Task
-from tf_simclr.training.update import SCALING_METRICS, SCALING_SHARES, LossScale
+from tf_simclr.training.update import LossScale
 
 STEPS_PER_EPOCH = 4
 BATCH = 2
@@ -45,60 +47,61 @@ class Batches:
         return self._replace(numbers.map(load))
 
 
-def small_task(plan: SchedulePlan, batches: Batches) -> Task:
-    """Learns to answer 1; the metric `batch` is the number of the batch."""
-    network = keras.Sequential(
-        [keras.layers.Dense(1, kernel_initializer="ones", use_bias=False)]
-    )
-    network.build([None, 3])
+class SmallMethod(Method):
+    """Learns to answer 1; the metric `batch` is the number of the batch.
 
-    def objective(batch):
-        image = batch["image"][:, 0, 0, :]
-        loss = tf.reduce_mean((network(image + 1.0) - 1.0) ** 2)
-        return loss, {
-            "total_loss": loss,
-            "batch": tf.reduce_mean(image) * 100.0,
-        }
+    Args:
+      plan: the learning rate.
+      overflowing: the gradients of the batches with these numbers, and
+        nothing else of them, are not finite.
+    """
 
-    schedule = WarmupCosine(plan.peak, plan.warmup_steps, plan.total_steps)
-    return Task(
-        name="small",
-        network=network,
-        trainable=network.trainable_variables,
-        optimizer=keras.optimizers.SGD(schedule, momentum=0.9),
-        objective=objective,
-        metric_names=("total_loss", "batch"),
-        summary=lambda metrics: [f"loss {metrics['total_loss']:.4f}"],
-        batches=batches,
-        batch_size=BATCH,
-    )
+    stage = "small"
+    metrics = (TOTAL_LOSS, Metric("batch", Chart("", "train/batch")))
 
+    def __init__(self, plan: SchedulePlan, overflowing):
+        self.network = keras.Sequential(
+            [keras.layers.Dense(1, kernel_initializer="ones", use_bias=False)]
+        )
+        self.network.build([None, 3])
+        self.trainable = self.network.trainable_variables
+        schedule = WarmupCosine(plan.peak, plan.warmup_steps, plan.total_steps)
+        self.optimizer = keras.optimizers.SGD(schedule, momentum=0.9)
+        self._overflowing = tf.constant([-1, *overflowing], tf.float32)
 
-def scaled_task(task: Task, factor: float, overflowing) -> Task:
-    """The task with a scaled loss; the gradients of the batches with these
-    numbers, and nothing else of them, are not finite."""
-    numbers = tf.constant([-1, *overflowing], tf.float32)
+    def forward(self, batch):
+        return {"answer": self.network(batch["image"][:, 0, 0, :] + 1.0)}
 
-    def objective(batch):
-        loss, metrics = task.objective(batch)
-        found = tf.abs(numbers - metrics["batch"]) < 0.1
+    def loss(self, batch, outputs):
+        number = tf.reduce_mean(batch["image"]) * 100.0
+        found = tf.reduce_any(tf.abs(self._overflowing - number) < 0.1)
 
         @tf.custom_gradient
         def passed(value):
-            slope = tf.where(tf.reduce_any(found), float("inf"), 1.0)
+            slope = tf.where(found, float("inf"), 1.0)
             return tf.identity(value), lambda upstream: upstream * slope
 
-        return passed(loss), metrics
+        loss = tf.reduce_mean((outputs["answer"] - 1.0) ** 2)
+        return passed(loss), {"batch": number}
 
-    scale = LossScale()
-    scale.factor.assign(factor)
-    return dataclasses.replace(
-        task,
-        objective=objective,
+    def decay(self):
+        return tf.constant(0.0)
+
+
+def small_task(
+    plan: SchedulePlan, batches: Batches, factor: float = 0.0, overflowing=()
+) -> Task:
+    """`SmallMethod`, with a scaled loss if there is a factor."""
+    scale = None
+    if factor:
+        scale = LossScale()
+        scale.factor.assign(factor)
+    return Task(
+        method=SmallMethod(plan, overflowing),
+        batches=batches,
+        batch_size=BATCH,
         loss_scale=scale,
-        metric_names=task.metric_names + SCALING_METRICS,
-        shares=SCALING_SHARES,
-        state={"loss_scale": scale},
+        state={"loss_scale": scale} if scale else {},
     )
 
 
@@ -114,25 +117,29 @@ def train(
     overflowing=(),
     **flags,
 ) -> list[float]:
-    """Trains in `folder`, with a scaled loss if there is a factor; returns the
-    weights that it ends with."""
+    """Trains in `folder`, with a scaled loss if there is a factor.
+
+    Args:
+      evaluator: returns the scores of a step.
+
+    Returns:
+      The weights that it ends with.
+    """
     flags = {"checkpoint_steps": 2, "log_every_steps": 3, **flags}
     folder.mkdir(parents=True, exist_ok=True)
     plan = SchedulePlan(rate, "", 1, steps)
     strategy = strategy or tf.distribute.OneDeviceStrategy("/cpu:0")
     with strategy.scope():
-        task = small_task(plan, batches or Batches())
-        if factor:
-            task = scaled_task(task, factor, overflowing)
+        task = small_task(plan, batches or Batches(), factor, overflowing)
     loop.train(
         task,
         plan,
         TrainConfig(train_steps=steps, **flags),
         RunDirectory(str(folder)),
         strategy,
-        evaluator,
+        evaluator and (lambda: Evaluation(evaluator(), None, None)),
     )
-    return task.network.weights[0].numpy().ravel().tolist()
+    return task.method.network.weights[0].numpy().ravel().tolist()
 
 
 @contextlib.contextmanager

@@ -11,8 +11,8 @@ from small_task import metrics, train
 
 from tf_simclr.config.flat import from_flat, parse_overrides
 from tf_simclr.errors import UserError
-from tf_simclr.modes import context
-from tf_simclr.modes.pretrain import pretrain
+from tf_simclr.modes import execute
+from tf_simclr.modes.execute import run_stage
 from tf_simclr.training.lock import locked
 
 
@@ -30,7 +30,7 @@ def run(tmp_path_factory, dataset):
         words = " ".join([*tiny.FLAGS, "--train_steps=2", text])
         flags = parse_overrides(words, "flags")
         run = {"model_dir": str(folder), "dataset": dataset}
-        return pretrain(from_flat({"mode": "pretrain", **run, **flags}))
+        return run_stage(from_flat({"mode": "pretrain", **run, **flags}))
 
     run("")
     return folder, run
@@ -116,7 +116,7 @@ def test_a_run_without_its_export_has_not_finished(run, tmp_path, monkeypatch):
         exported.append((source.step, folder, options["in_place"]))
         return folder
 
-    monkeypatch.setattr(context, "export_saved_model", export)
+    monkeypatch.setattr(execute, "export_saved_model", export)
     again(f"--export --model_dir={copy}")
     assert exported == [(2, str(copy / "saved_model"), True)]
 
@@ -125,9 +125,10 @@ def test_a_pipelines_directory_is_refused(dataset, tmp_path):
     (tmp_path / "result.json").write_text('{"distilled_top_1": 1.0}')
     words = " ".join([*tiny.FLAGS, "--train_steps=2"])
     flags = parse_overrides(words, "flags")
-    flags |= {"model_dir": str(tmp_path), "dataset": dataset}
+    flags |= {"mode": "pretrain", "model_dir": str(tmp_path)}
+    flags["dataset"] = dataset
     with pytest.raises(UserError, match="holds a pipeline"):
-        pretrain(from_flat(flags))
+        run_stage(from_flat(flags))
     assert [path.name for path in tmp_path.iterdir()] == ["result.json"]
 
 

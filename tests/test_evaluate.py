@@ -13,20 +13,12 @@ from tf_simclr.data.sources.image_set import ImageSet
 from tf_simclr.data.sources.pixels import ArrayPixels
 from tf_simclr.errors import UserError
 from tf_simclr.evaluation import evaluate
-from tf_simclr.modes import pretrain as pretraining
-from tf_simclr.modes.distill import distill
+from tf_simclr.methods import pretraining
 from tf_simclr.modes.evaluate import evaluate as evaluate_run
-from tf_simclr.modes.finetune import finetune
+from tf_simclr.modes.execute import run_stage
 from tf_simclr.modes.pipeline import pipeline
-from tf_simclr.modes.pretrain import pretrain
 
-STAGES = {
-    "pretrain": pretrain,
-    "finetune": finetune,
-    "distill": distill,
-    "eval": evaluate_run,
-    "pipeline": pipeline,
-}
+OTHER_MODES = {"eval": evaluate_run, "pipeline": pipeline}
 TOP_1, TOP_5 = (f"eval/label_top_{k}_accuracy" for k in (1, 5))
 KNN = "eval/knn_top_1_accuracy"
 pytestmark = pytest.mark.usefixtures("one_block")
@@ -88,7 +80,7 @@ def test_neighbours_are_of_all_classes(monkeypatch):
         sorted_by_class(1000),
         DataConfig(eval_steps=1, eval_batch_size=20),
     )
-    assert evaluator() == {KNN: 1.0}
+    assert evaluator().scores == {KNN: 1.0}
     # --eval_steps is for what is scored, not for what it is compared with.
     assert [len(images) for images in Eyes.seen] == [20, 100]
 
@@ -98,10 +90,11 @@ def test_predictions_are_of_the_sample():
     evaluator = evaluate.classifier_evaluator(
         network(4), images, DataConfig(eval_steps=1, eval_batch_size=20)
     )
-    evaluator()
-    found, [seen] = evaluator.predictions, Eyes.seen
+    evaluation = evaluator()
+    found, [seen] = evaluation.predictions, Eyes.seen
     assert set(found.labels.tolist()) == {0, 1, 2, 3}
-    assert found.ids == seen.ids == evaluator.sample.images.ids
+    assert found.ids == seen.ids == evaluation.sample.images.ids
+    assert evaluation.sample is evaluator.sample
     assert found.total == 40
     classes = dict(zip(images.ids, images.labels, strict=True))
     assert [classes[name] for name in found.ids] == found.labels.tolist()
@@ -115,7 +108,7 @@ def test_five_guesses_of_five_classes_are_no_score(classes, expected):
     evaluator = evaluate.classifier_evaluator(
         network(classes), images, DataConfig()
     )
-    assert list(evaluator()) == expected
+    assert list(evaluator().scores) == expected
 
 
 def test_outputs_that_are_not_finite_have_no_score(monkeypatch):
@@ -126,7 +119,8 @@ def test_outputs_that_are_not_finite_have_no_score(monkeypatch):
         network(4, classifier=True), images, images, DataConfig()
     )
     for evaluator in (of_classes, of_features):
-        assert evaluator() == {} and evaluator.predictions is None
+        evaluation = evaluator()
+        assert evaluation.scores == {} and evaluation.predictions is None
 
 
 def write_npz(folder, **more) -> str:
@@ -148,7 +142,7 @@ def run(mode: str, folder, dataset: str, text: str = "") -> dict[str, float]:
     flags |= {"mode": mode, "model_dir": str(folder), "dataset": dataset}
     config = from_flat(flags)
     config.check()
-    return STAGES[mode](config)
+    return OTHER_MODES.get(mode, run_stage)(config)
 
 
 def read(path) -> dict:

@@ -10,14 +10,14 @@ import tf_keras as keras
 from small_task import metrics as logged
 from small_task import train
 
+from tf_simclr.methods.base import TOTAL_LOSS, Method
 from tf_simclr.optimizers.lars import LARS
 from tf_simclr.signals import TrainingFailed
 from tf_simclr.training import loop
 from tf_simclr.training import update as loss_scale
 from tf_simclr.training.intervals import Events
-from tf_simclr.training.objective import Objective
 from tf_simclr.training.recovery import SkipWatch
-from tf_simclr.training.step import SCALING_METRICS, Task, make_global_step
+from tf_simclr.training.step import Task, make_global_step
 from tf_simclr.training.update import LossScale
 
 OPTIMIZERS = {
@@ -47,25 +47,28 @@ def test_the_factor_follows_the_gradients(monkeypatch):
     ]
 
 
-def task_of(variable: tf.Variable, optimizer, scale: LossScale | None) -> Task:
+class Slope(Method):
     """Minimises slope * sum(variable), in float16 on the way back."""
 
-    def forward(batch):
-        halved = tf.cast(tf.convert_to_tensor(variable), tf.float16)
+    metrics = (TOTAL_LOSS,)
+
+    def __init__(self, variable: tf.Variable, optimizer):
+        self.trainable, self.optimizer = [variable], optimizer
+
+    def forward(self, batch):
+        halved = tf.cast(tf.convert_to_tensor(self.trainable[0]), tf.float16)
         return {"row": tf.cast(halved, tf.float32) * batch["slope"]}
 
+    def loss(self, batch, outputs):
+        return tf.reduce_sum(outputs["row"]), {}
+
+    def decay(self):
+        return tf.constant(0.0)
+
+
+def task_of(variable: tf.Variable, optimizer, scale: LossScale | None) -> Task:
     return Task(
-        name="test",
-        network=None,
-        trainable=[variable],
-        optimizer=optimizer,
-        objective=Objective(
-            forward=forward,
-            loss=lambda batch, rows: (tf.reduce_sum(rows["row"]), {}),
-            decay=lambda: tf.constant(0.0),
-        ),
-        metric_names=("total_loss", *SCALING_METRICS),
-        summary=lambda metrics: [],
+        method=Slope(variable, optimizer),
         batches=types.SimpleNamespace(views=dict),
         batch_size=1,
         loss_scale=scale,

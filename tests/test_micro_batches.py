@@ -1,6 +1,5 @@
 """Micro-batches: gradients, metrics and statistics are those of the batch."""
 
-import dataclasses
 import functools
 import types
 
@@ -9,20 +8,18 @@ import pytest
 import tensorflow as tf
 import tf_keras as keras
 import tiny
+from small_job import small_job
 from tiny_network import tiny_network
 
-from tf_simclr.config import AugmentConfig, DataConfig, ObjectiveConfig
+from tf_simclr.config import AugmentConfig, DataConfig
 from tf_simclr.data.batches import TrainingBatches
 from tf_simclr.data.sources.open import open_dataset
-from tf_simclr.losses.classification import (
-    LABELLED,
-    distillation_loss,
-    supervised_loss,
-)
+from tf_simclr.methods.base import Method, with_decay
+from tf_simclr.methods.distill import Distillation
+from tf_simclr.methods.simclr import SimCLR
+from tf_simclr.methods.supcon import SupCon
+from tf_simclr.methods.vicreg import VICReg
 from tf_simclr.models.batch_norm import BatchNorm
-from tf_simclr.modes.contrastive import contrastive_objective
-from tf_simclr.modes.memory import ContrastMemory
-from tf_simclr.modes.supervised_task import classification_objective
 from tf_simclr.training.distributed_input import distributed_iterator
 from tf_simclr.training.micro_batches import MicroBatches
 from tf_simclr.training.step import Task, make_global_step
@@ -47,61 +44,55 @@ def images(seed: int) -> tf.Tensor:
     return tf.random.stateless_uniform([IMAGES, 8, 8, 3], [seed, 0])
 
 
-def contrastive(net, memory=None):
-    objective, _ = contrastive_objective(
-        net, ObjectiveConfig(temperature=0.5), kernels(net), 0.01, memory
+# Kernels decay through the loss.
+DECAYING = {"optimizer": "momentum", "weight_decay": 0.01}
+
+
+def pretraining(net, *averages, method=SimCLR, **objective) -> Method:
+    job = small_job(
+        net,
+        *averages,
+        labels=LABELS,
+        objective={"temperature": 0.5, **objective},
+        optimizer=DECAYING,
     )
-    return objective
+    return method(job)
 
 
-def kernels(net) -> list[tf.Variable]:
-    return [v for v in net.trainable_variables if len(v.shape) > 1]
-
-
-def distilling(net, teacher):
-    def losses(batch, rows):
-        return {
-            "distillation_loss": 0.7
-            * distillation_loss(
-                rows["teacher_logits"],
-                rows["logits"],
-                1.0,
-                False,
-                batch["share"],
-            ),
-            "supervised_loss": 0.3
-            * supervised_loss(
-                batch["label"], rows["logits"], batch["label_share"]
-            ),
-        }
-
-    def references(batch):
-        logits = teacher(batch["image"], training=False)["logits_sup"]
-        return {"teacher_logits": logits}
-
-    return classification_objective(net, losses, kernels(net), 0.01, references)
-
-
-def both_ways(whole_objective, part_objective, net, batch):
-    """Gradients and metrics of the whole batch, and of its parts."""
-    trainable = net.trainable_variables
-    if not whole_objective.compares_images:
-        # What the classifier does not read has no gradient.
-        trainable = [v for v in trainable if v.ref() not in refs(net.head)]
-    whole = tf.function(
-        replica_gradients(whole_objective, trainable), autograph=False
+def distilling(net, teacher, weight_decay: float = 0.01) -> Method:
+    job = small_job(
+        net,
+        network(),
+        stage="distill",
+        labels=LABELS,
+        teacher=teacher,
+        objective={"distillation_alpha": 0.7},
+        optimizer={**DECAYING, "weight_decay": weight_decay},
     )
-    gradients, metrics = whole(batch)
-    parts = MicroBatches(
-        part_objective,
-        trainable,
+    return Distillation(job)
+
+
+def in_parts(method: Method) -> MicroBatches:
+    return MicroBatches(
+        method,
         lambda: 1.0,
         dict,
         PARTS,
-        list(metrics),
         lambda function, arguments: function(*arguments),
     )
-    return (gradients, metrics), run(parts, batch)
+
+
+def both_ways(of_whole: Method, of_parts: Method, batch):
+    """Gradients and metrics of the whole batch, and of its parts."""
+    for method in (of_whole, of_parts):
+        if not method.compares_examples:
+            # What the classifier does not read has no gradient.
+            head = refs(method.network.head)
+            method.trainable = [
+                v for v in method.trainable if v.ref() not in head
+            ]
+    whole = tf.function(replica_gradients(of_whole), autograph=False)
+    return whole(batch), run(in_parts(of_parts), batch)
 
 
 def refs(layer) -> set:
@@ -134,28 +125,32 @@ def pair(labels=LABELS) -> dict[str, tf.Tensor]:
     }
 
 
-@pytest.mark.parametrize("kind", ["contrastive", "memory", "distillation"])
+@pytest.mark.parametrize(
+    "kind", ["contrastive", "memory", "supcon", "vicreg", "distillation"]
+)
 def test_parts_give_the_gradients_of_the_whole(kind):
     net = network(frozen=True)
     batch = pair()
     if kind == "contrastive":
-        objectives = [contrastive(net)] * 2
+        methods = [pretraining(net)] * 2
     elif kind == "memory":
         # Each way fills a queue of its own.
-        strategy = tf.distribute.get_strategy()
-        objectives = [
-            contrastive(
-                net,
-                ContrastMemory(
-                    net, network(frozen=True), 20, 0.9, True, strategy
-                ),
+        methods = [
+            pretraining(
+                net, network(frozen=True), memory_size=20, memory_momentum=0.9
             )
             for _ in range(2)
         ]
+    elif kind == "supcon":
+        # Images 1 and 4 are the same.
+        batch["index"] = tf.constant([0, 1, 2, 3, 1, 5, 6, 7], tf.int64)
+        methods = [pretraining(net, method=SupCon)] * 2
+    elif kind == "vicreg":
+        methods = [pretraining(net, method=VICReg)] * 2
     else:
-        objectives = [distilling(net, network(1))] * 2
+        methods = [distilling(net, network(1))] * 2
         batch = {"image": batch["view1"], "label": batch["label"]}
-    (expected, metrics), (found, other) = both_ways(*objectives, net, batch)
+    (expected, metrics), (found, other) = both_ways(*methods, batch)
     assert_equal(expected, found)
     assert set(metrics) == set(other)
     for name, value in metrics.items():
@@ -164,33 +159,23 @@ def test_parts_give_the_gradients_of_the_whole(kind):
 
 def test_batch_norm_sees_a_part_at_a_time_and_moves_once():
     parted, looped = network(), network()
-    parts = MicroBatches(
-        contrastive(parted),
-        parted.trainable_variables,
-        lambda: 1.0,
-        dict,
-        PARTS,
-        (),
-        lambda function, arguments: function(*arguments),
-    )
-    found, _ = run(parts, pair())
+    found, _ = run(in_parts(pretraining(parted)), pair())
 
     # The same by hand: every part forward in training, once, in order.
-    objective = contrastive(looped)
+    method = pretraining(looped)
 
     @functools.partial(tf.function, autograph=False)
     def by_hand(batch):
         with tf.GradientTape() as tape:
-            rows = [
-                objective.forward({n: v[part] for n, v in batch.items()})
+            outputs = [
+                method.forward({n: v[part] for n, v in batch.items()})
                 for part in range(PARTS)
             ]
             joined = {
-                name: tf.concat([row[name] for row in rows], axis=0)
-                for name in rows[0]
+                name: tf.concat([part[name] for part in outputs], axis=0)
+                for name in outputs[0]
             }
-            loss, metrics = objective.loss(pair(), joined)
-            loss, _ = objective.with_decay(loss, metrics)
+            loss, _ = with_decay(method, *method.loss(pair(), joined))
         return tape.gradient(loss, looped.trainable_variables)
 
     assert_equal(by_hand(cut(pair())), found)
@@ -204,21 +189,20 @@ def test_batch_norm_sees_a_part_at_a_time_and_moves_once():
     assert not np.allclose(moved, 0.1)
 
 
-def task_of(net, passes: int = 1, loss_scale: LossScale | None = None) -> Task:
-    objective, names = contrastive_objective(
-        net, ObjectiveConfig(temperature=0.5), [], 0.0
+def task_of(net, strategy, parts: int = 1, loss_scale=None) -> Task:
+    job = small_job(
+        net, labels=LABELS, strategy=strategy, objective={"temperature": 0.5}
     )
+    method = SimCLR(job)
+    method.decayed = []
+    with strategy.scope():
+        method.optimizer = keras.optimizers.SGD(10.0)
+        method.optimizer.build(method.trainable)
     return Task(
-        name="test",
-        network=net,
-        trainable=net.trainable_variables,
-        optimizer=keras.optimizers.SGD(10.0),
-        objective=objective,
-        metric_names=names,
-        summary=lambda metrics: [],
+        method=method,
         batches=types.SimpleNamespace(views=dict),
         batch_size=IMAGES,
-        passes=passes,
+        num_micro_batches=parts,
         loss_scale=loss_scale,
     )
 
@@ -228,12 +212,13 @@ def test_two_replicas_in_parts_learn_what_one_does_at_once(two_replicas):
     batch = pair([0, 1, 0, -1, -1, 1, 0, 0])
     one = network(frozen=True)
     alone = tf.distribute.get_strategy()
-    tf.function(make_global_step(task_of(one), alone), autograph=False)(batch)
+    step = make_global_step(task_of(one, alone), alone)
+    tf.function(step, autograph=False)(batch)
 
     with two_replicas.scope():
         two = network(frozen=True, synchronized=True, recompute=True)
-        task = task_of(two, passes=2, loss_scale=LossScale())
-        task.optimizer.build(task.trainable)
+        scale = LossScale()
+    task = task_of(two, two_replicas, parts=2, loss_scale=scale)
     halves = [
         {n: tf.reshape(v[part], [2, 2, *v.shape[1:]]) for n, v in batch.items()}
         for part in (slice(0, 4), slice(4, 8))
@@ -278,21 +263,7 @@ def test_parts_hold_the_images_of_the_whole(tmp_path):
 
 def test_a_variable_out_of_reach_is_named():
     net = network()
-    objective = distilling(net, network(1))
-    parts = MicroBatches(
-        dataclasses.replace(objective, decay=lambda: tf.constant(0.0)),
-        net.trainable_variables,
-        lambda: 1.0,
-        dict,
-        PARTS,
-        (
-            "distillation_loss",
-            "supervised_loss",
-            "supervised_acc",
-            LABELLED,
-        ),
-        lambda function, arguments: function(*arguments),
-    )
+    parts = in_parts(distilling(net, network(1), weight_decay=0.0))
     batch = {"image": images(1), "label": tf.constant(LABELS)}
     with pytest.raises(ValueError, match="does not reach these variables"):
         run(parts, batch)

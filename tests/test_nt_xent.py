@@ -4,10 +4,12 @@ import golden_figures as golden
 import numpy as np
 import pytest
 import tensorflow as tf
+from small_job import small_job
+from tiny_network import tiny_network
 
-from tf_simclr.losses.classification import contrastive_chance
 from tf_simclr.losses.nt_xent import nt_xent
 from tf_simclr.losses.nt_xent_blocks import automatic_block_rows
+from tf_simclr.methods.simclr import SimCLR
 
 FIGURES = golden.load("objective.npz")
 
@@ -105,15 +107,24 @@ def test_replicas_compare_with_each_others_images(two_replicas, block_rows):
         assert golden.relative_error(joined, whole.numpy()) < 1e-5
 
 
+def chance_at(batch_size: int, memory: int = 0) -> dict[str, float]:
+    """The levels that a run announces."""
+    networks = [tiny_network() for _ in range(2)]
+    objective = {"memory_size": memory}
+    optimizer = {"train_batch_size": batch_size}
+    job = small_job(*networks, objective=objective, optimizer=optimizer)
+    return SimCLR(job).chance()
+
+
 def test_chance_levels_are_those_of_identical_embeddings():
     same = tf.ones([16, 8])
     found = nt_xent(same, same)
-    chance = contrastive_chance(16)
+    chance = chance_at(16)
     assert np.isclose(float(found.loss), chance["contrast_loss"])
     assert np.isclose(float(found.entropy), chance["contrast_entropy"])
     queue = (tf.ones([5, 8]) / 8**0.5, tf.fill([5], True))
     with_memory = nt_xent(same, same, keys=(same, same), queue=queue).loss
-    chance = contrastive_chance(16, memory=5)
+    chance = chance_at(16, memory=5)
     assert np.isclose(float(with_memory), chance["contrast_loss"])
 
 
@@ -124,7 +135,7 @@ def test_contrastive_accuracy_of_unrelated_views_is_at_chance():
         for _ in range(200)
     ]
     # 3,200 anchors: the standard error is 0.0043.
-    chance = contrastive_chance(16)["contrast_acc"]
+    chance = chance_at(16)["contrast_acc"]
     assert abs(np.mean(accuracies) - chance) < 0.015
 
 

@@ -4,8 +4,8 @@ import pytest
 import tensorflow as tf
 
 import run
-import tf_simclr.modes.pretrain
 from tf_simclr.config.flat import from_flat
+from tf_simclr.modes import execute
 from tf_simclr.signals import TrainingFailed
 from tf_simclr.training.failures import memory_explained
 
@@ -63,10 +63,10 @@ def test_other_errors_pass(error):
 
 
 def test_the_command_line_says_so_in_one_line(monkeypatch, capsys, tmp_path):
-    def pretrain(config):
+    def run_stage(config):
         raise MemoryError
 
-    monkeypatch.setattr(tf_simclr.modes.pretrain, "pretrain", pretrain)
+    monkeypatch.setattr(execute, "run_stage", run_stage)
     code = run.main(["run.py", "--mode=pretrain", f"--model_dir={tmp_path}"])
     assert code == 1
     (line,) = capsys.readouterr().err.strip().splitlines()

@@ -24,8 +24,7 @@ from tf_simclr.data.sources.pixels import ArrayPixels, FilePixels
 from tf_simclr.data.sources.records import write_shard
 from tf_simclr.models.network import Architecture, build_network
 from tf_simclr.modes.evaluate import evaluate
-from tf_simclr.modes.finetune import finetune
-from tf_simclr.modes.pretrain import pretrain
+from tf_simclr.modes.execute import run_stage
 from tf_simclr.report.pipeline_text import run_card
 from tf_simclr.weights.export.folder import Exportable
 from tf_simclr.weights.export.model_card import model_card
@@ -194,9 +193,9 @@ def run(stage, model_dir, dataset: str, text: str) -> str:
     """Trains; returns `evaluation.md`."""
     flags = parse_overrides(f"{' '.join(tiny.FLAGS)} {text}", "flags")
     flags |= {"model_dir": str(model_dir), "dataset": dataset}
-    config = from_flat({**flags, "mode": stage.__name__})
+    config = from_flat({**flags, "mode": stage})
     config.check()
-    stage(config)
+    run_stage(config)
     return (model_dir / "evaluation.md").read_text()
 
 
@@ -207,7 +206,7 @@ def test_a_run_says_what_its_score_is_of(npz, tmp_path, capsys):
         "6 of the 24 evaluation images were trained on with their labels: the"
         " score is not of unseen images"
     )
-    found = run(finetune, tmp_path, npz, f"--from_scratch {text}")
+    found = run("finetune", tmp_path, npz, f"--from_scratch {text}")
     assert f"**{notice}**" in found
     assert f"  overlap    {notice}" in capsys.readouterr().out
     record = json.loads((tmp_path / "config.json").read_text())
@@ -225,7 +224,7 @@ def pretrained(tmp_path_factory, npz) -> pathlib.Path:
     """On 18 of the 24 images, 6 with labels, and on all without labels."""
     folder = tmp_path_factory.mktemp("pretrained")
     text = "--train_steps=1 --labels_per_class=2 --train_split=train[:18]"
-    found = run(pretrain, folder, npz, f"{text} --unlabeled_dataset={npz}")
+    found = run("pretrain", folder, npz, f"{text} --unlabeled_dataset={npz}")
     assert "**7 of the 7 evaluation images are also among" in found
     assert "(transductive)" in found
     return folder
@@ -261,7 +260,7 @@ def test_a_cut_of_a_run_that_trained_on_all(folder, tmp_path):
     run_dir, text = tmp_path / "run", "--from_scratch --train_steps=1"
     flags = parse_overrides(f"{' '.join(tiny.FLAGS)} {text}", "flags")
     flags |= {"dataset": str(folder), "mode": "finetune"}
-    finetune(from_flat({**flags, "model_dir": str(run_dir)}))
+    run_stage(from_flat({**flags, "model_dir": str(run_dir)}))
     scored = tmp_path / "scored"
     flags = {"mode": "eval", "checkpoint": str(run_dir), "eval_fraction": 0.5}
     config = from_flat({**flags, "model_dir": str(scored)})

@@ -8,26 +8,24 @@ import pytest
 import tensorflow as tf
 import test_trajectory as trajectory
 import tiny
+from small_job import small_job
 from tiny import write_npz
 from tiny_network import tiny_network
 
-from tf_simclr.config import ObjectiveConfig, OptimizerConfig, TrainConfig
+from tf_simclr.config import TrainConfig
 from tf_simclr.config.flat import from_flat, parse_overrides
 from tf_simclr.errors import UserError
+from tf_simclr.methods.simclr import SimCLR
 from tf_simclr.models.layers import LayerFactory
 from tf_simclr.models.momentum import named_variables
 from tf_simclr.models.network import build_network
-from tf_simclr.modes import context as stage_context
 from tf_simclr.modes import evaluate as evaluation
-from tf_simclr.modes.context import start_block
-from tf_simclr.modes.contrastive import contrastive_objective
+from tf_simclr.modes import execute
 from tf_simclr.modes.embed import embed
 from tf_simclr.modes.evaluate import evaluate
+from tf_simclr.modes.execute import run_stage, start_block
 from tf_simclr.modes.export import export
-from tf_simclr.modes.finetune import finetune
-from tf_simclr.modes.prepare import prepare_stage
-from tf_simclr.optimizers.factory import make_optimizer
-from tf_simclr.optimizers.schedule import WarmupCosine
+from tf_simclr.modes.prepare import prepare
 from tf_simclr.training.devices import set_up_numerics
 from tf_simclr.training.precision import (
     choose_precision,
@@ -102,10 +100,10 @@ def test_a_stage_sets_tf32_up(tensorflow_default, tmp_path):
     }
     for wanted in (False, True):
         config = from_flat({**flags, "tf32": wanted})
-        context = prepare_stage(config, "pretrain", labels_only=False)
+        _, job = prepare(config)
         assert tf32_allowed() == wanted
         # A CPU has no such numbers to announce.
-        assert "TF32" not in start_block(context, [], 1, 1)
+        assert "TF32" not in start_block(job, [], 1, 1)
 
 
 @pytest.mark.parametrize("mode", [evaluate, embed, export])
@@ -136,32 +134,25 @@ def network_of(precision: str):
 
 def losses_of(network, precision: str, batches: list, temperature: float):
     """Contrastive losses of a few steps with LARS."""
-    objective, names = contrastive_objective(
-        network, ObjectiveConfig(temperature=temperature), [], 0.0
+    job = small_job(
+        network,
+        labels=range(10),
+        classes=10,
+        objective={"temperature": temperature},
+        # So small a rate that rounding does not grow into another trajectory.
+        optimizer={"learning_rate": 0.001},
     )
+    method = SimCLR(job)
+    method.decayed = []
     scaled = precision == "mixed_float16"
     scale = LossScale() if scaled else None
     if scaled:
         # Past the skipped steps that it starts with.
         scale.factor.assign(256.0)
-    trainable = network.trainable_variables
-    optimizer = make_optimizer(
-        OptimizerConfig(),
-        # So small that rounding does not grow into another trajectory.
-        WarmupCosine(0.001, 0, 10**9),
-        trainable,
-        network.classifier.trainable_variables,
-    )
-    optimizer.build(trainable)
+    method.optimizer.build(method.trainable)
     step = make_global_step(
         Task(
-            name="test",
-            network=network,
-            trainable=trainable,
-            optimizer=optimizer,
-            objective=objective,
-            metric_names=names,
-            summary=lambda metrics: [],
+            method=method,
             batches=types.SimpleNamespace(views=dict),
             batch_size=32,
             loss_scale=scale,
@@ -170,7 +161,7 @@ def losses_of(network, precision: str, batches: list, temperature: float):
     )
     run = tf.function(step, autograph=False)
     found = [run(batch) for batch in batches]
-    assert all(v.dtype == tf.float32 for v in trainable)
+    assert all(v.dtype == tf.float32 for v in method.trainable)
     if scaled:
         assert sum(float(m["skipped_updates"]) for m in found) == 0
     assert all(np.isfinite(float(v)) for m in found for v in m.values())
@@ -219,7 +210,7 @@ def configured(mode: str, model_dir, text: str):
 def test_scored_is_what_is_exported(one_block, tmp_path, monkeypatch):
     """A run's end, `--mode=eval` and the export compute the same logits."""
     found = []
-    for module in (stage_context, evaluation):
+    for module in (execute, evaluation):
         leave = module.leave_scores
 
         def note(*args, leave=leave, **kwargs):
@@ -231,7 +222,7 @@ def test_scored_is_what_is_exported(one_block, tmp_path, monkeypatch):
     text = f"--dataset={dataset} --from_scratch --export"
     text += " --precision=mixed_bfloat16 --learning_rate=1"
     config = configured("finetune", tmp_path / "run", text)
-    result = finetune(config)
+    result = run_stage(config)
     flags = {"mode": "eval", "checkpoint": str(tmp_path / "run")}
     again = from_flat({**flags, "model_dir": str(tmp_path / "scored")})
     assert evaluation.evaluate(again) == result
@@ -256,7 +247,7 @@ def test_scoring_in_float32_leaves_the_training_alone(one_block, tmp_path):
         folder = tmp_path / str(every)
         text = f"--dataset={dataset} --precision=mixed_bfloat16"
         text += f" --from_scratch --train_steps=4 --eval_every_epochs={every}"
-        finetune(configured("finetune", folder, text))
+        run_stage(configured("finetune", folder, text))
         stored = open_weights(str(folder), "checkpoint")
         reader = tf.train.load_checkpoint(stored.path)
         found.append(

@@ -15,15 +15,12 @@ from tf_simclr.config.flat import from_flat, options, parse_overrides
 from tf_simclr.errors import UserError
 from tf_simclr.models.momentum import named_variables
 from tf_simclr.models.network import build_network
-from tf_simclr.modes.distill import distill
 from tf_simclr.modes.evaluate import evaluate
-from tf_simclr.modes.finetune import finetune
-from tf_simclr.modes.pretrain import pretrain
+from tf_simclr.modes.execute import run_stage
 from tf_simclr.weights.assign import assign_weights
 from tf_simclr.weights.open import open_weights
 from tf_simclr.weights.stored import PREFIX, SUFFIX
 
-STAGES = {"pretrain": pretrain, "finetune": finetune, "distill": distill}
 pytestmark = pytest.mark.usefixtures("one_block")
 
 
@@ -43,7 +40,7 @@ def configured(
 
 
 def run(mode: str, model_dir, dataset, text: str = "") -> dict[str, float]:
-    return STAGES[mode](configured(mode, model_dir, dataset, text))
+    return run_stage(configured(mode, model_dir, dataset, text))
 
 
 @pytest.fixture(scope="module")
@@ -200,7 +197,8 @@ def test_pretraining_goes_on_from_weights(
     flags = parse_overrides(" ".join([*tiny.SCHEDULE, text]), "flags")
     flags |= {"image_size": 8, "export": False, "color_jitter_strength": 0.0}
     flags |= {"model_dir": str(tmp_path), "dataset": dataset}
-    pretrain(from_flat({**flags, "mode": "pretrain"}))
+    flags["mode"] = "pretrain"
+    run_stage(from_flat(flags))
     before, after = weights(pretrained), weights(tmp_path)
     kernels = [name for name in before if name.endswith("/kernel")]
     assert any(name.startswith("projection_head/") for name in kernels)
@@ -211,7 +209,7 @@ def test_pretraining_goes_on_from_weights(
     assert list(record["sources"]) == ["checkpoint"]
     cut = from_flat({**flags, "checkpoint": str(teacher)})
     with pytest.raises(UserError, match="lost a part of the projection head"):
-        pretrain(cut)
+        run_stage(cut)
 
 
 def test_a_student_of_images_without_labels_knows_the_classes(
@@ -366,7 +364,7 @@ def test_the_original_spelling_of_the_modes(tmp_path, dataset, stage):
     for mode, evaluated in (("train", False), ("train_then_eval", True)):
         config = configured(mode, tmp_path / mode, dataset, text)
         assert config.stage == stage
-        result = STAGES[stage](config)
+        result = run_stage(config)
         assert ("eval/label_top_1_accuracy" in result) == evaluated
 
 

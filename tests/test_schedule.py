@@ -8,8 +8,8 @@ import pytest
 
 from tf_simclr.config import OptimizerConfig
 from tf_simclr.config.flat import from_flat
-from tf_simclr.modes.context import start_block
-from tf_simclr.modes.prepare import prepare_stage
+from tf_simclr.modes.execute import start_block
+from tf_simclr.modes.prepare import prepare
 from tf_simclr.optimizers.schedule import (
     WarmupCosine,
     plan_schedule,
@@ -116,8 +116,8 @@ def test_the_start_block_tells_of_such_a_warm_up(tmp_path, warmup, notices):
         "train_epochs": 5,
         "warmup_epochs": warmup,
     }
-    context = prepare_stage(from_flat(values), "finetune", labels_only=True)
-    block = start_block(context, [], 1, 1)
+    _, job = prepare(from_flat(values))
+    block = start_block(job, [], 1, 1)
     said = (
         "  notice     the warm-up of 28 steps is as long as the run of 15 steps"
     )

@@ -1,6 +1,7 @@
 """The steps of a graph: how long they wait for their input."""
 
 import time
+import types
 from collections.abc import Callable
 
 import numpy as np
@@ -8,9 +9,9 @@ import pytest
 import tensorflow as tf
 
 from tf_simclr.config import TrainConfig
+from tf_simclr.metrics import GRADIENT_NORM
 from tf_simclr.training import step as step_module
-from tf_simclr.training.running import start_running
-from tf_simclr.training.update import GRADIENT_NORM
+from tf_simclr.training.metric_sums import start_sums
 
 STEPS = 3
 SECONDS = 0.1
@@ -19,8 +20,8 @@ SECONDS = 0.1
 class Task:
     """Of a step that is given."""
 
-    metric_names = ("loss",)
-    after_step = None
+    metric_names = ("loss", GRADIENT_NORM.name)
+    method = types.SimpleNamespace(after_step=lambda: None)
 
 
 def slowly(value: tf.Tensor) -> tf.Tensor:
@@ -43,8 +44,8 @@ def seconds_waited(rows: Callable[[], tf.data.Dataset]) -> float:
 
         @tf.function(autograph=False)
         def train() -> tf.Tensor:
-            running = start_running(0, [0.0, 0.0])
-            return run_steps(iter(rows()), tf.constant(STEPS), running)[1]
+            sums = start_sums(0, [0.0, 0.0])
+            return run_steps(iter(rows()), tf.constant(STEPS), sums)[1]
 
         config = tf.compat.v1.ConfigProto(
             inter_op_parallelism_threads=1, use_per_session_threads=True
@@ -59,7 +60,7 @@ def test_a_step_waits_for_its_input_alone(monkeypatch, slow):
         loss = tf.reduce_sum(batch)
         if slow == "step":
             loss = slowly(loss)
-        return {"loss": loss, GRADIENT_NORM: loss}
+        return {"loss": loss, GRADIENT_NORM.name: loss}
 
     def rows() -> tf.data.Dataset:
         # Nothing is made ahead.

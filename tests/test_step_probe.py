@@ -82,18 +82,19 @@ def test_norms_and_trust_ratios_are_those_of_the_formulas(network):
 @pytest.mark.parametrize("compiled", [False, True])
 def test_only_the_step_aimed_at_is_kept(network, compiled):
     optimizer = keras.optimizers.SGD(0.0, jit_compile=False)
-    probe = probe_of(network, optimizer, kept={"value": [2]})
+    probe = probe_of(network, optimizer, embeddings=[2, 2, 1])
 
     @tf.function(jit_compile=compiled)
     def step(value: tf.Tensor) -> None:
-        probe.keep("value", value)
+        probe.keep((value, -value))
         optimizer.iterations.assign_add(1)
 
     probe.aim(3)
     for index in range(5):
-        step(tf.fill([2], float(index)))
-    # The third of five.
-    assert probe.read()["value"].numpy().tolist() == [2.0, 2.0]
+        step(tf.fill([3, 1], float(index)))
+    # The first two rows of both views, in the third of five steps.
+    kept = [[[2.0], [2.0]], [[-2.0], [-2.0]]]
+    assert probe.embeddings().tolist() == kept
 
 
 def test_on_two_devices_the_first_one_is_shown(two_replicas):
@@ -101,14 +102,15 @@ def test_on_two_devices_the_first_one_is_shown(two_replicas):
         architecture = Architecture.for_pretraining(MODEL, 8, 3)
         network = build_network(architecture, 8)
         optimizer = keras.optimizers.SGD(0.0)
-        probe = probe_of(network, optimizer, kept={"value": [1]})
+        probe = probe_of(network, optimizer, embeddings=[2, 1, 1])
 
     @tf.function
     def step() -> None:
         def on_replica() -> None:
             context = tf.distribute.get_replica_context()
             replica = tf.cast(context.replica_id_in_sync_group, tf.float32)
-            probe.keep("value", tf.reshape(replica + 7.0, [1]))
+            view = tf.reshape(replica + 7.0, [1, 1])
+            probe.keep((view, view))
             gradients = [
                 (replica + 1.0) * tf.ones_like(v)
                 for v in network.trainable_variables
@@ -119,7 +121,7 @@ def test_on_two_devices_the_first_one_is_shown(two_replicas):
 
     probe.aim(1)
     step()
-    assert probe.read()["value"].numpy().tolist() == [7.0]
+    assert probe.embeddings().tolist() == [[[7.0]], [[7.0]]]
     stem = network_parts(network)["stem"]
     count = sum(v.shape.num_elements() for v in stem)
     norm = probe.gradients()["gradient_norm/stem"]

@@ -1,6 +1,7 @@
 """What goes to TensorBoard, and how much of it."""
 
 import json
+import math
 import types
 
 import event_files
@@ -10,14 +11,10 @@ import tensorflow as tf
 
 from tf_simclr.config import TrainConfig
 from tf_simclr.errors import UserError
-from tf_simclr.losses.classification import (
-    classification_chance,
-    contrastive_chance,
-)
+from tf_simclr.metrics import chart_of
 from tf_simclr.optimizers.schedule import SchedulePlan
 from tf_simclr.training import profiler
 from tf_simclr.training import tensorboard as writer
-from tf_simclr.training.hparams import chart_of
 from tf_simclr.training.pictures import (
     SHOWN,
     SIDE,
@@ -29,8 +26,21 @@ from tf_simclr.training.tensorboard import memory_in_use
 
 MEGABYTE = 2**20
 BATCH = 256
+# Levels of chance of pretraining with labels of ten classes.
+CONTRASTIVE_CHANCE = {
+    "contrast_loss": math.log(2 * BATCH - 1),
+    "contrast_acc": 1.0 / BATCH,
+    "contrast_entropy": math.log(BATCH),
+}
+CHANCE = {
+    **CONTRASTIVE_CHANCE,
+    "supervised_loss": math.log(10),
+    "supervised_acc": 0.1,
+    "eval/label_top_1_accuracy": 0.1,
+    "eval/label_top_5_accuracy": 0.5,
+}
 METRICS = {
-    **contrastive_chance(BATCH),
+    **CONTRASTIVE_CHANCE,
     "total_loss": 5.123456789,
     "weight_decay": 0.1,
     "supervised_loss": 2.3,
@@ -51,7 +61,7 @@ class Probe:
 
     def __init__(self):
         rng = np.random.default_rng(0)
-        self._views = tf.constant(rng.normal(size=(2, 64, 128)), tf.float32)
+        self._views = rng.normal(size=(2, 64, 128)).astype("float32")
 
     def aim(self, steps):
         pass
@@ -60,8 +70,8 @@ class Probe:
         kinds = ("gradient_norm", "trust_ratio")
         return {f"{kind}/{part}": 0.5 for kind in kinds for part in PARTS}
 
-    def read(self):
-        return {"projections": self._views}
+    def embeddings(self):
+        return self._views
 
 
 class Noise:
@@ -83,7 +93,7 @@ def summaries_of(folder, total_steps, **kwargs) -> writer.Summaries:
         probe=Probe(),
         batches=Noise(),
         batch_size=BATCH,
-        chance=contrastive_chance(BATCH) | classification_chance(10),
+        method=types.SimpleNamespace(chance=lambda: CHANCE),
     )
     plan = SchedulePlan(0.1, "", 0, total_steps)
     folder.mkdir(exist_ok=True)
@@ -132,7 +142,7 @@ def test_chance_shares_the_charts_of_the_curves(tmp_path):
         event_files.read(tmp_path / run)
         for run in (".", "chance", "evaluation", "knn")
     )
-    for metric, level in contrastive_chance(BATCH).items():
+    for metric, level in CONTRASTIVE_CHANCE.items():
         tag = chart_of(metric).tag
         assert tag in curves
         assert chance[tag] == [
@@ -211,7 +221,7 @@ def test_final_scores_pictures_and_card(tmp_path):
         str(tmp_path),
         9,
         {"global_step": 9.0, **SCORES},
-        classification_chance(10),
+        CHANCE,
         {"confusion": png},
         "| a | b |",
     )

@@ -4,15 +4,13 @@ import golden_figures as golden
 import numpy as np
 import pytest
 import tensorflow as tf
+from small_job import small_job
 
-from tf_simclr.config import ObjectiveConfig, OptimizerConfig
-from tf_simclr.losses.classification import LABELLED, supervised_loss
+from tf_simclr.losses.classification import LABELLED
+from tf_simclr.methods.finetune import FineTuning
+from tf_simclr.methods.simclr import SimCLR
 from tf_simclr.models.momentum import named_variables
 from tf_simclr.models.network import build_network
-from tf_simclr.modes.contrastive import contrastive_objective
-from tf_simclr.modes.supervised_task import classification_objective
-from tf_simclr.optimizers.factory import decayed_in_loss, make_optimizer
-from tf_simclr.optimizers.schedule import WarmupCosine
 from tf_simclr.training.step import make_replica_step
 from tf_simclr.weights.original import tf2_names
 
@@ -35,12 +33,6 @@ def build(config: dict):
     network = build_network(architecture, config["image_size"])
     keys = tf2_names(list(named_variables(network)), architecture)
     golden.fill(network, keys)
-    if config["train_mode"] == "finetune":
-        # Frozen layers of the original still update their statistics: its
-        # batch-norm layers are inside the layers that are marked as frozen.
-        network.encoder.freeze_up_to(
-            config["fine_tune_after_block"], update_statistics=True
-        )
     if config["zero_init_logits_layer"]:
         for variable in network.classifier.variables:
             variable.assign(tf.zeros_like(variable))
@@ -64,41 +56,32 @@ def test_eight_steps_equal_the_original(name):
     config = figures["config"]
     pretraining = config["train_mode"] == "pretrain"
     network, keys = build(config)
-    optimizer_config = OptimizerConfig(
-        optimizer=config["optimizer"],
-        weight_decay=config["weight_decay"],
-        momentum=config["momentum"],
-        # Momentum and Adam decay biases, too, in the original.
-        weight_decay_on="all_but_norm",
+    objective = {"temperature": config["temperature"]}
+    if not pretraining:
+        objective = {
+            "fine_tune_after_block": config["fine_tune_after_block"],
+            # Frozen layers of the original still update their statistics: its
+            # batch-norm layers are inside the layers that are marked as frozen.
+            "frozen_batch_norm": "update",
+        }
+    job = small_job(
+        network,
+        stage=config["train_mode"],
+        labels=range(config["num_classes"]),
+        classes=config["num_classes"],
+        objective=objective,
+        optimizer={
+            "optimizer": config["optimizer"],
+            "learning_rate": config["learning_rate"],
+            "weight_decay": config["weight_decay"],
+            "momentum": config["momentum"],
+            # Momentum and Adam decay biases, too, in the original.
+            "weight_decay_on": "all_but_norm",
+        },
     )
-    # So long a cosine is a constant.
-    schedule = WarmupCosine(config["learning_rate"], 0, 10**9)
-    classifier = network.classifier.trainable_variables
-    trainable = network.trainable_variables
-    optimizer = make_optimizer(
-        optimizer_config, schedule, trainable, classifier
-    )
-    decayed = decayed_in_loss(optimizer_config, network, classifier)
-    if pretraining:
-        objective, _ = contrastive_objective(
-            network,
-            ObjectiveConfig(temperature=config["temperature"]),
-            decayed,
-            config["weight_decay"],
-        )
-    else:
-        objective = classification_objective(
-            network,
-            lambda batch, rows: {
-                "supervised_loss": supervised_loss(
-                    batch["label"], rows["logits"]
-                )
-            },
-            decayed,
-            config["weight_decay"],
-        )
-    optimizer.build(trainable)
-    step = tf.function(make_replica_step(objective, trainable, optimizer))
+    method = SimCLR(job) if pretraining else FineTuning(job)
+    method.optimizer.build(method.trainable)
+    step = tf.function(make_replica_step(method))
     found = [step(batch) for batch in batches(pretraining)]
     assert len(found) == STEPS
 

@@ -13,8 +13,7 @@ from tf_simclr.config.flat import from_flat, parse_overrides
 from tf_simclr.errors import UserError
 from tf_simclr.models.momentum import named_variables
 from tf_simclr.models.network import build_network
-from tf_simclr.modes.distill import distill
-from tf_simclr.modes.finetune import finetune
+from tf_simclr.modes.execute import run_stage
 from tf_simclr.weights.assign import assign_weights
 from tf_simclr.weights.infer import infer_tf1, infer_tf2
 from tf_simclr.weights.open import open_weights
@@ -218,7 +217,7 @@ def original_stage(stage: str, tmp_path: pathlib.Path, text: str) -> None:
         "model_dir": str(tmp_path / "run"),
         "dataset": labelled_golden_images(tmp_path),
     }
-    {"finetune": finetune, "distill": distill}[stage](from_flat(flags))
+    run_stage(from_flat(flags))
 
 
 @pytest.mark.slow
@@ -246,7 +245,7 @@ def test_an_original_network_of_more_classes_is_no_teacher(tmp_path):
         "model_dir": str(tmp_path / "run"),
     }
     with pytest.raises(UserError, match=r"know 10 classes, but .* has 3 \(0"):
-        distill(from_flat(flags))
+        run_stage(from_flat(flags))
     assert not (tmp_path / "run").exists()
 
 

@@ -1,13 +1,12 @@
 """The smallest network that has all that an objective asks for."""
 
-import types
-
 import tensorflow as tf
 import tf_keras as keras
 
+from tf_simclr.config import ModelConfig
 from tf_simclr.models.blocks import recomputed
 from tf_simclr.models.layers import ConvNorm, LayerFactory
-from tf_simclr.models.network import Classifier, ProjectionLayer
+from tf_simclr.models.network import Architecture, Classifier, ProjectionLayer
 
 
 class TinyNetwork(keras.Model):
@@ -15,8 +14,8 @@ class TinyNetwork(keras.Model):
 
     def __init__(self, make: LayerFactory, classes: int = 3, dim: int = 8):
         super().__init__()
-        self.architecture = types.SimpleNamespace(
-            projection_dim=dim, head_layers=1
+        self.architecture = Architecture.for_pretraining(
+            ModelConfig(num_proj_layers=1, proj_out_dim=dim), 8, classes
         )
         self.embedding_dim = dim
         self.recompute = make.recompute

@@ -83,6 +83,6 @@ def _named(name: str) -> MethodEntry | None:
     if name in METHODS:
         return METHODS[name]
     module, colon, attribute = name.partition(":")
-    if module and colon and attribute.isidentifier():
+    if colon and all(module.split(".")) and attribute.isidentifier():
         return MethodEntry("", name, None)
     return None

@@ -7,8 +7,8 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from tf_simclr.config.field import check_fields
-from tf_simclr.config.methods import MethodEntry, method_entry
+from tf_simclr.config.field import check_fields, value_type
+from tf_simclr.config.methods import MethodEntry, method_entry, trains
 from tf_simclr.config.run import Config
 from tf_simclr.errors import UserError
 from tf_simclr.methods.base import Method
@@ -20,7 +20,7 @@ def method_of(config: Config) -> type[Method]:
 
     Raises:
       UserError: a method of somebody's own cannot be imported, is of another
-        stage, or is no method.
+        stage, or is no method; or it does not have one of `--method_options`.
     """
     entry = method_entry(config.objective.method, config.stage)
     try:
@@ -39,6 +39,9 @@ def method_of(config: Config) -> type[Method]:
             f"--method={config.objective.method} is for the stage"
             f" '{found.stage}'. Received: --mode={config.run.mode}"
         )
+    if trains(config.objective.method, config.stage):
+        # Refuses those that it does not have.
+        method_options(found, config.objective.method_options)
     return found
 
 
@@ -59,7 +62,7 @@ def method_options(method: type[Method], text: str) -> Any:
     if method.Options is not None:
         known = {f.name: f for f in dataclasses.fields(method.Options)}
     values = {}
-    for word in shlex.split(text):
+    for word in _words(text):
         name, equals, value = word.partition("=")
         if name not in known or not equals:
             has = ", ".join(f"{n}={f.default}" for n, f in known.items())
@@ -69,7 +72,7 @@ def method_options(method: type[Method], text: str) -> Any:
                 f" Received: {word}"
             )
         try:
-            values[name] = _parsed(value, type(known[name].default))
+            values[name] = _parsed(value, value_type(known[name].type))
         except ValueError as error:
             raise UserError(
                 f"--method_options: {name} takes a value like"
@@ -78,7 +81,12 @@ def method_options(method: type[Method], text: str) -> Any:
     if method.Options is None:
         return None
     options = method.Options(**values)
-    check_fields(options)
+    try:
+        check_fields(options)
+    except UserError as error:
+        # They are not flags.
+        text = str(error).removeprefix("--")
+        raise UserError(f"--method_options: {text}") from error
     return options
 
 
@@ -108,6 +116,15 @@ def _imported(entry: MethodEntry) -> Any:
         return getattr(importlib.import_module(module), attribute)
     finally:
         sys.path.remove("")
+
+
+def _words(text: str) -> list[str]:
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise UserError(
+            f"--method_options cannot be read: {error}. Received: {text}"
+        ) from error
 
 
 def _parsed(value: str, kind: type) -> Any:

@@ -1,0 +1,139 @@
+"""Training a classifier: what labels weigh, however few there are."""
+
+import itertools
+import pathlib
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras as keras
+import tiny
+from small_job import small_job
+
+import run
+from tf_simclr.config import ModelConfig
+from tf_simclr.losses.classification import (
+    LABELLED,
+    distillation_loss,
+    supervised_loss,
+)
+from tf_simclr.methods.base import Method, whole_loss
+from tf_simclr.methods.distill import Distillation
+from tf_simclr.metrics import counts
+from tf_simclr.models.network import Architecture, Classifier
+from tf_simclr.modes.prepare import prepare
+
+ALPHA = 0.3
+# Two of five images have a label.
+LABELS = np.array([-1, 1, -1, 0, -1], np.int32)
+
+
+class Linear(keras.Model):
+    """A classifier of vectors of four numbers."""
+
+    def __init__(self, seed: int):
+        super().__init__()
+        self.architecture = Architecture.for_pretraining(ModelConfig(), 8, 3)
+        self.classifier = Classifier(3)
+        self(tf.zeros([1, 4]))
+        rng = np.random.default_rng(seed)
+        for variable in self.variables:
+            variable.assign(rng.normal(size=variable.shape))
+
+    def call(self, images, training=False):
+        return {"logits_sup": self.classifier(images)}
+
+
+def distilling() -> Distillation:
+    """A linear student and its teacher."""
+    job = small_job(
+        Linear(0),
+        Linear(0),
+        stage="distill",
+        labels=LABELS,
+        teacher=Linear(1),
+        objective={"distillation_alpha": ALPHA},
+        optimizer={"weight_decay": 0.0},
+    )
+    return Distillation(job)
+
+
+def batch(indices):
+    """Some of the five images."""
+    images = np.random.default_rng(0).normal(size=(5, 4)).astype("float32")
+    chosen = list(indices)
+    return {"image": images[chosen], "label": tf.constant(LABELS[chosen])}
+
+
+def gradient(tape: tf.GradientTape, loss, method: Method) -> np.ndarray:
+    found = tape.gradient(loss, method.trainable)
+    return np.concatenate([np.ravel(part) for part in found])
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_labels_weigh_as_much_as_asked_for(size):
+    method = distilling()
+    known = LABELS >= 0
+    with tf.GradientTape() as tape:
+        images = batch(range(5))["image"]
+        logits = method.network(images)["logits_sup"]
+        answers = method.teacher(images)["logits_sup"]
+        wanted = ALPHA * distillation_loss(answers, logits)
+        wanted += (1 - ALPHA) * supervised_loss(LABELS[known], logits[known])
+    wanted = gradient(tape, wanted, method)
+    gradients = []
+    for indices in itertools.combinations(range(5), size):
+        with tf.GradientTape() as tape:
+            loss, _, _ = whole_loss(method, batch(indices))
+        gradients.append(gradient(tape, loss, method))
+    assert np.allclose(np.mean(gradients, axis=0), wanted, atol=1e-6)
+
+
+def test_figures_of_labelled_images_are_sums_and_their_count():
+    method = distilling()
+    _, none, _ = whole_loss(method, batch([0, 2]))
+    assert float(none[LABELLED]) == float(none["supervised_loss"]) == 0
+    _, both, _ = whole_loss(method, batch([1, 3, 4]))
+    logits = method.network(batch([1, 3])["image"])["logits_sup"]
+    mean = float(supervised_loss(LABELS[[1, 3]], logits))
+    assert float(both[LABELLED]) == 2
+    assert np.isclose(float(both["supervised_loss"]), 2 * (1 - ALPHA) * mean)
+
+
+def test_a_loss_of_which_all_images_have_a_label_is_their_mean():
+    known = [0, 1, 2]
+    job = small_job(
+        Linear(0),
+        Linear(0),
+        stage="distill",
+        labels=known,
+        teacher=Linear(1),
+        objective={"distillation_alpha": ALPHA},
+    )
+    method = Distillation(job)
+    assert counts(method.measured) == {"supervised_acc": LABELLED}
+    images = {**batch([0, 1, 3]), "label": tf.constant(known)}
+    _, found, outputs = whole_loss(method, images)
+    mean = float(supervised_loss(tf.constant(known), outputs["logits"]))
+    assert np.isclose(float(found["supervised_loss"]), (1 - ALPHA) * mean)
+
+
+def test_a_stage_knows_the_share_of_its_labels(tmp_path):
+    source = pathlib.Path(__file__).parent / "earlier_runs" / "finetuned"
+    shutil.copytree(source, tmp_path / "teacher")
+    flags = [*tiny.NETWORK, f"--dataset={tiny.write_npz(tmp_path)}"]
+    flags += ["--train_batch_size=8", "--labels_per_class=2"]
+    flags += [f"--teacher={tmp_path}/teacher", "--distillation_alpha=0.5"]
+    flags += ["--mode=distill", f"--model_dir={tmp_path}/student"]
+    method, job = prepare(run.parse_config(["run.py", *flags]))
+    method = method(job)
+    assert counts(method.measured) == {
+        "supervised_acc": LABELLED,
+        "supervised_loss": LABELLED,
+    }
+    # A batch of all images: their labelled ones weigh 1 together.
+    labels = tf.constant(method.images.labels)
+    prepared = method.prepare({"label": labels})
+    assert int(tf.math.count_nonzero(labels >= 0)) == 6
+    assert np.isclose(float(tf.reduce_sum(prepared["label_share"])), 1)
