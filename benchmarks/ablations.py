@@ -99,9 +99,9 @@ def _network(pretrain: str) -> str:
 
 
 def _recipe(path: str):
-    import run
+    from tf_simclr import cli
 
-    return run.parse_config(["run.py", f"--flagfile={ROOT / path}"]).pipeline
+    return cli.parse_config(["run.py", f"--flagfile={ROOT / path}"]).pipeline
 
 
 def _run(output: pathlib.Path, text: str, recipe: str) -> pathlib.Path:
@@ -150,9 +150,9 @@ def shares(trials: list[Trial], count: int) -> list[list[Trial]]:
 
 def load_program() -> None:
     """Imports all that runs need, and starts nothing."""
-    import run
+    from tf_simclr import process
 
-    run.import_tensorflow()
+    process.import_tensorflow()
     from tf_simclr.stages import distill, finetune, pretrain  # noqa: F401
 
 

@@ -31,12 +31,12 @@ def fork(command: list[str], devices: int, log: pathlib.Path) -> int:
             os.dup2(file.fileno(), 2)
         import tensorflow as tf
 
-        import run
+        from tf_simclr import cli
 
         [cpu] = tf.config.list_physical_devices("CPU")
         parts = [tf.config.LogicalDeviceConfiguration()] * devices
         tf.config.set_logical_device_configuration(cpu, parts)
-        code = run.main(command)
+        code = cli.main(command)
     except BaseException:
         traceback.print_exc()
     finally:

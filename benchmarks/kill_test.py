@@ -109,9 +109,9 @@ def write_images(path: pathlib.Path) -> None:
 
 def load_program() -> None:
     """Imports all that runs need, and starts nothing."""
-    import run
+    from tf_simclr import process
 
-    run.import_tensorflow()
+    process.import_tensorflow()
     import sklearn.neighbors  # noqa: F401
 
     from tf_simclr.stages import distill, finetune, pretrain  # noqa: F401

@@ -122,9 +122,9 @@ class Study:
 
     def _own(self, stage: str) -> list[str]:
         """The recipe's flags of one stage."""
-        import run
+        from tf_simclr import cli
 
-        config = run.parse_config(["run.py", *self._flags])
+        config = cli.parse_config(["run.py", *self._flags])
         return shlex.split(getattr(config.pipeline, stage))
 
     def _common(self, count: int, seed: int) -> list[str]:
@@ -171,12 +171,12 @@ class Study:
     @functools.cached_property
     def splits(self):
         """The images."""
-        import run
+        from tf_simclr import cli, process
 
-        run.import_tensorflow()
+        process.import_tensorflow()
         from tf_simclr.data.sources.open import open_dataset
 
-        config = run.parse_config(["run.py", *self._flags])
+        config = cli.parse_config(["run.py", *self._flags])
         return open_dataset(config.data)
 
     @functools.cached_property

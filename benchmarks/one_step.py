@@ -18,7 +18,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
-import run
+from tf_simclr import process
 
 # Side of the matrices whose product is the measure of a machine.
 PEAK_SIDE = 4096
@@ -229,8 +229,8 @@ def main() -> None:
     arguments = parser.parse_args()
     arguments.flags = " ".join(arguments.flags.split())
     if "--jit_compile" not in arguments.flags:
-        run.compile_views_only()
-    run.import_tensorflow()
+        process.compile_views_only()
+    process.import_tensorflow()
     print(json.dumps(measure(arguments)))
 
 

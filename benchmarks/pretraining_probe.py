@@ -25,7 +25,7 @@ from spreads import mean_and_deviation
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-import run  # noqa: E402
+from tf_simclr import cli  # noqa: E402
 
 RECIPE = ROOT / "flags" / "fashion_mnist.cfg"
 PROBED = "train[50000:]"
@@ -103,7 +103,7 @@ def run_recipe(*flags: str, folder: pathlib.Path) -> dict[str, float]:
 
 def own_flags(stage: str) -> list[str]:
     """The recipe's flags of one stage."""
-    config = run.parse_config(["run.py", f"--flagfile={RECIPE}"])
+    config = cli.parse_config(["run.py", f"--flagfile={RECIPE}"])
     return shlex.split(getattr(config.pipeline, f"{stage}_flags"))
 
 

@@ -14,7 +14,7 @@ import ablation_tables  # noqa: E402
 import ablations  # noqa: E402
 from ablation_studies import DATA, TITLES, variants  # noqa: E402
 
-import run  # noqa: E402
+from tf_simclr import cli  # noqa: E402
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def commands(monkeypatch) -> list[list[str]]:
 
     def fork(command: list[str], devices: int, log: pathlib.Path) -> int:
         noted.append(command)
-        config = run.parse_config(command)
+        config = cli.parse_config(command)
         config.check()
         folder = pathlib.Path(config.run.model_dir)
         score = {"eval/label_top_1_accuracy": 0.1 * config.train.seed + 0.5}
@@ -53,7 +53,7 @@ def test_every_setting_is_understood_and_runs_are_shared(
     assert modes.count("--mode=pretrain") == 2 * len(different)
     distilled = [v for v in variants() if v.distill is not None]
     assert modes.count("--mode=distill") == 2 * len(distilled)
-    configs = [run.parse_config(command) for command in commands]
+    configs = [cli.parse_config(command) for command in commands]
     # Networks are fine-tuned as wide as they were pretrained.
     folders = {config.run.model_dir: config for config in configs}
     for config in configs:

@@ -10,7 +10,7 @@ sys.path.append(str(tiny.ROOT / "benchmarks"))
 import finetuning_probe  # noqa: E402
 import pretraining_probe  # noqa: E402
 
-import run  # noqa: E402
+from tf_simclr import cli  # noqa: E402
 
 
 def test_each_stage_is_the_recipe_s_with_one_change(
@@ -22,7 +22,7 @@ def test_each_stage_is_the_recipe_s_with_one_change(
     # Called in processes of their own.
     def fake(command: list[str], **_) -> None:
         command = command[1:]
-        config = run.parse_config(command)
+        config = cli.parse_config(command)
         config.check()
         with noted.open("a") as file:
             file.write(json.dumps(command) + "\n")
@@ -45,7 +45,7 @@ def test_each_stage_is_the_recipe_s_with_one_change(
     )
     assert finetuning_probe.main() == 0
     commands = [json.loads(line) for line in noted.read_text().splitlines()]
-    configs = [run.parse_config(command) for command in commands]
+    configs = [cli.parse_config(command) for command in commands]
     first, *others = configs
     assert first.run.mode == "pretrain"
     changes = sum(map(len, finetuning_probe.CHANGES.values()))

@@ -3,8 +3,8 @@
 import pytest
 import tensorflow as tf
 
-import run
 import tf_simclr.stages.pretrain
+from tf_simclr import cli
 from tf_simclr.config.flat import from_flat
 from tf_simclr.training.out_of_memory import memory_explained
 from tf_simclr.training.stop import TrainingFailed
@@ -67,7 +67,7 @@ def test_the_command_line_says_so_in_one_line(monkeypatch, capsys, tmp_path):
         raise MemoryError
 
     monkeypatch.setattr(tf_simclr.stages.pretrain, "pretrain", pretrain)
-    code = run.main(["run.py", "--mode=pretrain", f"--model_dir={tmp_path}"])
+    code = cli.main(["run.py", "--mode=pretrain", f"--model_dir={tmp_path}"])
     assert code == 1
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert line.startswith("run.py: Out of memory; what helps: --precision=")

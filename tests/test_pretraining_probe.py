@@ -10,7 +10,7 @@ import tiny
 sys.path.append(str(tiny.ROOT / "benchmarks"))
 import pretraining_probe  # noqa: E402
 
-import run  # noqa: E402
+from tf_simclr import cli  # noqa: E402
 
 
 def blobs(spread: float) -> tuple[np.ndarray, np.ndarray]:
@@ -36,7 +36,7 @@ def test_changes_are_flags_and_what_is_there_is_not_run_again(
 
     # Called in processes of their own.
     def fake(command: list[str], **_) -> None:
-        config = run.parse_config(command[1:])
+        config = cli.parse_config(command[1:])
         config.check()
         with noted.open("a") as file:
             file.write(json.dumps(command[1:]) + "\n")
@@ -53,7 +53,7 @@ def test_changes_are_flags_and_what_is_there_is_not_run_again(
 
     def commands() -> list:
         lines = noted.read_text().splitlines()
-        return [run.parse_config(json.loads(line)) for line in lines]
+        return [cli.parse_config(json.loads(line)) for line in lines]
 
     monkeypatch.setattr(pretraining_probe.subprocess, "run", fake)
     monkeypatch.setattr(pretraining_probe, "DRAWS", 2)

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 import tiny
 
-import run
+from tf_simclr import cli
 from tf_simclr.data.batches import evaluation_batches
 from tf_simclr.data.sources.digits import load_digits
 from tf_simclr.errors import UserError
@@ -52,7 +52,7 @@ def shallow():
 def compared(tmp_path_factory):
     """(folder, rows): a small classifier of digits in all formats."""
     folder = tmp_path_factory.mktemp("digits")
-    assert run.main(["run.py", *TRAINING, f"--model_dir={folder / 'run'}"]) == 0
+    assert cli.main(["run.py", *TRAINING, f"--model_dir={folder / 'run'}"]) == 0
     rows = export_formats.compare_formats(
         str(folder / "run"), str(folder / "exported")
     )
@@ -128,5 +128,5 @@ def test_missing_packages_are_named(monkeypatch):
 
 def test_quantizing_anything_but_tflite_is_refused(capsys):
     flags = ["--mode=export", "--quantize=int8", "--model_dir=x"]
-    assert run.main(["run.py", *flags]) == 2
+    assert cli.main(["run.py", *flags]) == 2
     assert "add --export_format=tflite" in capsys.readouterr().err

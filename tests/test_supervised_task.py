@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 import tiny
 
-import run
+from tf_simclr import cli
 from tf_simclr.losses.distillation import distillation_loss
 from tf_simclr.losses.supervised import LABELLED, supervised_loss
 from tf_simclr.stages.context import StageContext
@@ -103,7 +103,7 @@ def test_a_stage_knows_the_share_of_its_labels(tmp_path, monkeypatch):
     monkeypatch.setattr(
         StageContext, "run", lambda context, task, *_: tasks.append(task)
     )
-    distill(run.parse_config(["run.py", *flags]))
+    distill(cli.parse_config(["run.py", *flags]))
     task = tasks[0]
     assert task.shares == {
         "supervised_acc": LABELLED,

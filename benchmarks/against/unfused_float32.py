@@ -20,7 +20,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
 from one_step import configuration, pretraining
 
-import run
+from tf_simclr import process
 
 
 def write_down_straight() -> None:
@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=4)
     parser.add_argument("--repeats", type=int, default=5)
     arguments = parser.parse_args()
-    run.import_tensorflow()
+    process.import_tensorflow()
     import numpy as np
     import tensorflow as tf
     from per_image_views import per_image_dataset

@@ -7,6 +7,7 @@ from typing import Any
 from tf_simclr.config.flat import options
 from tf_simclr.config.reading import unread_flags
 from tf_simclr.config.run import Config
+from tf_simclr.process import command
 
 
 def command_words(config: Config) -> list[str]:
@@ -27,8 +28,8 @@ def command_words(config: Config) -> list[str]:
 
 
 def shell_command(words: Sequence[str], width: int = 78) -> str:
-    """`python run.py` with these words, quoted and broken for a shell."""
-    lines = ["python run.py"]
+    """The program with these words, quoted and broken for a shell."""
+    lines = [command()]
     for word in map(shlex.quote, words):
         # Room for a space and the backslash.
         if len(lines[-1]) + 1 + len(word) + 2 > width:

@@ -1,16 +1,16 @@
 """How long a user waits for the first step."""
 
-import functools
 import os
 import pathlib
 import time
 
+from tf_simclr.process import once_per_process
 from tf_simclr.training.progress import say
 
 _PROCESS = pathlib.Path("/proc/self/stat")
 
 
-@functools.cache
+@once_per_process
 def note_first_step() -> None:
     """Says how old the process is; once, at its first step."""
     age = process_age()

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from tf_simclr.data.sources.index import index_file, read_index, write_index
 from tf_simclr.data.sources.scan import scan_source
 from tf_simclr.data.sources.source import Source
+from tf_simclr.process import cache
 
 # Sources that this process keeps: a data set and its unlabelled companion.
 _KEPT = 2
@@ -19,7 +20,7 @@ class _Known:
     stored_in: set[str]
 
 
-_known: dict[str, _Known] = {}
+_known: dict[str, _Known] = cache()
 
 
 def listed_source(

@@ -1,7 +1,6 @@
 """From the data flags to the images to train and to evaluate on."""
 
 import dataclasses
-import functools
 import os
 from collections.abc import Sequence
 
@@ -23,6 +22,7 @@ from tf_simclr.data.sources.splits import (
     pick_split,
 )
 from tf_simclr.files import write_json
+from tf_simclr.process import cached
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,7 +149,7 @@ def _arranged(source: Source, config: DataConfig) -> dict[str, ImageSet]:
 
 
 # The stages of a pipeline share it: a million images take their time.
-@functools.lru_cache(maxsize=2)
+@cached(maxsize=2)
 def _arrange(
     source: Source, dataset: str, ignore_labels: bool, eval_fraction: float
 ) -> dict[str, ImageSet]:
