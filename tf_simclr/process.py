@@ -10,7 +10,9 @@ import os
 import pathlib
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar
+
+Result = TypeVar("Result")
 
 _RUN_PY = "run.py"
 _CONSOLE_SCRIPT = "tf-simclr"
@@ -102,16 +104,20 @@ def command() -> str:
     return f"python {_RUN_PY}" if _program == _RUN_PY else _CONSOLE_SCRIPT
 
 
-def once_per_process(function: Callable[..., Any]) -> Any:
+def once_per_process(
+    function: Callable[..., Result],
+) -> Callable[..., Result]:
     """Decorates a function that acts once for each of its arguments, and
     returns the same result for as long as the process lives."""
     return functools.cache(function)
 
 
-def cached(maxsize: int) -> Callable[[Callable[..., Any]], Any]:
+def cached(
+    maxsize: int,
+) -> Callable[[Callable[..., Result]], Callable[..., Result]]:
     """Decorates a function whose last results are kept until `release`."""
 
-    def decorate(function: Callable[..., Any]) -> Any:
+    def decorate(function: Callable[..., Result]) -> Callable[..., Result]:
         keeps = functools.lru_cache(maxsize)(function)
         _emptied_by_release.append(keeps.cache_clear)
         return keeps
