@@ -153,7 +153,7 @@ def load_program() -> None:
     from tf_simclr import process
 
     process.import_tensorflow()
-    from tf_simclr.stages import distill, finetune, pretrain  # noqa: F401
+    from tf_simclr.modes import distill, finetune, pretrain  # noqa: F401
 
 
 def main() -> None:

@@ -53,7 +53,7 @@ class Row:
 def compare_formats(run: str, output: str) -> list[Row]:
     """Exports a run in every format to `output`, and scores each."""
     from tf_simclr.config.flat import from_flat
-    from tf_simclr.stages.export import export
+    from tf_simclr.modes.export import export
 
     views, labels = _evaluation_images(run)
     rows: list[Row] = []
@@ -107,19 +107,19 @@ def _load_saved_model(path: str) -> Classify:
 
 
 def _load_tflite(path: str) -> Classify:
-    from tf_simclr.weights.export.tflite import MODEL_FILE, run_tflite
+    from tf_simclr.weights.export.small_runtimes import TFLITE_FILE, run_tflite
 
-    model = os.path.join(path, MODEL_FILE)
+    model = os.path.join(path, TFLITE_FILE)
     return lambda views: run_tflite(model, views)["probabilities"]
 
 
 def _load_onnx(path: str) -> Classify:
     import onnxruntime
 
-    from tf_simclr.weights.export.onnx import MODEL_FILE
+    from tf_simclr.weights.export.small_runtimes import ONNX_FILE
 
     session = onnxruntime.InferenceSession(
-        os.path.join(path, MODEL_FILE), providers=["CPUExecutionProvider"]
+        os.path.join(path, ONNX_FILE), providers=["CPUExecutionProvider"]
     )
     return lambda views: session.run(["probabilities"], {"images": views})[0]
 

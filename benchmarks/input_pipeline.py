@@ -47,9 +47,9 @@ from sample_images import write_samples  # noqa: E402
 from spreads import median_and_range  # noqa: E402
 
 from tf_simclr.config.augment import AugmentConfig  # noqa: E402
+from tf_simclr.data.array_batches import keep_decoded  # noqa: E402
 from tf_simclr.data.batches import TrainingBatches  # noqa: E402
 from tf_simclr.data.decode import decode_image  # noqa: E402
-from tf_simclr.data.decoded import keep_decoded  # noqa: E402
 from tf_simclr.data.sources.image_set import ImageSet  # noqa: E402
 from tf_simclr.data.sources.pixels import ArrayPixels  # noqa: E402
 

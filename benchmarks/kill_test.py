@@ -114,7 +114,7 @@ def load_program() -> None:
     process.import_tensorflow()
     import sklearn.neighbors  # noqa: F401
 
-    from tf_simclr.stages import distill, finetune, pretrain  # noqa: F401
+    from tf_simclr.modes import distill, finetune, pretrain  # noqa: F401
 
 
 def make_reference(case: Case, output: pathlib.Path) -> dict[str, float]:

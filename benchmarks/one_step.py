@@ -51,14 +51,14 @@ def pretraining(config):
     """What `--mode=pretrain` would train, and on what."""
     from tf_simclr.data.batches import TrainingBatches
     from tf_simclr.models.network import Architecture
+    from tf_simclr.modes.contrastive import contrastive_objective
+    from tf_simclr.modes.prepare import prepare_stage
     from tf_simclr.optimizers.factory import (
         build_slots,
         decayed_in_loss,
         make_optimizer,
     )
     from tf_simclr.optimizers.schedule import WarmupCosine
-    from tf_simclr.stages.contrastive import contrastive_objective
-    from tf_simclr.stages.prepare import prepare_stage
     from tf_simclr.training.step import Task
 
     context = prepare_stage(config, "pretrain", labels_only=False)

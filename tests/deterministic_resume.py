@@ -21,10 +21,10 @@ from one_block import shorten
 from small_task import at_step
 
 from tf_simclr.config.flat import from_flat, parse_overrides
-from tf_simclr.stages.distill import distill
-from tf_simclr.stages.finetune import finetune
-from tf_simclr.stages.pretrain import pretrain
-from tf_simclr.training.stop import Interrupted
+from tf_simclr.modes.distill import distill
+from tf_simclr.modes.finetune import finetune
+from tf_simclr.modes.pretrain import pretrain
+from tf_simclr.signals import Interrupted
 
 STAGES = {"pretrain": pretrain, "finetune": finetune, "distill": distill}
 # A log line at step 3 only, so that a stop at step 2 has sums to carry on.

@@ -6,7 +6,7 @@ import zlib
 
 import numpy as np
 
-from tf_simclr.models.naming import named_variables
+from tf_simclr.models.momentum import named_variables
 from tf_simclr.models.network import Architecture, SimCLRNetwork
 
 FOLDER = pathlib.Path(__file__).parent / "golden"

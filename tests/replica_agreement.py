@@ -23,12 +23,12 @@ from one_block import shorten
 
 from tf_simclr.config.flat import from_flat, parse_overrides
 from tf_simclr.losses.nt_xent import nt_xent
-from tf_simclr.models.naming import named_variables
+from tf_simclr.models.momentum import named_variables
+from tf_simclr.modes import context
+from tf_simclr.modes.distill import distill
+from tf_simclr.modes.finetune import finetune
+from tf_simclr.modes.pretrain import pretrain
 from tf_simclr.optimizers.factory import build_slots
-from tf_simclr.stages import context
-from tf_simclr.stages.distill import distill
-from tf_simclr.stages.finetune import finetune
-from tf_simclr.stages.pretrain import pretrain
 from tf_simclr.training.checkpoints import Checkpoints, Position
 from tf_simclr.training.devices import make_strategy
 from tf_simclr.training.step import make_replica_step

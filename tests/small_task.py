@@ -14,10 +14,9 @@ import tf_keras as keras
 from tf_simclr.config import TrainConfig
 from tf_simclr.optimizers.schedule import SchedulePlan, WarmupCosine
 from tf_simclr.training import loop
-from tf_simclr.training.loss_scale import LossScale
 from tf_simclr.training.run_dir import RunDirectory
 from tf_simclr.training.step import Task
-from tf_simclr.training.update import SCALING_METRICS, SCALING_SHARES
+from tf_simclr.training.update import SCALING_METRICS, SCALING_SHARES, LossScale
 
 STEPS_PER_EPOCH = 4
 BATCH = 2

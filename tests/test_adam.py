@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 import tf_keras as keras
 
-from tf_simclr.optimizers.adam import Adam
+from tf_simclr.optimizers.factory import Adam
 
 
 @pytest.mark.parametrize("devices", [1, 2])

@@ -10,7 +10,7 @@ from tf_simclr.data.views.blur import (
     gaussian_blur,
     random_blur,
 )
-from tf_simclr.data.views.planes import from_planes, to_planes
+from tf_simclr.data.views.color import from_planes, to_planes
 
 FIGURES = golden.load("augment.npz")
 RNG = np.random.default_rng(0)

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import stats
 
-from tf_simclr.evaluation.bootstrap import bootstrap_intervals
+from tf_simclr.evaluation.accuracy import bootstrap_intervals
 
 
 def interval_of_mean(values: np.ndarray, **kwargs):

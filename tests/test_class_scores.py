@@ -4,15 +4,16 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from tf_simclr.evaluation.class_scores import (
+from tf_simclr.evaluation.confusion import (
     class_counts,
     cohen_kappa,
+    count_confusions,
     f1,
     macro_f1,
+    most_confused,
     precision,
     recall,
 )
-from tf_simclr.evaluation.confusion import count_confusions, most_confused
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from tf_simclr.data.views import color
-from tf_simclr.data.views.planes import from_planes, to_planes
+from tf_simclr.data.views.color import from_planes, to_planes
 
 FIGURES = golden.load("augment.npz")
 RNG = np.random.default_rng(0)

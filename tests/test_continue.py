@@ -11,8 +11,8 @@ from small_task import metrics, train
 
 from tf_simclr.config.flat import from_flat, parse_overrides
 from tf_simclr.errors import UserError
-from tf_simclr.stages import context
-from tf_simclr.stages.pretrain import pretrain
+from tf_simclr.modes import context
+from tf_simclr.modes.pretrain import pretrain
 from tf_simclr.training.lock import locked
 
 

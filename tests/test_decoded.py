@@ -4,8 +4,8 @@ import numpy as np
 import pictures
 import pytest
 
-from tf_simclr.data import decoded
-from tf_simclr.data.decoded import decoded_images, keep_decoded
+from tf_simclr.data import array_batches as decoded
+from tf_simclr.data.array_batches import decoded_images, keep_decoded
 from tf_simclr.data.sources.image_set import ImageSet
 from tf_simclr.data.sources.pixels import ArrayPixels, FilePixels
 

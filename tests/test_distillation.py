@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf_simclr.losses.distillation import distillation_loss
+from tf_simclr.losses.classification import distillation_loss
 
 FIGURES = golden.load("objective.npz")
 

@@ -18,12 +18,12 @@ from tf_simclr.errors import UserError
 from tf_simclr.evaluation.embedding_map import (
     check_method,
     draw_map,
+    sprite,
+    thumbnail_size,
     two_dimensions,
 )
-from tf_simclr.evaluation.feature_file import FeatureFile
-from tf_simclr.evaluation.projector import sprite, thumbnail_size
-from tf_simclr.evaluation.similar import MostSimilar
-from tf_simclr.stages.loaded import _with_stored_data
+from tf_simclr.evaluation.feature_file import FeatureFile, MostSimilar
+from tf_simclr.modes.loaded import _with_stored_data
 
 pytestmark = pytest.mark.usefixtures("one_block")
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf_simclr.losses.embedding_queue import EmbeddingQueue
+from tf_simclr.losses.queue import EmbeddingQueue
 
 
 def rows(first: int, count: int) -> tf.Tensor:

@@ -13,12 +13,12 @@ from tf_simclr.data.sources.image_set import ImageSet
 from tf_simclr.data.sources.pixels import ArrayPixels
 from tf_simclr.errors import UserError
 from tf_simclr.evaluation import evaluate
-from tf_simclr.stages import pretrain as pretraining
-from tf_simclr.stages.distill import distill
-from tf_simclr.stages.evaluate import evaluate as evaluate_run
-from tf_simclr.stages.finetune import finetune
-from tf_simclr.stages.pipeline import pipeline
-from tf_simclr.stages.pretrain import pretrain
+from tf_simclr.modes import pretrain as pretraining
+from tf_simclr.modes.distill import distill
+from tf_simclr.modes.evaluate import evaluate as evaluate_run
+from tf_simclr.modes.finetune import finetune
+from tf_simclr.modes.pipeline import pipeline
+from tf_simclr.modes.pretrain import pretrain
 
 STAGES = {
     "pretrain": pretrain,

@@ -12,9 +12,8 @@ from tiny_network import tiny_network
 
 from tf_simclr import manifests
 from tf_simclr.evaluation import predict
-from tf_simclr.signals import stop_point
+from tf_simclr.signals import Interrupted, stop_point
 from tf_simclr.training.run_dir import RunDirectory
-from tf_simclr.training.stop import Interrupted
 
 NAME = "eval/label_top_1_accuracy"
 SCORES = {4: 0.2, 8: 0.6, 12: 0.4}

@@ -8,10 +8,10 @@ import tensorflow as tf
 from small_task import events as written_events
 from small_task import metrics, train
 
+from tf_simclr import progress
 from tf_simclr.config import TrainConfig
-from tf_simclr.training import progress
-from tf_simclr.training.event_files import cut_events_after
-from tf_simclr.training.events import Events
+from tf_simclr.training.intervals import Events
+from tf_simclr.training.tensorboard import cut_events_after
 
 
 def test_each_event_comes_at_its_interval():

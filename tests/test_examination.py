@@ -9,16 +9,18 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
+from tf_simclr.evaluation import accuracy as row_blocks
 from tf_simclr.evaluation import examination as examination_module
-from tf_simclr.evaluation import row_blocks
-from tf_simclr.evaluation.accuracy import label_ranks, top_k_accuracy
-from tf_simclr.evaluation.bootstrap import bootstrap_intervals
+from tf_simclr.evaluation.accuracy import (
+    bootstrap_intervals,
+    label_ranks,
+    top_k_accuracy,
+)
 from tf_simclr.evaluation.calibration import softmax
-from tf_simclr.evaluation.examination import examine
+from tf_simclr.evaluation.embeddings import feature_plane
+from tf_simclr.evaluation.examination import examine, worst_mistakes
 from tf_simclr.evaluation.examination_json import from_json, to_json
-from tf_simclr.evaluation.feature_plane import feature_plane
-from tf_simclr.evaluation.mistakes import worst_mistakes
-from tf_simclr.evaluation.predictions import Predictions
+from tf_simclr.evaluation.predict import Predictions
 from tf_simclr.report.evaluation_files import draw_evaluation
 from tf_simclr.report.evaluation_text import evaluation_text
 from tf_simclr.report.figures import (

@@ -24,13 +24,12 @@ from tf_simclr.errors import ExportFailed, UserError
 from tf_simclr.evaluation.predict import Predictor
 from tf_simclr.models.encoder import ARCHITECTURES
 from tf_simclr.models.layers import LayerFactory
-from tf_simclr.models.naming import named_variables
+from tf_simclr.models.momentum import named_variables
 from tf_simclr.models.network import Architecture, build_network
-from tf_simclr.stages.pipeline import _part_config, _parts
+from tf_simclr.modes.pipeline import _part_config, _parts
 from tf_simclr.weights.assign import assign_weights
-from tf_simclr.weights.export.exportable import Exportable
-from tf_simclr.weights.export.folder import ExportFolder, same_run
-from tf_simclr.weights.export.functions import ExportFunctions
+from tf_simclr.weights.export.folder import Exportable, ExportFolder, same_run
+from tf_simclr.weights.export.hub_module import ExportFunctions
 from tf_simclr.weights.export.saved_model import export_saved_model
 from tf_simclr.weights.open import open_weights
 

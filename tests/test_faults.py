@@ -11,9 +11,9 @@ import tensorflow as tf
 from small_task import Batches, at_step, events, metrics, train
 
 from tf_simclr.errors import UserError
+from tf_simclr.signals import Interrupted, TrainingFailed
 from tf_simclr.training.failures import explain
 from tf_simclr.training.run_dir import check_writable
-from tf_simclr.training.stop import Interrupted, TrainingFailed
 
 NEWEST = "checkpoints/ckpt-12"
 

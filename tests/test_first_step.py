@@ -2,7 +2,7 @@
 
 import time
 
-from tf_simclr.training.first_step import note_first_step, process_age
+from tf_simclr.training.stall import note_first_step, process_age
 
 
 def test_the_age_of_this_process_grows_with_time():

@@ -17,9 +17,9 @@ from tf_simclr.config.flat import (
     from_flat,
     options,
     parse_overrides,
+    suggestions,
     to_flat,
 )
-from tf_simclr.config.suggest import suggestions
 from tf_simclr.errors import UserError
 
 

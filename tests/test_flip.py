@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from tf_simclr.data.views.flip import draw_flips, mirror
+from tf_simclr.data.views.affine import draw_flips, mirror
 
 
 def test_flips_happen_with_their_probability():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tf_simclr.config import DataConfig
-from tf_simclr.data.sources.idx import is_idx_image_file, load_idx
+from tf_simclr.data.sources.arrays import is_idx_image_file, load_idx
 from tf_simclr.data.sources.open import open_dataset
 from tf_simclr.errors import UserError
 

@@ -9,8 +9,13 @@ import pytest
 from tf_simclr import process
 from tf_simclr.data.sources.folder import list_folder
 from tf_simclr.data.sources.image_set import ImageSet
-from tf_simclr.data.sources.index import index_file, read_index, write_index
-from tf_simclr.data.sources.listed import listed_source, store_index
+from tf_simclr.data.sources.index import (
+    index_file,
+    listed_source,
+    read_index,
+    store_index,
+    write_index,
+)
 from tf_simclr.data.sources.pixels import FilePixels
 from tf_simclr.data.sources.records import list_records, write_shard
 from tf_simclr.data.sources.source import Source, stamp

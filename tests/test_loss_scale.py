@@ -11,13 +11,14 @@ from small_task import metrics as logged
 from small_task import train
 
 from tf_simclr.optimizers.lars import LARS
-from tf_simclr.training import loop, loss_scale
-from tf_simclr.training.events import Events
-from tf_simclr.training.loss_scale import LossScale
+from tf_simclr.signals import TrainingFailed
+from tf_simclr.training import loop
+from tf_simclr.training import update as loss_scale
+from tf_simclr.training.intervals import Events
 from tf_simclr.training.objective import Objective
-from tf_simclr.training.skipped import SkipWatch
+from tf_simclr.training.recovery import SkipWatch
 from tf_simclr.training.step import SCALING_METRICS, Task, make_global_step
-from tf_simclr.training.stop import TrainingFailed
+from tf_simclr.training.update import LossScale
 
 OPTIMIZERS = {
     "lars": lambda: LARS(1.0),

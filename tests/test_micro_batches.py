@@ -14,17 +14,19 @@ from tiny_network import tiny_network
 from tf_simclr.config import AugmentConfig, DataConfig, ObjectiveConfig
 from tf_simclr.data.batches import TrainingBatches
 from tf_simclr.data.sources.open import open_dataset
-from tf_simclr.losses.distillation import distillation_loss
-from tf_simclr.losses.supervised import LABELLED, supervised_loss
+from tf_simclr.losses.classification import (
+    LABELLED,
+    distillation_loss,
+    supervised_loss,
+)
 from tf_simclr.models.batch_norm import BatchNorm
-from tf_simclr.stages.contrastive import contrastive_objective
-from tf_simclr.stages.memory import ContrastMemory
-from tf_simclr.stages.supervised_task import classification_objective
+from tf_simclr.modes.contrastive import contrastive_objective
+from tf_simclr.modes.memory import ContrastMemory
+from tf_simclr.modes.supervised_task import classification_objective
 from tf_simclr.training.distributed_input import distributed_iterator
-from tf_simclr.training.gradients import replica_gradients
-from tf_simclr.training.loss_scale import LossScale
 from tf_simclr.training.micro_batches import MicroBatches
 from tf_simclr.training.step import Task, make_global_step
+from tf_simclr.training.update import LossScale, replica_gradients
 
 IMAGES, PARTS = 8, 4
 # Micro-batches hold one, two or no labelled images.

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf_simclr.models.naming import named_variables
+from tf_simclr.models.momentum import named_variables
 from tf_simclr.models.network import SimCLRNetwork, build_network
-from tf_simclr.weights.original_names import tf1_names, tf2_names
+from tf_simclr.weights.original import tf1_names, tf2_names
 
 TF2 = golden.load_json("forward_variables.json")
 TF1 = golden.load_json("tf1_variables.json")

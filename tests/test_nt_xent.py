@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tf_simclr.losses.chance import contrastive_chance
+from tf_simclr.losses.classification import contrastive_chance
 from tf_simclr.losses.nt_xent import nt_xent
 from tf_simclr.losses.nt_xent_blocks import automatic_block_rows
 

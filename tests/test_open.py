@@ -12,7 +12,7 @@ from tf_simclr.config import DataConfig
 from tf_simclr.data.sources.open import open_dataset, open_images
 from tf_simclr.data.sources.records import write_shard
 from tf_simclr.errors import UserError
-from tf_simclr.stages.images import stage_images
+from tf_simclr.modes.prepare import stage_images
 
 
 @pytest.fixture(scope="module")

@@ -3,11 +3,11 @@
 import pytest
 import tensorflow as tf
 
-import tf_simclr.stages.pretrain
+import tf_simclr.modes.pretrain
 from tf_simclr import cli
 from tf_simclr.config.flat import from_flat
-from tf_simclr.training.out_of_memory import memory_explained
-from tf_simclr.training.stop import TrainingFailed
+from tf_simclr.signals import TrainingFailed
+from tf_simclr.training.failures import memory_explained
 
 # As TensorFlow words it; it tries for ten seconds before it does.
 ERROR = tf.errors.ResourceExhaustedError(
@@ -66,7 +66,7 @@ def test_the_command_line_says_so_in_one_line(monkeypatch, capsys, tmp_path):
     def pretrain(config):
         raise MemoryError
 
-    monkeypatch.setattr(tf_simclr.stages.pretrain, "pretrain", pretrain)
+    monkeypatch.setattr(tf_simclr.modes.pretrain, "pretrain", pretrain)
     code = cli.main(["run.py", "--mode=pretrain", f"--model_dir={tmp_path}"])
     assert code == 1
     (line,) = capsys.readouterr().err.strip().splitlines()

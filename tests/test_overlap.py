@@ -12,18 +12,22 @@ import tiny
 
 from tf_simclr.config.data import DataConfig
 from tf_simclr.config.flat import from_flat, parse_overrides
-from tf_simclr.data.overlap import Overlap, find_overlap, overlap_notice
-from tf_simclr.data.same_image import same_images
+from tf_simclr.data.same_image import (
+    Overlap,
+    find_overlap,
+    overlap_notice,
+    same_images,
+)
 from tf_simclr.data.sources.image_set import ImageSet
 from tf_simclr.data.sources.open import Splits, open_dataset
 from tf_simclr.data.sources.pixels import ArrayPixels, FilePixels
 from tf_simclr.data.sources.records import write_shard
 from tf_simclr.models.network import Architecture, build_network
-from tf_simclr.report.card import run_card
-from tf_simclr.stages.evaluate import evaluate
-from tf_simclr.stages.finetune import finetune
-from tf_simclr.stages.pretrain import pretrain
-from tf_simclr.weights.export.exportable import Exportable
+from tf_simclr.modes.evaluate import evaluate
+from tf_simclr.modes.finetune import finetune
+from tf_simclr.modes.pretrain import pretrain
+from tf_simclr.report.pipeline_text import run_card
+from tf_simclr.weights.export.folder import Exportable
 from tf_simclr.weights.export.model_card import model_card
 
 pytestmark = pytest.mark.usefixtures("one_block")

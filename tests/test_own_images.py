@@ -12,7 +12,7 @@ import tiny
 
 from tf_simclr import cli, process
 from tf_simclr.config import DataConfig
-from tf_simclr.data.sources import kinds
+from tf_simclr.data.sources import open as kinds
 from tf_simclr.data.sources.open import open_dataset
 
 pytestmark = pytest.mark.usefixtures("one_block")

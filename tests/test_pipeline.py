@@ -17,15 +17,19 @@ import tiny
 
 from tf_simclr import cli
 from tf_simclr.config import Config
-from tf_simclr.config.command import command_words
-from tf_simclr.config.flat import from_flat, options, parse_overrides
+from tf_simclr.config.flat import (
+    command_words,
+    from_flat,
+    options,
+    parse_overrides,
+)
 from tf_simclr.errors import UserError
+from tf_simclr.evaluation.embeddings import FeaturePlane
 from tf_simclr.evaluation.examination_json import from_json
-from tf_simclr.evaluation.feature_plane import FeaturePlane
+from tf_simclr.modes.pipeline import _part_config, _parts, pipeline
 from tf_simclr.report.pipeline_data import PipelineData, read_stage
 from tf_simclr.report.pipeline_page import pipeline_page
 from tf_simclr.report.pipeline_text import pipeline_text
-from tf_simclr.stages.pipeline import _part_config, _parts, pipeline
 
 pytestmark = pytest.mark.usefixtures("one_block")
 PARTS = (

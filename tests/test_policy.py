@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from tf_simclr.config.augment import AugmentConfig
-from tf_simclr.data.views import draws as drawing
+from tf_simclr.data.views import make as drawing
 from tf_simclr.data.views.keys import Stream, uniforms, view_keys
 from tf_simclr.data.views.policy import (
     evaluation_view,

@@ -15,27 +15,27 @@ from tf_simclr.config import ObjectiveConfig, OptimizerConfig, TrainConfig
 from tf_simclr.config.flat import from_flat, parse_overrides
 from tf_simclr.errors import UserError
 from tf_simclr.models.layers import LayerFactory
-from tf_simclr.models.naming import named_variables
+from tf_simclr.models.momentum import named_variables
 from tf_simclr.models.network import build_network
+from tf_simclr.modes import context as stage_context
+from tf_simclr.modes import evaluate as evaluation
+from tf_simclr.modes.context import start_block
+from tf_simclr.modes.contrastive import contrastive_objective
+from tf_simclr.modes.embed import embed
+from tf_simclr.modes.evaluate import evaluate
+from tf_simclr.modes.export import export
+from tf_simclr.modes.finetune import finetune
+from tf_simclr.modes.prepare import prepare_stage
 from tf_simclr.optimizers.factory import make_optimizer
 from tf_simclr.optimizers.schedule import WarmupCosine
-from tf_simclr.stages import context as stage_context
-from tf_simclr.stages import evaluate as evaluation
-from tf_simclr.stages.contrastive import contrastive_objective
-from tf_simclr.stages.embed import embed
-from tf_simclr.stages.evaluate import evaluate
-from tf_simclr.stages.export import export
-from tf_simclr.stages.finetune import finetune
-from tf_simclr.stages.prepare import prepare_stage
-from tf_simclr.stages.start_block import start_block
 from tf_simclr.training.devices import set_up_numerics
-from tf_simclr.training.loss_scale import LossScale
 from tf_simclr.training.precision import (
     choose_precision,
     cpu_precision,
     gpu_precision,
 )
 from tf_simclr.training.step import Task, make_global_step
+from tf_simclr.training.update import LossScale
 from tf_simclr.weights.open import open_weights
 
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tf_simclr.data.views.color import from_planes, to_planes
 from tf_simclr.data.views.crop import center_crop_boxes
-from tf_simclr.data.views.planes import from_planes, to_planes
 from tf_simclr.data.views.resize import (
     crop_and_resize,
     crop_and_resize_planes,

@@ -13,15 +13,15 @@ import tiny
 from tf_simclr.config.augment import AugmentConfig
 from tf_simclr.config.flat import from_flat, options, parse_overrides
 from tf_simclr.errors import UserError
-from tf_simclr.models.naming import named_variables
+from tf_simclr.models.momentum import named_variables
 from tf_simclr.models.network import build_network
-from tf_simclr.stages.distill import distill
-from tf_simclr.stages.evaluate import evaluate
-from tf_simclr.stages.finetune import finetune
-from tf_simclr.stages.pretrain import pretrain
+from tf_simclr.modes.distill import distill
+from tf_simclr.modes.evaluate import evaluate
+from tf_simclr.modes.finetune import finetune
+from tf_simclr.modes.pretrain import pretrain
 from tf_simclr.weights.assign import assign_weights
 from tf_simclr.weights.open import open_weights
-from tf_simclr.weights.own import PREFIX, SUFFIX
+from tf_simclr.weights.stored import PREFIX, SUFFIX
 
 STAGES = {"pretrain": pretrain, "finetune": finetune, "distill": distill}
 pytestmark = pytest.mark.usefixtures("one_block")

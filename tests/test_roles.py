@@ -17,13 +17,12 @@ from tf_simclr.config import (
     RunConfig,
     TrainConfig,
 )
-from tf_simclr.config.command import command_words
-from tf_simclr.config.flat import from_flat, options, to_flat
+from tf_simclr.config.flat import command_words, from_flat, options, to_flat
 from tf_simclr.config.reading import unread_flags
 from tf_simclr.config.run import STAGES
 from tf_simclr.errors import UserError
-from tf_simclr.stages.loaded import _with_stored_data
-from tf_simclr.stages.pipeline import _part_config, _parts
+from tf_simclr.modes.loaded import _with_stored_data
+from tf_simclr.modes.pipeline import _part_config, _parts
 
 MODES = (*STAGES, "pipeline", "eval", "embed", "export", "predict", "preview")
 # What a mode cannot be without.

@@ -13,8 +13,8 @@ import tensorflow as tf
 
 from tf_simclr import process
 from tf_simclr.config import DataConfig
+from tf_simclr.data.bad_images import naming_bad_images
 from tf_simclr.data.decode import decode_image, decode_window, read_geometry
-from tf_simclr.data.failure import naming_bad_images
 from tf_simclr.data.orientation import stored_boxes
 from tf_simclr.data.sources import scan
 from tf_simclr.data.sources.folder import list_folder

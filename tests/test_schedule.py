@@ -8,13 +8,13 @@ import pytest
 
 from tf_simclr.config import OptimizerConfig
 from tf_simclr.config.flat import from_flat
+from tf_simclr.modes.context import start_block
+from tf_simclr.modes.prepare import prepare_stage
 from tf_simclr.optimizers.schedule import (
     WarmupCosine,
     plan_schedule,
     warmup_cosine,
 )
-from tf_simclr.stages.prepare import prepare_stage
-from tf_simclr.stages.start_block import start_block
 
 FIGURES = golden.load("schedule.npz")
 

@@ -11,10 +11,10 @@ import tiny
 
 from tf_simclr import cli
 from tf_simclr.data.batches import evaluation_batches
-from tf_simclr.data.sources.digits import load_digits
+from tf_simclr.data.sources.arrays import load_digits
 from tf_simclr.errors import UserError
 from tf_simclr.models.encoder import ARCHITECTURES
-from tf_simclr.weights.export.onnx import check_onnx
+from tf_simclr.weights.export.small_runtimes import check_onnx
 
 sys.path.insert(0, str(tiny.ROOT / "benchmarks"))
 

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from tf_simclr.config import DataConfig
-from tf_simclr.data.sources.image_set import ImageSet
-from tf_simclr.data.sources.join import join_unlabelled
+from tf_simclr.data.sources.image_set import ImageSet, join_unlabelled
 from tf_simclr.data.sources.open import open_dataset
 from tf_simclr.data.sources.pixels import ArrayPixels
 from tf_simclr.data.sources.source import Source

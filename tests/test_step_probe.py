@@ -7,9 +7,8 @@ import tf_keras as keras
 
 from tf_simclr.config import ModelConfig
 from tf_simclr.models.network import Architecture, build_network
-from tf_simclr.models.parts import network_parts
 from tf_simclr.optimizers.lars import LARS, TRUST_COEFFICIENT
-from tf_simclr.training.step_probe import StepProbe
+from tf_simclr.training.step_probe import StepProbe, network_parts
 
 MODEL = ModelConfig(resnet_depth=18, width_multiplier=0.02, proj_out_dim=4)
 DECAY = 0.1

@@ -12,14 +12,13 @@ import time
 import pytest
 import tiny
 
-from tf_simclr.signals import stop_point
-from tf_simclr.training.stop import Terminated, signals_terminate
+from tf_simclr.signals import Terminated, signals_terminate, stop_point
 
 # No Python handler runs while the main thread is in a C function; another
 # thread receives the signals.
 BLOCKED = """
 import ctypes, signal
-from tf_simclr.training.stop import StopRequest
+from tf_simclr.signals import StopRequest
 with StopRequest() as stop:
     signal.pthread_sigmask(
         signal.SIG_BLOCK, [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
@@ -39,7 +38,7 @@ sys.exit(cli.exit_code(mode, None))
 
 TERMINATED = """
 import sys, time
-from tf_simclr.training.stop import Terminated, signals_terminate
+from tf_simclr.signals import Terminated, signals_terminate
 try:
     with signals_terminate():
         print("ready", flush=True)

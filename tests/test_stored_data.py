@@ -17,7 +17,7 @@ from tf_simclr.config.paths import (
 from tf_simclr.data.sources.identity import content_checksum, ids_checksum
 from tf_simclr.data.sources.open import open_dataset
 from tf_simclr.errors import UserError
-from tf_simclr.stages.stored_data import check_stored_images
+from tf_simclr.modes.stored_data import check_stored_images
 
 
 @pytest.fixture

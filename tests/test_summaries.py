@@ -10,16 +10,22 @@ import tensorflow as tf
 
 from tf_simclr.config import TrainConfig
 from tf_simclr.errors import UserError
-from tf_simclr.losses.chance import classification_chance, contrastive_chance
+from tf_simclr.losses.classification import (
+    classification_chance,
+    contrastive_chance,
+)
 from tf_simclr.optimizers.schedule import SchedulePlan
 from tf_simclr.training import profiler
+from tf_simclr.training import tensorboard as writer
+from tf_simclr.training.hparams import chart_of
+from tf_simclr.training.pictures import (
+    SHOWN,
+    SIDE,
+    EmbeddingWatch,
+    write_final_evaluation,
+)
 from tf_simclr.training.run_dir import RunDirectory
-from tf_simclr.training.summaries import writer
-from tf_simclr.training.summaries.charts import chart_of
-from tf_simclr.training.summaries.embedding_watch import EmbeddingWatch
-from tf_simclr.training.summaries.evaluation import write_final_evaluation
-from tf_simclr.training.summaries.pictures import SHOWN, SIDE
-from tf_simclr.training.summaries.resources import memory_in_use
+from tf_simclr.training.tensorboard import memory_in_use
 
 MEGABYTE = 2**20
 BATCH = 256
@@ -249,7 +255,7 @@ def test_the_profiler_meets_its_steps(tmp_path, monkeypatch):
 def test_hyperparameters_have_the_same_columns_for_every_stage():
     from tf_simclr.config import Config
     from tf_simclr.config.flat import to_flat
-    from tf_simclr.training.summaries.hparams import hyperparameters
+    from tf_simclr.training.hparams import hyperparameters
 
     architecture = {
         "depth": 18,

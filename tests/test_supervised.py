@@ -4,7 +4,7 @@ import golden_figures as golden
 import numpy as np
 import tensorflow as tf
 
-from tf_simclr.losses.supervised import accuracy, supervised_loss
+from tf_simclr.losses.classification import accuracy, supervised_loss
 
 FIGURES = golden.load("objective.npz")
 

@@ -10,11 +10,14 @@ import tensorflow as tf
 import tiny
 
 from tf_simclr import cli
-from tf_simclr.losses.distillation import distillation_loss
-from tf_simclr.losses.supervised import LABELLED, supervised_loss
-from tf_simclr.stages.context import StageContext
-from tf_simclr.stages.distill import distill
-from tf_simclr.stages.supervised_task import classification_objective
+from tf_simclr.losses.classification import (
+    LABELLED,
+    distillation_loss,
+    supervised_loss,
+)
+from tf_simclr.modes.context import StageContext
+from tf_simclr.modes.distill import distill
+from tf_simclr.modes.supervised_task import classification_objective
 
 ALPHA = 0.3
 # Two of five images have a label.

@@ -6,15 +6,15 @@ import pytest
 import tensorflow as tf
 
 from tf_simclr.config import ObjectiveConfig, OptimizerConfig
-from tf_simclr.losses.supervised import LABELLED, supervised_loss
-from tf_simclr.models.naming import named_variables
+from tf_simclr.losses.classification import LABELLED, supervised_loss
+from tf_simclr.models.momentum import named_variables
 from tf_simclr.models.network import build_network
+from tf_simclr.modes.contrastive import contrastive_objective
+from tf_simclr.modes.supervised_task import classification_objective
 from tf_simclr.optimizers.factory import decayed_in_loss, make_optimizer
 from tf_simclr.optimizers.schedule import WarmupCosine
-from tf_simclr.stages.contrastive import contrastive_objective
-from tf_simclr.stages.supervised_task import classification_objective
 from tf_simclr.training.step import make_replica_step
-from tf_simclr.weights.original_names import tf2_names
+from tf_simclr.weights.original import tf2_names
 
 SETTINGS = golden.load_json("trajectory.json")
 STEPS = 8

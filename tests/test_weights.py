@@ -11,14 +11,14 @@ import tiny
 
 from tf_simclr.config.flat import from_flat, parse_overrides
 from tf_simclr.errors import UserError
-from tf_simclr.models.naming import named_variables
+from tf_simclr.models.momentum import named_variables
 from tf_simclr.models.network import build_network
-from tf_simclr.stages.distill import distill
-from tf_simclr.stages.finetune import finetune
+from tf_simclr.modes.distill import distill
+from tf_simclr.modes.finetune import finetune
 from tf_simclr.weights.assign import assign_weights
 from tf_simclr.weights.infer import infer_tf1, infer_tf2
 from tf_simclr.weights.open import open_weights
-from tf_simclr.weights.own import PREFIX, SUFFIX
+from tf_simclr.weights.stored import PREFIX, SUFFIX
 
 KINDS = {
     "checkpoint_tf2_r50_w0125_sk": ("forward.npz", "r50_w0125_sk"),

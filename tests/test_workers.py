@@ -18,7 +18,7 @@ import tiny
 from tf_simclr import cli
 from tf_simclr.config.cluster import Cluster, read_cluster
 from tf_simclr.errors import UserError
-from tf_simclr.stages.cluster import picture
+from tf_simclr.training.workers import picture
 
 ADDRESSES = ["a:1", "b:2"]
 

@@ -5,9 +5,9 @@ import types
 import tensorflow as tf
 import tf_keras as keras
 
-from tf_simclr.models.heads import Classifier, ProjectionLayer
+from tf_simclr.models.blocks import recomputed
 from tf_simclr.models.layers import ConvNorm, LayerFactory
-from tf_simclr.models.recompute import recomputed
+from tf_simclr.models.network import Classifier, ProjectionLayer
 
 
 class TinyNetwork(keras.Model):

@@ -39,15 +39,15 @@ command line win. --recipe=NAME takes one that comes with the program:
 
 # Mode -> module and function. Only what a mode needs is imported.
 _MODES = {
-    "pretrain": "tf_simclr.stages.pretrain:pretrain",
-    "finetune": "tf_simclr.stages.finetune:finetune",
-    "distill": "tf_simclr.stages.distill:distill",
-    "pipeline": "tf_simclr.stages.pipeline:pipeline",
-    "eval": "tf_simclr.stages.evaluate:evaluate",
-    "embed": "tf_simclr.stages.embed:embed",
-    "export": "tf_simclr.stages.export:export",
-    "predict": "tf_simclr.stages.predict:predict",
-    "preview": "tf_simclr.stages.preview:preview",
+    "pretrain": "tf_simclr.modes.pretrain:pretrain",
+    "finetune": "tf_simclr.modes.finetune:finetune",
+    "distill": "tf_simclr.modes.distill:distill",
+    "pipeline": "tf_simclr.modes.pipeline:pipeline",
+    "eval": "tf_simclr.modes.evaluate:evaluate",
+    "embed": "tf_simclr.modes.embed:embed",
+    "export": "tf_simclr.modes.export:export",
+    "predict": "tf_simclr.modes.predict:predict",
+    "preview": "tf_simclr.modes.preview:preview",
 }
 _HELP_FLAGS = ("help", "helpshort", "helpfull")
 
@@ -202,7 +202,7 @@ def run_mode(config: Config) -> int:
     if not config.train.jit_compile:
         process.compile_views_only()
     process.import_tensorflow()
-    from tf_simclr.stages.cluster import run_on_workers
+    from tf_simclr.training.workers import run_on_workers
 
     function = functools.partial(run_on_workers, _function(mode))
     return exit_code(function, config)
@@ -215,15 +215,14 @@ def _function(mode: str) -> Callable[[Config], Any]:
 
 def exit_code(function: Callable[[Config], Any], config: Config) -> int:
     """Calls a mode; says in one sentence why it ended early, if it did."""
-    from tf_simclr.training.failures import explain
-    from tf_simclr.training.out_of_memory import memory_explained
-    from tf_simclr.training.progress import complain
-    from tf_simclr.training.stop import (
+    from tf_simclr.progress import complain
+    from tf_simclr.signals import (
         Interrupted,
         Terminated,
         TrainingFailed,
         signals_terminate,
     )
+    from tf_simclr.training.failures import explain, memory_explained
     from tf_simclr.training.workers import WorkerLost
 
     try:

@@ -2,8 +2,14 @@
 
 import dataclasses
 
-from tf_simclr.config.field import check_fields, option
-from tf_simclr.config.roles import PRETRAIN, PREVIEW, TRAINING, Needs
+from tf_simclr.config.field import (
+    PRETRAIN,
+    PREVIEW,
+    TRAINING,
+    Needs,
+    check_fields,
+    option,
+)
 
 
 @dataclasses.dataclass(frozen=True)

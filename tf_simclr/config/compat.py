@@ -2,8 +2,14 @@
 
 import dataclasses
 
-from tf_simclr.config.field import check_fields, option
-from tf_simclr.config.roles import DEVICES, EVERYTHING, TRAINING, Needs
+from tf_simclr.config.field import (
+    DEVICES,
+    EVERYTHING,
+    TRAINING,
+    Needs,
+    check_fields,
+    option,
+)
 
 _ON_TPU = Needs(
     "without --use_tpu or --strategy=tpu",

@@ -2,9 +2,18 @@
 
 import dataclasses
 
-from tf_simclr.config.field import check_fields, option
-from tf_simclr.config.limits import MAX_BATCH, MAX_SEED, MAX_STEPS
-from tf_simclr.config.roles import DEVICES, IMAGES, SPLITS, TRAINING, WRITING
+from tf_simclr.config.field import (
+    DEVICES,
+    IMAGES,
+    MAX_BATCH,
+    MAX_SEED,
+    MAX_STEPS,
+    SPLITS,
+    TRAINING,
+    WRITING,
+    check_fields,
+    option,
+)
 from tf_simclr.errors import UserError
 
 

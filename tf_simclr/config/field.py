@@ -1,4 +1,11 @@
-"""Dataclass fields that describe a flag: default, help, choices, bounds.
+"""Dataclass fields that describe a flag: help, choices, bounds, roles.
+
+A role stands with the option that has it, so that a new option cannot be
+forgotten in a list elsewhere.
+
+No use comes near them. Below them, products that a run computes (images seen,
+which are epochs times images or steps times batch) fit the 64-bit integers in
+which TensorFlow counts.
 
 A field made by `option` is the single source of a flag's name (the field's
 name), type (its annotation), default and help text. `tf_simclr.cli` derives
@@ -12,11 +19,56 @@ import numbers
 import os
 import types
 import typing
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Literal
 
-from tf_simclr.config.roles import Needs, OnResume
 from tf_simclr.errors import UserError
+
+# What a resumed run does about another value. fixed: it is another run, and
+# refused. told: the result is another one, so that a line says it. free: the
+# result is the same, or what it leads to is compared itself (images by their
+# ids, weights by their content, epochs by their steps).
+OnResume = Literal["fixed", "told", "free"]
+
+# Readers: the modes, `train` and `train_then_eval` as the stage that they run.
+PRETRAIN = frozenset({"pretrain", "pipeline"})
+FINETUNE = frozenset({"finetune", "pipeline"})
+DISTILL = frozenset({"distill", "pipeline"})
+PIPELINE = frozenset({"pipeline"})
+# The stages.
+TRAINING = PRETRAIN | FINETUNE | DISTILL
+# Modes that read a network back.
+LOADING = frozenset({"eval", "embed", "export", "predict"})
+PREVIEW = frozenset({"preview"})
+# Modes that open the images of --dataset; an export in int8 is among them.
+IMAGES = TRAINING | PREVIEW | {"eval", "embed", "export"}
+# Those among them that open the training and the evaluation split.
+SPLITS = TRAINING | PREVIEW | {"eval"}
+# Modes whose devices can be chosen.
+DEVICES = TRAINING | {"eval"}
+WRITING = TRAINING | LOADING | PREVIEW
+EVERYTHING = WRITING | {"zoo"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Needs:
+    """A condition under which an option is read.
+
+    Attributes:
+      otherwise: completes "has no effect ...", such as "without --memory_size".
+      met: from the whole configuration, True if the option is read.
+    """
+
+    otherwise: str
+    met: Callable[[Any], bool]
+
+
+MAX_EPOCHS = 10**9
+MAX_STEPS = 10**12
+MAX_BATCH = 2**20
+# NumPy's legacy generator, which Keras seeds, takes 32 bits.
+MAX_SEED = 2**32 - 1
+
 
 # TensorFlow counts in 64-bit integers. An option that is multiplied with
 # others needs a lower `maximum` of its own.

@@ -1,15 +1,56 @@
-"""A configuration as one flat mapping of flag names to values."""
+"""A configuration as a flat mapping of flags, and as a command line."""
 
 import dataclasses
 import shlex
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from tf_simclr.config.field import Option, declared_options
+from tf_simclr.config.reading import unread_flags
 from tf_simclr.config.run import Config
-from tf_simclr.config.suggest import suggestions
 from tf_simclr.config.zoo import with_zoo_model
 from tf_simclr.errors import UserError
+from tf_simclr.process import command
+
+# At most this share of the letters may be wrong.
+_MOST_ERRORS = 0.5
+
+
+def suggestions(attempt: str, names: Iterable[str]) -> list[str]:
+    """Returns the names that begin most like `attempt`, sorted.
+
+    They are those that the command line suggests: all with the least number
+    of errors, where that is below half the letters.
+    """
+    if len(attempt) <= 2:
+        return []
+    errors = {
+        name: _edit_distance(attempt, name[: len(attempt)]) for name in names
+    }
+    least = min(errors.values(), default=len(attempt))
+    if least >= _MOST_ERRORS * len(attempt):
+        return []
+    return sorted(name for name in errors if errors[name] == least)
+
+
+def _edit_distance(first: str, second: str) -> int:
+    """Insertions, deletions, replacements and swaps of neighbours."""
+    before, last = [], list(range(len(second) + 1))
+    for i, letter in enumerate(first, 1):
+        row = [i]
+        for j, other in enumerate(second, 1):
+            errors = min(
+                last[j] + 1, row[j - 1] + 1, last[j - 1] + (letter != other)
+            )
+            if (
+                min(i, j) > 1
+                and letter == second[j - 2]
+                and first[i - 2] == other
+            ):
+                errors = min(errors, before[j - 2] + 1)
+            row.append(errors)
+        before, last = last, row
+    return last[-1]
 
 
 def options() -> Iterator[Option]:
@@ -135,3 +176,41 @@ def _parse(value: str, option: Option, word: str) -> Any:
         f"--{option.field.name} takes a value of type"
         f" {option.type.__name__}. Received: {word}"
     )
+
+
+def command_words(config: Config) -> list[str]:
+    """The flags that were set, one word each, in the order of `--helpfull`.
+
+    Flags of a pipeline are left out: its parts have taken them in. So are
+    those that the stage does not read: as flags of its own it refuses them.
+    """
+    unread = {flag.option.field.name for flag in unread_flags(config)}
+    return [
+        _word(option.field.name, value)
+        for option in options()
+        if option.field.name in config.given - unread
+        and option.group != "pipeline"
+        for value in [option.value_in(config)]
+        if value is not None
+    ]
+
+
+def shell_command(words: Sequence[str], width: int = 78) -> str:
+    """The program with these words, quoted and broken for a shell."""
+    lines = [command()]
+    for word in map(shlex.quote, words):
+        # Room for a space and the backslash.
+        if len(lines[-1]) + 1 + len(word) + 2 > width:
+            lines.append(f"    {word}")
+        else:
+            lines[-1] += f" {word}"
+    return " \\\n".join(lines)
+
+
+def _word(name: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return f"--{name}" if value else f"--no{name}"
+    if isinstance(value, float) and float(f"{value:g}") == value:
+        # 10 instead of 10.0.
+        return f"--{name}={value:g}"
+    return f"--{name}={value}"

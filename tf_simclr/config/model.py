@@ -2,8 +2,7 @@
 
 import dataclasses
 
-from tf_simclr.config.field import check_fields, option
-from tf_simclr.config.roles import LOADING, TRAINING
+from tf_simclr.config.field import LOADING, TRAINING, check_fields, option
 from tf_simclr.config.zoo import with_zoo_model
 from tf_simclr.errors import UserError
 

@@ -2,14 +2,15 @@
 
 import dataclasses
 
-from tf_simclr.config.field import check_fields, option
-from tf_simclr.config.roles import (
+from tf_simclr.config.field import (
     DISTILL,
     FINETUNE,
     LOADING,
     PRETRAIN,
     TRAINING,
     Needs,
+    check_fields,
+    option,
 )
 
 

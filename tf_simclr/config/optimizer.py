@@ -2,9 +2,14 @@
 
 import dataclasses
 
-from tf_simclr.config.field import check_fields, option
-from tf_simclr.config.limits import MAX_BATCH, MAX_EPOCHS
-from tf_simclr.config.roles import TRAINING, Needs
+from tf_simclr.config.field import (
+    MAX_BATCH,
+    MAX_EPOCHS,
+    TRAINING,
+    Needs,
+    check_fields,
+    option,
+)
 
 
 @dataclasses.dataclass(frozen=True)

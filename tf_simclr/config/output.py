@@ -2,8 +2,7 @@
 
 import dataclasses
 
-from tf_simclr.config.field import check_fields, option
-from tf_simclr.config.roles import IMAGES, TRAINING
+from tf_simclr.config.field import IMAGES, TRAINING, check_fields, option
 from tf_simclr.errors import UserError
 
 EXPORT_FORMATS = ("saved_model", "tflite", "onnx")

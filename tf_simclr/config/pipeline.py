@@ -2,8 +2,7 @@
 
 import dataclasses
 
-from tf_simclr.config.field import check_fields, option
-from tf_simclr.config.roles import PIPELINE
+from tf_simclr.config.field import PIPELINE, check_fields, option
 
 
 @dataclasses.dataclass(frozen=True)

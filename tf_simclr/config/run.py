@@ -6,20 +6,22 @@ from tf_simclr.config.augment import AugmentConfig
 from tf_simclr.config.cluster import Cluster, read_cluster
 from tf_simclr.config.compat import CompatConfig
 from tf_simclr.config.data import DataConfig
-from tf_simclr.config.field import check_fields, declared_options, option
+from tf_simclr.config.field import (
+    EVERYTHING,
+    PIPELINE,
+    TRAINING,
+    WRITING,
+    Needs,
+    check_fields,
+    declared_options,
+    option,
+)
 from tf_simclr.config.model import ModelConfig
 from tf_simclr.config.objective import ObjectiveConfig
 from tf_simclr.config.optimizer import OptimizerConfig
 from tf_simclr.config.output import OutputConfig
 from tf_simclr.config.pipeline import PipelineConfig
 from tf_simclr.config.reading import check_read, ignored_line
-from tf_simclr.config.roles import (
-    EVERYTHING,
-    PIPELINE,
-    TRAINING,
-    WRITING,
-    Needs,
-)
 from tf_simclr.config.train import TrainConfig
 from tf_simclr.config.zoo import ZOO
 from tf_simclr.errors import UserError

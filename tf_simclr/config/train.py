@@ -3,9 +3,18 @@
 import dataclasses
 import re
 
-from tf_simclr.config.field import check_fields, option
-from tf_simclr.config.limits import MAX_BATCH, MAX_EPOCHS, MAX_SEED, MAX_STEPS
-from tf_simclr.config.roles import DEVICES, LOADING, PREVIEW, TRAINING
+from tf_simclr.config.field import (
+    DEVICES,
+    LOADING,
+    MAX_BATCH,
+    MAX_EPOCHS,
+    MAX_SEED,
+    MAX_STEPS,
+    PREVIEW,
+    TRAINING,
+    check_fields,
+    option,
+)
 from tf_simclr.errors import UserError
 
 

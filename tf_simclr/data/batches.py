@@ -9,10 +9,10 @@ from tf_simclr.config.augment import AugmentConfig
 from tf_simclr.data.array_batches import (
     Batch,
     array_batches,
+    decoded_images,
     is_batched,
     unmade_array_batches,
 )
-from tf_simclr.data.decoded import decoded_images
 from tf_simclr.data.file_batches import file_batches, unmade_file_batches
 from tf_simclr.data.order import sample_order
 from tf_simclr.data.sources.image_set import ImageSet

@@ -9,8 +9,7 @@ import os
 import numpy as np
 
 from tf_simclr.config.data import DataConfig
-from tf_simclr.data.id_hash import id_hashes
-from tf_simclr.data.sources.image_set import UNLABELLED, ImageSet
+from tf_simclr.data.sources.image_set import UNLABELLED, ImageSet, id_hashes
 from tf_simclr.errors import UserError
 from tf_simclr.files import read_json
 

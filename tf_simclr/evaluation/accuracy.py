@@ -1,8 +1,39 @@
-"""Top-1 and top-5 accuracy of logits."""
+"""Top-1 and top-5 accuracy of logits, and the intervals of scores.
+
+With many classes a copy of all logits, in double precision, takes gigabytes.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from tf_simclr.evaluation.row_blocks import by_blocks
+# Figures in a block: 4 MB in double precision.
+_BLOCK = 1 << 19
+
+
+def by_blocks(
+    function: Callable[..., np.ndarray],
+    matrix: np.ndarray,
+    rows: np.ndarray | None = None,
+    *others: np.ndarray,
+) -> np.ndarray:
+    """The values (n,) of `function` for n rows of a matrix.
+
+    Args:
+      function: some rows (b, C), and those of `others` -> values (b,).
+      matrix: (N, C).
+      rows: int (n,), which ones; None for all.
+      others: arrays (n, ...).
+    """
+    count = len(matrix) if rows is None else len(rows)
+    size = max(1, _BLOCK // max(1, matrix.shape[1]))
+    found = []
+    for start in range(0, max(count, 1), size):
+        part = slice(start, min(start + size, count))
+        block = matrix[part if rows is None else rows[part]]
+        found.append(function(block, *(other[part] for other in others)))
+    return np.concatenate(found)
 
 
 def top_k_accuracy(labels: np.ndarray, logits: np.ndarray, k: int) -> float:
@@ -45,3 +76,51 @@ def label_ranks(
         return before.sum(axis=1)
 
     return by_blocks(ranks, logits, rows, labels)
+
+
+RESAMPLES = 1000
+LEVEL = 0.95
+
+
+class Interval(NamedTuple):
+    """A score and the interval that it would lie in on other images."""
+
+    value: float
+    low: float
+    high: float
+
+
+def bootstrap_intervals(
+    statistics: Callable[[np.ndarray], Sequence[float]],
+    count: int,
+    *,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+    level: float = LEVEL,
+) -> list[Interval]:
+    """Percentile intervals of several statistics of one set of images.
+
+    They tell how far a score depends on which images happened to be there to
+    test on; not on the training (Efron and Tibshirani, 1993, chapter 13).
+
+    Args:
+      statistics: indices of images, int (N,), with repetitions -> values.
+      count: N.
+      seed: of the draws.
+      resamples: how often N images are drawn with replacement.
+      level: the share of the resampled values in the interval.
+
+    Returns:
+      One interval per statistic.
+    """
+    rng = np.random.default_rng(seed)
+    values = statistics(np.arange(count))
+    drawn = np.array(
+        [statistics(rng.integers(0, count, count)) for _ in range(resamples)]
+    )
+    tail = (1.0 - level) / 2.0
+    lows, highs = np.quantile(drawn, [tail, 1.0 - tail], axis=0)
+    return [
+        Interval(float(value), float(low), float(high))
+        for value, low, high in zip(values, lows, highs, strict=True)
+    ]

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tf_simclr.evaluation.row_blocks import by_blocks
+from tf_simclr.evaluation.accuracy import by_blocks
 
 BINS = 15
 # Where every image is right (or none) the best temperature is 0 (or has no

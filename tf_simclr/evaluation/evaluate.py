@@ -8,14 +8,47 @@ import tf_keras as keras
 from tf_simclr.config.data import DataConfig
 from tf_simclr.data.sources.image_set import ImageSet
 from tf_simclr.evaluation.accuracy import top_k_accuracy
-from tf_simclr.evaluation.nearest_neighbours import (
-    MAX_REFERENCES,
-    knn_accuracy,
-)
-from tf_simclr.evaluation.predict import Predictor
-from tf_simclr.evaluation.predictions import Predictions, names_of
+from tf_simclr.evaluation.predict import Predictions, Predictor, names_of
 from tf_simclr.evaluation.sample import EvaluationSample, evaluation_sample
-from tf_simclr.losses.chance import has_top_5
+from tf_simclr.losses.classification import has_top_5
+
+# The usual settings of the field (Wu et al., arXiv 1805.01978): similar
+# neighbours weigh exp(cosine / 0.07).
+TEMPERATURE = 0.07
+NEIGHBOURS = 20
+# Labelled images to search in; more costs time and changes little.
+MAX_REFERENCES = 10_000
+
+
+def knn_accuracy(
+    features: np.ndarray,
+    labels: np.ndarray,
+    reference_features: np.ndarray,
+    reference_labels: np.ndarray,
+    neighbours: int = NEIGHBOURS,
+    temperature: float = TEMPERATURE,
+) -> float:
+    """Top-1 accuracy of a vote of the most similar labelled images.
+
+    Args:
+      features: (N, d) of the images to classify.
+      labels: (N,), -1 where unknown; those images do not count.
+      reference_features: (M, d) of labelled images.
+      reference_labels: (M,), all known.
+      neighbours: k; capped at M.
+      temperature: of the votes' weights exp(cosine / temperature).
+    """
+    from sklearn.neighbors import KNeighborsClassifier
+
+    known = labels >= 0
+    classifier = KNeighborsClassifier(
+        n_neighbors=min(neighbours, len(reference_labels)),
+        metric="cosine",
+        weights=lambda distances: np.exp((1.0 - distances) / temperature),
+    )
+    classifier.fit(reference_features, reference_labels)
+    return float(classifier.score(features[known], labels[known]))
+
 
 Scores = dict[str, float]
 

@@ -1,27 +1,71 @@
 """Everything that a classifier's predictions on a labelled split tell."""
 
 import dataclasses
+from typing import NamedTuple
 
 import numpy as np
 
-from tf_simclr.evaluation.accuracy import label_ranks
-from tf_simclr.evaluation.bootstrap import Interval, bootstrap_intervals
+from tf_simclr.evaluation.accuracy import (
+    Interval,
+    bootstrap_intervals,
+    by_blocks,
+    label_ranks,
+)
 from tf_simclr.evaluation.calibration import (
     Reliability,
+    confidences,
     fit_temperature,
     reliability,
 )
-from tf_simclr.evaluation.class_scores import (
+from tf_simclr.evaluation.confusion import (
     ClassCounts,
+    Confusions,
     class_counts,
     cohen_kappa,
+    count_confusions,
     macro_f1,
 )
-from tf_simclr.evaluation.confusion import Confusions, count_confusions
-from tf_simclr.evaluation.mistakes import Mistake, worst_mistakes
-from tf_simclr.evaluation.predictions import Predictions
-from tf_simclr.evaluation.row_blocks import by_blocks
-from tf_simclr.losses.chance import has_top_5
+from tf_simclr.evaluation.predict import Predictions
+from tf_simclr.losses.classification import has_top_5
+
+
+class Mistake(NamedTuple):
+    """One image that was taken for something else.
+
+    Attributes:
+      index: the image's place among those that were scored.
+      label: its class.
+      prediction: the class that it was taken for.
+      confidence: the probability that the network gave to that.
+    """
+
+    index: int
+    label: int
+    prediction: int
+    confidence: float
+
+
+def worst_mistakes(
+    labels: np.ndarray, logits: np.ndarray, limit: int
+) -> list[Mistake]:
+    """Wrong predictions, the most confident ones first.
+
+    Args:
+      labels: int (N,), -1 where unknown; those images do not count.
+      logits: (N, C).
+      limit: how many to return.
+    """
+    predictions = by_blocks(lambda block: np.argmax(block, axis=1), logits)
+    confidence = confidences(logits)
+    wrong = np.flatnonzero((labels >= 0) & (predictions != labels))
+    order = np.argsort(-confidence[wrong], kind="stable")[:limit]
+    return [
+        Mistake(
+            int(i), int(labels[i]), int(predictions[i]), float(confidence[i])
+        )
+        for i in wrong[order]
+    ]
+
 
 MISTAKES = 12
 SEED = 0

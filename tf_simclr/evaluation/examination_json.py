@@ -5,17 +5,16 @@ from typing import Any
 
 import numpy as np
 
-from tf_simclr.evaluation.bootstrap import Interval
+from tf_simclr.evaluation.accuracy import Interval
 from tf_simclr.evaluation.calibration import Reliability
-from tf_simclr.evaluation.class_scores import (
+from tf_simclr.evaluation.confusion import (
     ClassCounts,
+    Confusions,
     f1,
     precision,
     recall,
 )
-from tf_simclr.evaluation.confusion import Confusions
-from tf_simclr.evaluation.examination import Calibration, Examination
-from tf_simclr.evaluation.mistakes import Mistake
+from tf_simclr.evaluation.examination import Calibration, Examination, Mistake
 
 
 def to_json(examination: Examination) -> dict[str, Any]:

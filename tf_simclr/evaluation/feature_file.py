@@ -1,8 +1,8 @@
-"""`features.npz`, written batch by batch."""
+"""`features.npz`, and the images that are most similar to given ones."""
 
 import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -70,3 +70,77 @@ class FeatureFile:
         }
         with open(self._part(name), "wb") as file:
             np.lib.format.write_array_header_2_0(file, header)
+
+
+_EPSILON = 1e-12
+
+
+class MostSimilar:
+    """Finds nearest neighbours by cosine while features stream by.
+
+    Args:
+      queries: (Q, d) features of the given images.
+      own: (Q,) the index of each among the images that stream by, which is
+        not its own neighbour; -1 for none.
+      count: how many neighbours to find.
+    """
+
+    def __init__(self, queries: np.ndarray, own: Sequence[int], count: int):
+        self._queries = _normalized(queries)
+        self._own = np.asarray(own)[:, None]
+        self._count = count
+        self.similarities = np.empty((len(queries), 0), np.float32)
+        self.indices = np.empty((len(queries), 0), np.int64)
+
+    def add(self, start: int, features: np.ndarray) -> None:
+        """Looks at the features (n, d) of images start ... start + n - 1."""
+        found = self._queries @ _normalized(features).T
+        indices = np.broadcast_to(
+            np.arange(start, start + len(features)), found.shape
+        )
+        found = np.where(indices == self._own, -np.inf, found)
+        similarities = np.concatenate([self.similarities, found], axis=1)
+        indices = np.concatenate([self.indices, indices], axis=1)
+        best = np.argsort(-similarities, axis=1, kind="stable")
+        best = best[:, : self._count]
+        self.similarities = np.take_along_axis(similarities, best, axis=1)
+        self.indices = np.take_along_axis(indices, best, axis=1)
+
+
+def _normalized(features: np.ndarray) -> np.ndarray:
+    norms = np.linalg.norm(features, axis=1, keepdims=True)
+    return features / np.maximum(norms, _EPSILON)
+
+
+def draw_neighbours(
+    path: str,
+    queries: Sequence[tuple[np.ndarray, str]],
+    neighbours: Sequence[Sequence[tuple[np.ndarray, str]]],
+) -> None:
+    """Draws one row per query: the image, then its neighbours.
+
+    Args:
+      path: of the PNG file.
+      queries: image (S, S, 3) in [0, 1] and caption of each.
+      neighbours: for each query, images and captions.
+    """
+    from matplotlib.figure import Figure
+
+    columns = 1 + max(map(len, neighbours))
+    figure = Figure(
+        figsize=(1.3 * columns, 1.55 * len(queries)), layout="constrained"
+    )
+    axes = figure.subplots(len(queries), columns, squeeze=False)
+    for row, query, found in zip(axes, queries, neighbours, strict=True):
+        for axis in row:
+            axis.set_axis_off()
+        for axis, (image, caption) in zip(row, [query, *found], strict=False):
+            axis.imshow(image, vmin=0, vmax=1)
+            axis.set_title(caption, fontsize=7)
+        row[0].set_axis_on()
+        row[0].tick_params(
+            left=False, bottom=False, labelleft=False, labelbottom=False
+        )
+        for spine in row[0].spines.values():
+            spine.set(edgecolor="tab:red", linewidth=2)
+    figure.savefig(path, dpi=100, format="png")

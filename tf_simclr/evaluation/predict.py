@@ -1,6 +1,7 @@
 """Running a network over a whole split."""
 
 import collections
+import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Sequence
 
@@ -8,10 +9,35 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
+from tf_simclr.data.bad_images import naming_bad_images
 from tf_simclr.data.batches import evaluation_batches
-from tf_simclr.data.failure import naming_bad_images
 from tf_simclr.data.sources.image_set import ImageSet
 from tf_simclr.signals import stop_point
+
+
+@dataclasses.dataclass(frozen=True)
+class Predictions:
+    """A classifier's answers to a split.
+
+    Attributes:
+      labels: int (N,), -1 where unknown.
+      logits: float (N, C).
+      class_names: C names.
+      ids: N names of images.
+      total: images of the split, where not all of them were scored.
+    """
+
+    labels: np.ndarray
+    logits: np.ndarray
+    class_names: tuple[str, ...]
+    ids: tuple[str, ...]
+    total: int | None = None
+
+
+def names_of(class_names: Sequence[str], num_classes: int) -> tuple[str, ...]:
+    """One name per class of a classifier: its number where none is known."""
+    return tuple(class_names) or tuple(map(str, range(num_classes)))
+
 
 Outputs = dict[str, np.ndarray]
 

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from tf_simclr.config.data import DataConfig
-from tf_simclr.data.id_hash import id_hashes
-from tf_simclr.data.sources.image_set import UNLABELLED, ImageSet
-from tf_simclr.evaluation.predictions import names_of
+from tf_simclr.data.sources.image_set import UNLABELLED, ImageSet, id_hashes
+from tf_simclr.evaluation.predict import names_of
 
 _SALT = "evaluation"
 

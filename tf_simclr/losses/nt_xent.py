@@ -4,16 +4,12 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from tf_simclr.losses.example_ids import (
-    as_columns,
-    from_columns,
-    same_image,
-)
 from tf_simclr.losses.nt_xent_blocks import (
     Compared,
     automatic_block_rows,
     blocked_sums,
 )
+from tf_simclr.losses.queue import as_columns, from_columns, same_image
 
 # Guards the norm of an all-zero embedding, as tf.math.l2_normalize does.
 NORM_EPSILON = 1e-12

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from tf_simclr.losses.example_ids import same_image
+from tf_simclr.losses.queue import same_image
 
 # Logits that exist at once: 64 MiB of float32.
 _LOGITS_AT_ONCE = 2**24

@@ -1,13 +1,115 @@
-"""Residual blocks: the stages of a ResNet are rows of these."""
+"""Residual blocks: attention, recomputation, and the stages of a ResNet."""
 
 import functools
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 import tf_keras as keras
 
-from tf_simclr.models.attention import SelectiveKernel, SqueezeExcitation
+from tf_simclr.models.batch_norm import keeping_statistics
 from tf_simclr.models.layers import ConvNorm, LayerFactory, pad_for_stride
-from tf_simclr.models.recompute import recomputed
+
+
+def recomputed(
+    function: Callable[[tf.Tensor], tf.Tensor], inputs: tf.Tensor
+) -> tf.Tensor:
+    """function(inputs), of which only `inputs` is kept for the gradient.
+
+    When the gradient arrives the function is computed again, and batch norm
+    then leaves its moving statistics alone (arXiv 1604.06174).
+
+    Args:
+      function: calls layers whose variables exist; what it computes depends
+        on its input and on those variables alone.
+      inputs: a float tensor.
+    """
+
+    @tf.custom_gradient
+    def once(inputs: tf.Tensor):
+        def gradient(
+            upstream: tf.Tensor, variables: Sequence[tf.Variable] | None = None
+        ):
+            variables = list(variables or [])
+            with keeping_statistics(), tf.GradientTape() as tape:
+                again = _after(upstream, inputs)
+                tape.watch(again)
+                outputs = function(again)
+            by_inputs, *by_variables = tape.gradient(
+                outputs, [again, *variables], output_gradients=upstream
+            )
+            return by_inputs, by_variables
+
+        return function(inputs), gradient
+
+    return once(inputs)
+
+
+def _after(first: tf.Tensor, then: tf.Tensor) -> tf.Tensor:
+    """`then`, which compilers must not know before `first` is known.
+
+    Otherwise they would find that the same layers are computed twice, compute
+    them once and remember the results. XLA ignores control dependencies, so a
+    zero that seems to depend on the data is added.
+    """
+    element = tf.cast(tf.reshape(first, [-1])[0], tf.bool)
+    zero = tf.where(element == element, 0.0, float("nan"))
+    return then + tf.cast(zero, then.dtype)
+
+
+# Lower bound of the middle width, as in the original release.
+SELECTIVE_KERNEL_MIN_WIDTH = 32
+
+
+class SelectiveKernel(keras.layers.Layer):
+    """Two 3x3 streams, mixed per channel by a softmax over the streams.
+
+    Selective kernels (arXiv 1903.06586) as SimCLRv2 has them: both streams
+    are plain 3x3 convolutions, computed as one of twice the filters; the
+    middle width is max(int(filters * ratio), 32).
+    """
+
+    def __init__(
+        self, make: LayerFactory, filters: int, strides: int, ratio: float
+    ):
+        super().__init__(dtype=make.precision)
+        width = max(int(filters * ratio), SELECTIVE_KERNEL_MIN_WIDTH)
+        self.streams = ConvNorm(make, 2 * filters, 3, strides)
+        self.squeeze = ConvNorm(make, width, 1)
+        self.mix = make.conv(2 * filters, 1)
+
+    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Maps (N, H, W, C) to (N, H / strides, W / strides, filters)."""
+        first, second = tf.split(
+            self.streams(inputs, training=training), 2, axis=-1
+        )
+        summary = tf.reduce_mean(first + second, [1, 2], keepdims=True)
+        mixing = self.mix(self.squeeze(summary, training=training))
+        # A softmax over two streams is a sigmoid of their difference.
+        logits_first, logits_second = tf.split(
+            tf.cast(mixing, tf.float32), 2, axis=-1
+        )
+        weight = tf.cast(tf.sigmoid(logits_first - logits_second), first.dtype)
+        return second + weight * (first - second)
+
+
+class SqueezeExcitation(keras.layers.Layer):
+    """Scales each channel by a learned gate (arXiv 1709.01507).
+
+    Args:
+      make: the layer factory.
+      squeeze_width: channels of the bottleneck of the gate.
+      filters: channels of the input.
+    """
+
+    def __init__(self, make: LayerFactory, squeeze_width: int, filters: int):
+        super().__init__(dtype=make.precision)
+        self.reduce = make.gate_conv(squeeze_width)
+        self.expand = make.gate_conv(filters)
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        summary = tf.reduce_mean(inputs, [1, 2], keepdims=True)
+        gate = self.expand(tf.nn.relu(self.reduce(summary)))
+        return tf.sigmoid(gate) * inputs
 
 
 class Shortcut(keras.layers.Layer):

@@ -4,9 +4,8 @@ import tensorflow as tf
 import tf_keras as keras
 
 from tf_simclr.models.batch_norm import BatchNorm
-from tf_simclr.models.blocks import BlockGroup
+from tf_simclr.models.blocks import BlockGroup, recomputed
 from tf_simclr.models.layers import ConvNorm, LayerFactory
-from tf_simclr.models.recompute import recomputed
 
 # Depth -> (bottleneck blocks?, blocks per group).
 ARCHITECTURES = {

@@ -7,9 +7,8 @@ import numpy as np
 
 from tf_simclr.data.batches import evaluation_batches
 from tf_simclr.data.sources.image_set import ImageSet
-from tf_simclr.evaluation.examination import Examination
+from tf_simclr.evaluation.examination import Examination, Mistake
 from tf_simclr.evaluation.examination_json import to_json
-from tf_simclr.evaluation.mistakes import Mistake
 from tf_simclr.files import replacing, write_json, write_text
 from tf_simclr.report.evaluation_text import evaluation_text
 from tf_simclr.report.figures import (

@@ -2,9 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from tf_simclr.evaluation.bootstrap import LEVEL, RESAMPLES, Interval
-from tf_simclr.evaluation.class_scores import f1, precision, recall
-from tf_simclr.evaluation.confusion import most_confused
+from tf_simclr.evaluation.accuracy import LEVEL, RESAMPLES, Interval
+from tf_simclr.evaluation.confusion import f1, most_confused, precision, recall
 from tf_simclr.evaluation.examination import Examination
 from tf_simclr.evaluation.sample import of_total
 

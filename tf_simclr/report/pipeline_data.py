@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from tf_simclr.evaluation.bootstrap import Interval
+from tf_simclr.evaluation.accuracy import Interval
+from tf_simclr.evaluation.embeddings import FeaturePlane
 from tf_simclr.evaluation.examination import Examination
 from tf_simclr.evaluation.examination_json import from_json
-from tf_simclr.evaluation.feature_plane import FeaturePlane
 from tf_simclr.files import read_json
 from tf_simclr.report.evaluation_files import EVALUATION_FILE
 

@@ -2,13 +2,11 @@
 
 import html
 
-from tf_simclr.config.command import shell_command
-from tf_simclr.report.card import run_facts
-from tf_simclr.report.charts.bars import Bar, bar_chart
+from tf_simclr.config.flat import shell_command
+from tf_simclr.report.charts import Bar, bar_chart
 from tf_simclr.report.curves import stage_charts
 from tf_simclr.report.evaluation_text import evaluated, interval_note
-from tf_simclr.report.markup import legend, section, table
-from tf_simclr.report.overlap_notes import overlap_notes
+from tf_simclr.report.markup import CSS, legend, section, table
 from tf_simclr.report.pipeline_data import PipelineData, StageData
 from tf_simclr.report.pipeline_pictures import (
     calibration_section,
@@ -16,7 +14,7 @@ from tf_simclr.report.pipeline_pictures import (
     planes_section,
     views_section,
 )
-from tf_simclr.report.style import CSS
+from tf_simclr.report.pipeline_text import overlap_notes, run_facts
 
 _BASELINE = "supervised"
 

@@ -2,18 +2,17 @@
 
 import html
 
-from tf_simclr.evaluation.class_scores import f1, precision, recall
+from tf_simclr.evaluation.confusion import f1, precision, recall
 from tf_simclr.evaluation.examination import Calibration
-from tf_simclr.report.charts.points import color_of, point_chart
-from tf_simclr.report.charts.squares import (
+from tf_simclr.report.charts import color_of, point_chart
+from tf_simclr.report.figures import short
+from tf_simclr.report.markup import picture, section, table
+from tf_simclr.report.pipeline_data import PipelineData
+from tf_simclr.report.squares import (
     MOST_CLASSES,
     confusion_chart,
     reliability_chart,
 )
-from tf_simclr.report.embedded import picture
-from tf_simclr.report.figures import short
-from tf_simclr.report.markup import section, table
-from tf_simclr.report.pipeline_data import PipelineData
 
 # More classes than this have no legend.
 _LEGEND = 20

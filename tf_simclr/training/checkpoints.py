@@ -12,10 +12,10 @@ import tensorflow as tf
 from tf_simclr import manifests
 from tf_simclr.errors import UserError
 from tf_simclr.files import remove_unfinished, write_json
+from tf_simclr.progress import say
+from tf_simclr.signals import TrainingFailed
 from tf_simclr.training.failures import reason
-from tf_simclr.training.progress import say
 from tf_simclr.training.run_dir import RunDirectory
-from tf_simclr.training.stop import TrainingFailed
 
 BEST_FILE = "best.json"
 # Parts that version 0.1.0 did not save.

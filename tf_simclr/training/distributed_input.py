@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_simclr.data.batches import TrainingBatches
-from tf_simclr.data.in_order import in_order
+from tf_simclr.data.order import in_order
 from tf_simclr.data.sources.image_set import ImageSet
 from tf_simclr.data.sources.pixels import RecordPixels
 from tf_simclr.errors import UserError

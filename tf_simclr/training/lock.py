@@ -14,7 +14,7 @@ import socket
 from collections.abc import Iterator
 
 from tf_simclr.errors import UserError
-from tf_simclr.training.progress import say
+from tf_simclr.progress import say
 
 LOCK_FILE = ".lock"
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"

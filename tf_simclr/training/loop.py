@@ -16,23 +16,25 @@ from tf_simclr.evaluation.evaluate import Evaluator
 from tf_simclr.models.batch_norm import settle_statistics
 from tf_simclr.optimizers.factory import build_slots
 from tf_simclr.optimizers.schedule import SchedulePlan, WarmupCosine
-from tf_simclr.signals import stopping_by
+from tf_simclr.progress import Progress, say
+from tf_simclr.signals import Interrupted, StopRequest, Terminated, stopping_by
 from tf_simclr.training import running
 from tf_simclr.training.checkpoints import Checkpoints, Position
 from tf_simclr.training.distributed_input import distributed_iterator
-from tf_simclr.training.event_files import cut_events_after
-from tf_simclr.training.events import Events
-from tf_simclr.training.first_step import note_first_step
+from tf_simclr.training.hparams import EVALUATION, NEIGHBOURS
+from tf_simclr.training.intervals import Events
 from tf_simclr.training.profiler import StepProfiler
-from tf_simclr.training.progress import Progress, say
-from tf_simclr.training.recovery import NotFinite, Recoveries, batch_ranges
+from tf_simclr.training.recovery import (
+    NotFinite,
+    Recoveries,
+    SkipWatch,
+    batch_ranges,
+    check_some_taken,
+)
 from tf_simclr.training.run_dir import RunDirectory
-from tf_simclr.training.skipped import SkipWatch, check_some_taken
-from tf_simclr.training.stall import StallWatch
+from tf_simclr.training.stall import StallWatch, note_first_step
 from tf_simclr.training.step import Task, make_step_function
-from tf_simclr.training.stop import Interrupted, StopRequest, Terminated
-from tf_simclr.training.summaries.charts import EVALUATION, NEIGHBOURS
-from tf_simclr.training.summaries.writer import Summaries
+from tf_simclr.training.tensorboard import Summaries, cut_events_after
 from tf_simclr.training.update import GRADIENT_NORM
 from tf_simclr.training.workers import Workers
 

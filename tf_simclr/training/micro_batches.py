@@ -19,13 +19,8 @@ import tensorflow as tf
 
 from tf_simclr.data.batches import Batch
 from tf_simclr.models.batch_norm import keeping_statistics
-from tf_simclr.training.gradients import (
-    Gradients,
-    Scale,
-    Views,
-    check_reached,
-)
 from tf_simclr.training.objective import Metrics, Objective, Rows
+from tf_simclr.training.update import Gradients, Scale, Views, check_reached
 
 
 @dataclasses.dataclass(frozen=True)

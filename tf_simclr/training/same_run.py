@@ -4,8 +4,8 @@ import itertools
 from collections.abc import Mapping
 from typing import Any
 
+from tf_simclr.config.field import OnResume
 from tf_simclr.config.flat import options
-from tf_simclr.config.roles import OnResume
 from tf_simclr.data.sources.identity import (
     SPELLINGS,
     changed_content,

@@ -9,8 +9,6 @@ import tf_keras as keras
 
 from tf_simclr.config.train import TrainConfig
 from tf_simclr.data.batches import Batch, TrainingBatches
-from tf_simclr.training.gradients import Gradients, Views, replica_gradients
-from tf_simclr.training.loss_scale import LossScale
 from tf_simclr.training.micro_batches import MicroBatches
 from tf_simclr.training.objective import Metrics, Objective
 from tf_simclr.training.running import Running, count_step
@@ -18,8 +16,12 @@ from tf_simclr.training.step_probe import StepProbe
 from tf_simclr.training.update import (
     GRADIENT_NORM,
     SCALING_METRICS,
+    Gradients,
+    LossScale,
+    Views,
     make_update,
     over_replicas,
+    replica_gradients,
 )
 
 

@@ -1,4 +1,4 @@
-"""From every replica's gradients to one update of the weights."""
+"""From a replica's loss to one update of the weights."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -6,10 +6,108 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
-from tf_simclr.training.gradients import Gradients
-from tf_simclr.training.loss_scale import LossScale
-from tf_simclr.training.objective import Metrics
+from tf_simclr.data.batches import Batch
+from tf_simclr.training.objective import Metrics, Objective
 from tf_simclr.training.step_probe import StepProbe
+
+# As in Micikevicius et al., arXiv 1710.03740, and in Keras.
+INITIAL = 2.0**15
+GROWTH_STEPS = 2000
+
+
+class LossScale(tf.Module):
+    """A factor on the loss that follows the gradients' range.
+
+    A step whose gradients are not finite is skipped and halves the factor;
+    `GROWTH_STEPS` finite ones in a row double it. At a factor of 1, which
+    scales nothing, a step is taken whatever its gradients are: what is not
+    finite there would not be in float32 either, and must be seen.
+
+    Every run has one in its checkpoints, whatever its precision, so that it
+    can be continued in another.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        shared = {
+            "trainable": False,
+            "aggregation": tf.VariableAggregation.ONLY_FIRST_REPLICA,
+        }
+        self.factor = tf.Variable(INITIAL, dtype=tf.float32, **shared)
+        self.finite_steps = tf.Variable(0, dtype=tf.int64, **shared)
+
+    def update(self, finite: tf.Tensor) -> tf.Tensor:
+        """Notes a step; call it across the replicas, not on one of them.
+
+        Args:
+          finite: bool scalar, whether its gradients are finite.
+
+        Returns:
+          Whether to take the step.
+        """
+        take = tf.logical_or(finite, self.factor <= 1.0)
+        steps = tf.where(finite, self.finite_steps + 1, 0)
+        grown = steps >= GROWTH_STEPS
+        factor = tf.where(finite, self.factor, self.factor / 2.0)
+        factor = tf.where(grown, factor * 2.0, factor)
+        # Twice float32's largest number would be infinite.
+        factor = tf.clip_by_value(factor, 1.0, 2.0**120)
+        self.factor.assign(factor)
+        self.finite_steps.assign(tf.where(grown, tf.zeros_like(steps), steps))
+        return take
+
+
+Gradients = list[tf.Tensor]
+# () -> the factor on the loss before it is differentiated.
+Scale = Callable[[], tf.Tensor | float]
+Views = Callable[[Batch], Batch]
+
+
+def replica_gradients(
+    objective: Objective,
+    trainable: Sequence[tf.Variable],
+    scale: Scale = lambda: 1.0,
+    views: Views = dict,
+) -> Callable[[Batch], tuple[Gradients, Metrics]]:
+    """A function from one replica's batch to gradients and metrics.
+
+    Args:
+      objective: the loss.
+      trainable: what it is differentiated by.
+      scale: a factor on the loss.
+      views: makes the views of a batch, as far as its input has not.
+
+    Raises (when it is traced):
+      ValueError: the loss does not reach a variable.
+    """
+
+    def compute(batch: Batch) -> tuple[Gradients, Metrics]:
+        batch = views(batch)
+        with tf.GradientTape() as tape:
+            loss, metrics = objective(batch)
+            scaled = loss * scale()
+        gradients = tape.gradient(scaled, trainable)
+        check_reached(trainable, gradients)
+        return gradients, metrics
+
+    return compute
+
+
+def check_reached(
+    trainable: Sequence[tf.Variable], gradients: Sequence[tf.Tensor | None]
+) -> None:
+    """Refuses a gradient that does not exist."""
+    missing = [
+        variable.name
+        for variable, gradient in zip(trainable, gradients, strict=True)
+        if gradient is None
+    ]
+    if missing:
+        raise ValueError(
+            "The loss does not reach these variables; leave them out of"
+            f" Task.trainable. Received: {missing}"
+        )
+
 
 # What an update measures where losses are scaled: the factor, and the shares
 # of steps that were skipped because their gradients were not finite, and taken.

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_simclr.errors import UserError
-from tf_simclr.models.naming import named_variables
+from tf_simclr.models.momentum import named_variables
 from tf_simclr.models.network import SimCLRNetwork
 from tf_simclr.weights.stored import StoredWeights
 

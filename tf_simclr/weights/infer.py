@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 
-from tf_simclr.models.attention import SELECTIVE_KERNEL_MIN_WIDTH
+from tf_simclr.models.blocks import SELECTIVE_KERNEL_MIN_WIDTH
 from tf_simclr.models.encoder import ARCHITECTURES, GROUP_FILTERS
 from tf_simclr.models.network import Architecture
 

@@ -5,11 +5,10 @@ import re
 
 from tf_simclr import manifests
 from tf_simclr.errors import UserError
-from tf_simclr.training.progress import say
+from tf_simclr.progress import say
 from tf_simclr.training.run_dir import CONFIG_FILE
 from tf_simclr.weights.original import open_tf1, open_tf2
-from tf_simclr.weights.own import open_own, own_keys
-from tf_simclr.weights.stored import StoredWeights
+from tf_simclr.weights.stored import StoredWeights, open_own, own_keys
 
 _OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
 

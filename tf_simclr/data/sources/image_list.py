@@ -13,11 +13,10 @@ import functools
 import os
 from collections.abc import Sequence
 
-from tf_simclr.data.sources.class_names import number_classes
 from tf_simclr.data.sources.image_set import ImageSet
 from tf_simclr.data.sources.pixels import FilePixels
 from tf_simclr.data.sources.source import Source, stamp
-from tf_simclr.data.sources.splits import SPLIT_NAMES
+from tf_simclr.data.sources.splits import SPLIT_NAMES, number_classes
 from tf_simclr.errors import UserError
 
 _PATH_TITLES = ("path", "file", "filename", "image")

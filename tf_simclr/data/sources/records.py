@@ -20,11 +20,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
-from tf_simclr.data.sources.class_names import number_classes
 from tf_simclr.data.sources.image_set import UNLABELLED, ImageSet
 from tf_simclr.data.sources.pixels import RecordPixels
 from tf_simclr.data.sources.source import Source, stamp
-from tf_simclr.data.sources.splits import SPLIT_NAMES
+from tf_simclr.data.sources.splits import SPLIT_NAMES, number_classes
 from tf_simclr.errors import UserError
 from tf_simclr.files import replacing
 

@@ -1,13 +1,53 @@
-"""Splits by name, parts of splits, and a part cut off for evaluation."""
+"""Splits by name, parts of splits, and the numbers of classes."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from tf_simclr.data.id_hash import id_hashes
-from tf_simclr.data.sources.image_set import ImageSet
+from tf_simclr.data.sources.image_set import UNLABELLED, ImageSet, id_hashes
 from tf_simclr.errors import UserError
+
+
+def class_order(names: Iterable[str]) -> tuple[str, ...]:
+    """Distinct names in order; those that are all integers by value."""
+    distinct = set(names)
+    if all(name.isdecimal() for name in distinct):
+        return tuple(sorted(distinct, key=lambda name: (int(name), name)))
+    return tuple(sorted(distinct))
+
+
+def number_classes(
+    classes: Mapping[str, Sequence[str | None]], dataset: str
+) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
+    """Numbers the classes of all splits alike, by those of `train`.
+
+    Args:
+      classes: {split: class of each image, None where unknown}.
+      dataset: names the data set in error messages.
+
+    Returns:
+      The class names, and {split: int32 labels}.
+
+    Raises:
+      UserError: another split has a class that `train` has not.
+    """
+    known = {split: set(found) - {None} for split, found in classes.items()}
+    names = class_order(known.get("train") or set().union(*known.values()))
+    numbers = {name: number for number, name in enumerate(names)}
+    for split, found in known.items():
+        strange = sorted(found - set(names))
+        if strange:
+            raise UserError(
+                f"The split '{split}' of {dataset} has the class"
+                f" '{strange[0]}', which its training images have not."
+            )
+    numbers[None] = UNLABELLED
+    return names, {
+        split: np.array([numbers[name] for name in found], np.int32)
+        for split, found in classes.items()
+    }
+
 
 # The cut is the same for every seed of a run.
 _CUT_SALT = "evaluation part"

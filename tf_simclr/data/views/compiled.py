@@ -10,6 +10,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from tf_simclr.config.augment import AugmentConfig
+from tf_simclr.data.views.affine import draw_flips, mirror
 from tf_simclr.data.views.blur import blur_kernel_size, blur_plan, blur_taps
 from tf_simclr.data.views.color import (
     NO_OPERATION,
@@ -17,9 +18,8 @@ from tf_simclr.data.views.color import (
     jitter_operations,
     jitter_plan,
 )
-from tf_simclr.data.views.draws import split_draws
-from tf_simclr.data.views.flip import draw_flips, mirror
 from tf_simclr.data.views.keys import Stream
+from tf_simclr.data.views.make import split_draws
 
 Finish = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 

@@ -1,16 +1,106 @@
-"""Making views of what was drawn."""
+"""What happens to each view, drawn ahead of the work; making views of it.
+
+Drawing takes keys and yields a box (where to crop) and draws (the random
+numbers of all that follows the crop). Making takes these and pixels, and can
+happen elsewhere, such as on another device.
+"""
 
 import tensorflow as tf
 
 from tf_simclr.config.augment import AugmentConfig
-from tf_simclr.data.views.affine import random_affine
-from tf_simclr.data.views.blur import random_blur
-from tf_simclr.data.views.color import color_jitter, random_grayscale
-from tf_simclr.data.views.draws import split_draws
-from tf_simclr.data.views.flip import draw_flips, mirror
-from tf_simclr.data.views.keys import Stream
-from tf_simclr.data.views.planes import from_planes, has_size, to_planes
+from tf_simclr.data.views.affine import (
+    AFFINE_UNIFORMS,
+    draw_flips,
+    mirror,
+    random_affine,
+)
+from tf_simclr.data.views.blur import BLUR_UNIFORMS, random_blur
+from tf_simclr.data.views.color import (
+    JITTER_UNIFORMS,
+    color_jitter,
+    from_planes,
+    has_size,
+    random_grayscale,
+    to_planes,
+)
+from tf_simclr.data.views.crop import (
+    crop_uniform_count,
+    random_crop_boxes,
+    whole_boxes,
+)
+from tf_simclr.data.views.keys import Stream, uniforms
 from tf_simclr.data.views.resize import crop_and_resize_planes
+
+_UNUSED = 1
+
+
+def draw_boxes(
+    keys: tf.Tensor, heights: tf.Tensor, widths: tf.Tensor, min_area: float
+) -> tf.Tensor:
+    """Where each view is cropped: a random box, or all if `min_area` is 1.
+
+    Args:
+      keys: uint64 (B,), from `view_keys`.
+      heights: (B,), the images' heights in pixels.
+      widths: (B,), their widths.
+      min_area: smallest share of the image's area, in (0, 1].
+
+    Returns:
+      float32 (B, 4): y, x, height, width.
+    """
+    if min_area == 1:
+        return whole_boxes(heights, widths)
+    numbers = uniforms(keys, Stream.CROP, crop_uniform_count(min_area))
+    return random_crop_boxes(numbers, heights, widths, min_area, aspect=1.0)
+
+
+def draw(keys: tf.Tensor, config: AugmentConfig) -> tf.Tensor:
+    """The random numbers of all that follows the crop.
+
+    Args:
+      keys: uint64 (B,), from `view_keys`: those of a whole batch, whose first
+        image lends all its blur's width where --blur_sigma=per_batch.
+      config: which parts of the augmentation are on.
+
+    Returns:
+      float32 (B, N) in [0, 1), for `split_draws`.
+    """
+    # Never without a column: `tf.data` crashes on tensors without elements.
+    columns = [tf.zeros((tf.shape(keys)[0], _UNUSED))]
+    for stream, count in _parts(config):
+        numbers = uniforms(keys, stream, count)
+        if stream == Stream.BLUR and config.blur_sigma == "per_batch":
+            chosen, width = numbers[:, :1], numbers[:1, 1:]
+            width = tf.broadcast_to(width, tf.shape(chosen))
+            numbers = tf.concat([chosen, width], axis=1)
+        columns.append(numbers)
+    return tf.concat(columns, axis=1)
+
+
+def split_draws(
+    draws: tf.Tensor, config: AugmentConfig
+) -> dict[Stream, tf.Tensor]:
+    """What `draw` drew for each part that is on: float32 (B, ...)."""
+    columns, start = {}, _UNUSED
+    for stream, count in _parts(config):
+        columns[stream] = draws[:, start : start + count]
+        start += count
+    return columns
+
+
+def _parts(config: AugmentConfig) -> list[tuple[Stream, int]]:
+    """The parts after the crop that are on, and how many numbers each takes."""
+    parts = []
+    if config.flip_probability > 0:
+        parts.append((Stream.FLIP, 1))
+    if config.has_affine:
+        parts.append((Stream.AFFINE, AFFINE_UNIFORMS))
+    if config.color_jitter_strength > 0:
+        parts.append((Stream.COLOR_JITTER, JITTER_UNIFORMS))
+        parts.append((Stream.GRAYSCALE, 1))
+    if config.use_blur:
+        parts.append((Stream.BLUR, BLUR_UNIFORMS))
+    return parts
 
 
 def make_views(

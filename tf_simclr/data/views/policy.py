@@ -3,16 +3,15 @@
 import tensorflow as tf
 
 from tf_simclr.config.augment import AugmentConfig
-from tf_simclr.data.views.crop import center_crop_boxes, whole_boxes
-from tf_simclr.data.views.draws import draw, draw_boxes
-from tf_simclr.data.views.keys import view_keys
-from tf_simclr.data.views.make import make_views
-from tf_simclr.data.views.planes import (
+from tf_simclr.data.views.color import (
     from_planes,
     has_size,
     image_sizes,
     to_planes,
 )
+from tf_simclr.data.views.crop import center_crop_boxes, whole_boxes
+from tf_simclr.data.views.keys import view_keys
+from tf_simclr.data.views.make import draw, draw_boxes, make_views
 from tf_simclr.data.views.resize import (
     crop_and_resize_image,
     crop_and_resize_planes,

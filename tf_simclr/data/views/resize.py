@@ -7,7 +7,7 @@ image of any size goes through TensorFlow's kernel instead; both agree.
 
 import tensorflow as tf
 
-from tf_simclr.data.views.planes import from_planes, to_planes
+from tf_simclr.data.views.color import from_planes, to_planes
 
 # TensorFlow's kernel rounds the distance between samples to this grid.
 _GRID = 1024

@@ -5,15 +5,14 @@ import dataclasses
 import tensorflow as tf
 
 from tf_simclr.config.augment import AugmentConfig
+from tf_simclr.data.views.color import from_planes, to_planes
 from tf_simclr.data.views.compiled import (
     Finish,
     can_compile,
     compiled_finish,
 )
-from tf_simclr.data.views.draws import draw, draw_boxes
 from tf_simclr.data.views.keys import view_keys
-from tf_simclr.data.views.make import finish, make_views, move
-from tf_simclr.data.views.planes import from_planes, to_planes
+from tf_simclr.data.views.make import draw, draw_boxes, finish, make_views, move
 
 # Compiling pays from about so many pixels of views.
 _WORTH_COMPILING = 2**26

@@ -1,17 +1,134 @@
 """A network as the object that a SavedModel holds: TF Hub's interface."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
 
-from tf_simclr.losses.weight_decay import l2_loss
+from tf_simclr.data.decode import decode_image
+from tf_simclr.data.views.policy import evaluation_image, evaluation_view
+from tf_simclr.losses.classification import l2_loss
 from tf_simclr.models.layers import LayerFactory
-from tf_simclr.models.momentum import copy_weights
-from tf_simclr.models.naming import named_variables
+from tf_simclr.models.momentum import copy_weights, named_variables
 from tf_simclr.models.network import SimCLRNetwork, build_network
-from tf_simclr.weights.export.exportable import Exportable
-from tf_simclr.weights.export.functions import ExportFunctions
+from tf_simclr.weights.export.folder import Exportable
+
+# How many of the likeliest classes are named.
+_NAMED = 5
+
+
+class ExportFunctions:
+    """The functions of an export, in plain TensorFlow.
+
+    Args:
+      network: on no particular device, in float32.
+      image_size: S, the side of the images that it was trained on.
+      class_names: of its classifier; empty if it has learned no classes.
+    """
+
+    def __init__(
+        self,
+        network: SimCLRNetwork,
+        image_size: int,
+        class_names: Sequence[str],
+    ):
+        self._network = network
+        self._image_size = image_size
+        self._class_names = tuple(class_names)
+
+    def outputs(
+        self, images: tf.Tensor, training: bool = False
+    ) -> dict[str, tf.Tensor]:
+        """Runs the network on images as they are.
+
+        Args:
+          images: float32 (N, H, W, 3) in [0, 1].
+          training: whether batch norm uses and updates batch statistics.
+
+        Returns:
+          What `SimCLRNetwork` returns, by the original's names, and under
+          plain ones `features`, `projection` and, with a classifier, `logits`
+          and `probabilities`.
+        """
+        outputs = self._network(images, training=training)
+        named = {
+            "features": outputs["final_avg_pool"],
+            "projection": outputs["proj_head_output"],
+        }
+        if "logits_sup" in outputs:
+            named["logits"] = outputs["logits_sup"]
+            named["probabilities"] = tf.nn.softmax(outputs["logits_sup"])
+        return {**outputs, **named}
+
+    def preprocess(self, images: tf.Tensor) -> tf.Tensor:
+        """The evaluation view of images whose size shows only at run time.
+
+        Args:
+          images: (N, H, W, 3), uint8 or float32 in [0, 1].
+
+        Returns:
+          float32 (N, S, S, 3) in [0, 1].
+        """
+        size = self._image_size
+        fits = tf.reduce_all(tf.equal(tf.shape(images)[1:3], size))
+        views = tf.cond(
+            fits,
+            # The view of an image that is known to have the right size.
+            lambda: evaluation_view(
+                tf.reshape(images, [-1, size, size, 3]), size
+            ),
+            lambda: evaluation_view(images, size),
+        )
+        return tf.ensure_shape(views, [None, size, size, 3])
+
+    def decode(self, image_bytes: tf.Tensor) -> tf.Tensor:
+        """The evaluation views of encoded images (N,) of any sizes."""
+        return tf.map_fn(
+            # What evaluation on image files does.
+            lambda encoded: evaluation_image(
+                decode_image(encoded), self._image_size
+            ),
+            image_bytes,
+            fn_output_signature=tf.TensorSpec(
+                [self._image_size, self._image_size, 3], tf.float32
+            ),
+        )
+
+    def vectors(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        """`outputs` of images of any size, without the feature maps."""
+        outputs = self.outputs(self.preprocess(images))
+        return {k: v for k, v in outputs.items() if v.shape.rank == 2}
+
+    def classify(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Names the classes of encoded images.
+
+        Args:
+          image_bytes: (N,) strings, each a JPEG, PNG, GIF or BMP file.
+
+        Returns:
+          `features`, `projection` and, if the network has learned classes,
+          `logits`, `probabilities`, the likeliest `class` and its
+          `probability` (N,), and the few likeliest: `top_classes` and
+          `top_probabilities` (N, k).
+        """
+        outputs = self.outputs(self.decode(image_bytes))
+        found = {name: outputs[name] for name in ("features", "projection")}
+        if not self._class_names:
+            return found
+        best, indices = tf.math.top_k(
+            outputs["probabilities"], min(_NAMED, len(self._class_names))
+        )
+        names = tf.gather(tf.constant(self._class_names), indices)
+        return {
+            **found,
+            "logits": outputs["logits"],
+            "probabilities": outputs["probabilities"],
+            "class": names[:, 0],
+            "probability": best[:, 0],
+            "top_classes": names,
+            "top_probabilities": best,
+        }
 
 
 @dataclasses.dataclass(frozen=True)

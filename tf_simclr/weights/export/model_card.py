@@ -7,9 +7,9 @@ from typing import Any
 from tf_simclr.config.flat import to_flat
 from tf_simclr.config.output import OutputConfig
 from tf_simclr.config.run import Config
-from tf_simclr.data.overlap import overlap_notice
+from tf_simclr.data.same_image import overlap_notice
 from tf_simclr.process import command
-from tf_simclr.weights.export.exportable import Exportable
+from tf_simclr.weights.export.folder import Exportable
 
 CARD_FILE = "README.md"
 _STAGES = {

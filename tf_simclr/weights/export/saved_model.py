@@ -6,8 +6,7 @@ import tempfile
 import tensorflow as tf
 
 from tf_simclr.files import write_text
-from tf_simclr.weights.export.exportable import Exportable
-from tf_simclr.weights.export.folder import ExportFolder
+from tf_simclr.weights.export.folder import Exportable, ExportFolder
 from tf_simclr.weights.export.hub_module import make_hub_module
 from tf_simclr.weights.export.model_card import CARD_FILE, model_card
 from tf_simclr.weights.export.verify import verify_saved_model

@@ -1,0 +1,192 @@
+"""Scoring a finished run or a checkpoint."""
+
+import dataclasses
+import os
+from collections.abc import Set
+
+from tf_simclr.config.data import DataConfig
+from tf_simclr.config.flat import to_flat
+from tf_simclr.config.paths import (
+    path_options,
+    same_place,
+    with_absolute_paths,
+)
+from tf_simclr.config.run import Config
+from tf_simclr.data.class_mapping import map_classes
+from tf_simclr.data.labels import (
+    check_several_classes,
+    choose_labels,
+    mask_labels,
+)
+from tf_simclr.data.sources.open import Splits
+from tf_simclr.errors import UserError
+from tf_simclr.evaluation.evaluate import (
+    NO_SCORE,
+    classifier_evaluator,
+    pretraining_evaluator,
+)
+from tf_simclr.files import read_json
+from tf_simclr.modes.context import leave_scores
+from tf_simclr.modes.loaded import LoadedNetwork, load_network
+from tf_simclr.modes.prepare import stage_images, write_image_files
+from tf_simclr.modes.stored_data import check_stored_images, trained_on_notice
+from tf_simclr.progress import say
+from tf_simclr.training.devices import make_strategy
+from tf_simclr.training.run_dir import RunDirectory, check_writable
+from tf_simclr.weights.export.folder import same_run
+
+
+def evaluate(config: Config) -> dict[str, float]:
+    """Evaluates `--checkpoint`, or the run in `model_dir` itself.
+
+    The data flags of the run are used again; those that are given override
+    them. `result.json`, `evaluation.md` and what belongs to them go to
+    `model_dir`.
+
+    Returns:
+      The metrics.
+    """
+    model_dir = config.run.model_dir
+    check_writable(model_dir)
+    loaded = load_network(config, make_strategy(config))
+    network, stored, data = loaded.network, loaded.stored, loaded.config.data
+    run_dir = RunDirectory(model_dir)
+    _check_free(run_dir, loaded)
+    check_stored_images(loaded.config, loaded.stored)
+    classes = stored.architecture.num_classes
+    by_neighbours = stored.stage == "pretrain" or not classes
+    splits = _images(loaded, config.given, training=by_neighbours)
+    images = splits.evaluation
+    if images is None or not images.has_labels:
+        raise UserError(
+            f"--dataset={data.dataset} has no labelled images to evaluate on:"
+            " name a split with --eval_split (--eval_split=train scores all"
+            " images of a folder that has no splits), or cut one off with"
+            " --eval_fraction=0.2."
+        )
+    mapping = None
+    if classes:
+        parts = [images] if splits.train is None else [splits.train, images]
+        mapping = map_classes(parts, stored.classes, data.dataset)
+        images = mapping.images(images)
+        for notice in mapping.notices:
+            say(f"{data.dataset}: {notice}")
+    if classes == 1 and not by_neighbours:
+        raise UserError(
+            f"The weights in {stored.path} know one class alone: any answer is"
+            " right. Score a classifier of at least two classes."
+        )
+    references = None
+    if by_neighbours:
+        subset = choose_labels(splits.train, data)
+        check_several_classes(subset, data)
+        references = mask_labels(splits.train, subset)
+        if mapping is not None:
+            references = mapping.images(references)
+        evaluator = pretraining_evaluator(network, images, references, data)
+    else:
+        evaluator = classifier_evaluator(network, images, data)
+    scores = evaluator()
+    if not scores:
+        say(f"{stored.path}: {NO_SCORE}.")
+    result = {"global_step": float(stored.step), **scores}
+    os.makedirs(model_dir, exist_ok=True)
+    write_image_files(loaded.config, splits)
+    scored = evaluator.sample.images
+    seen = trained_on_notice(stored, loaded.config, scored, references)
+    leave_scores(run_dir, stored.path, result, evaluator, data.image_size, seen)
+    run_dir.write_result(result)
+    for name, value in result.items():
+        say(f"{name} {value:g}")
+    if seen:
+        say(f"{data.dataset}: {seen}")
+    return result
+
+
+def _images(
+    loaded: LoadedNetwork, given: Set[str], *, training: bool
+) -> Splits:
+    """The images to evaluate on, and those of neighbours where there are any.
+
+    Another data set than the run's that has an evaluation part of its own is
+    not divided as the run's was.
+    """
+    config = loaded.config
+    inherited = {name for name in _DIVIDING if name not in given}
+    if "dataset" in given and inherited:
+        fields = DataConfig.__dataclass_fields__
+        own = {name: fields[name].default for name in inherited}
+        data = dataclasses.replace(config.data, **own)
+        try:
+            splits = stage_images(
+                dataclasses.replace(config, data=data), training=training
+            )
+        except UserError:
+            # Such as one without the usual splits.
+            splits = None
+        if splits is not None and splits.evaluation is not None:
+            return splits
+    return stage_images(config, training=training)
+
+
+# How a data set is divided.
+_DIVIDING = ("train_split", "eval_split", "eval_fraction")
+
+
+# What decides which images are scored, and with which labels.
+_SCORED = (
+    "dataset",
+    "ignore_labels",
+    "train_split",
+    "eval_split",
+    "eval_fraction",
+    "image_size",
+    "eval_steps",
+    "labels_per_class",
+    "label_fraction",
+    "label_seed",
+    "label_ids",
+)
+
+
+def _check_free(run_dir: RunDirectory, loaded: LoadedNetwork) -> None:
+    """Refuses to put scores in the place of those of a run or a pipeline.
+
+    `result.json` is that of the run's own images, by which it knows that it
+    has finished.
+    """
+    there, stored = run_dir.read_config(), loaded.stored
+    elsewhere = (
+        "Choose a new directory for the scores, such as"
+        " --model_dir=runs/scored."
+    )
+    if there is None:
+        path = run_dir.file("result.json")
+        if os.path.exists(path) and "global_step" not in read_json(path):
+            raise UserError(
+                f"--model_dir={run_dir.path} holds a pipeline. {elsewhere}"
+            )
+        return
+    folder = os.path.realpath(run_dir.path)
+    in_place = os.path.realpath(stored.path).startswith(f"{folder}{os.sep}")
+    if not same_run(stored.record, there, in_place=in_place):
+        raise UserError(
+            f"--model_dir={run_dir.path} holds another run than the weights in"
+            f" {stored.path}. {elsewhere}"
+        )
+    asked = to_flat(loaded.config)
+    before = {**asked, **there["config"]}
+    places = [with_absolute_paths(values) for values in (before, asked)]
+    # The number of images is that of the steps times the batch.
+    sampled = ("eval_batch_size",) if loaded.config.data.eval_steps else ()
+    for flag in (*_SCORED, *sampled):
+        same = before[flag] == asked[flag]
+        if flag in path_options():
+            same = same_place(*(values[flag] for values in places))
+        if not same:
+            raise UserError(
+                f"--model_dir={run_dir.path} holds a run with"
+                f" --{flag}={there['config'][flag]}, whose scores stay beside"
+                f" it. {elsewhere[:-1]} with --checkpoint={run_dir.path}."
+                f" Received: --{flag}={asked[flag]}"
+            )

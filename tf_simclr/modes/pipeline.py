@@ -1,0 +1,277 @@
+"""The three stages in order, beside the supervised baseline; one table."""
+
+import dataclasses
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from tf_simclr.config.flat import from_flat, options, parse_overrides
+from tf_simclr.config.run import Config
+from tf_simclr.config.zoo import ZOO
+from tf_simclr.errors import UserError
+from tf_simclr.evaluation.evaluate import NO_SCORE
+from tf_simclr.files import read_json, write_json
+from tf_simclr.modes.distill import distill
+from tf_simclr.modes.evaluate import evaluate
+from tf_simclr.modes.finetune import finetune
+from tf_simclr.modes.pipeline_report import write_report
+from tf_simclr.modes.planned import check_planned, planned_pretraining
+from tf_simclr.modes.prepare import (
+    prepare_stage,
+    stage_images,
+    write_image_files,
+)
+from tf_simclr.modes.pretrain import pretrain
+from tf_simclr.progress import say
+from tf_simclr.report.evaluation_files import EVALUATION_FILE
+from tf_simclr.report.pipeline_text import result_table
+from tf_simclr.signals import TrainingFailed
+from tf_simclr.training.run_dir import RunDirectory, check_writable
+
+_TOP_1 = "eval/label_top_1_accuracy"
+_STAGES = {"pretrain": pretrain, "finetune": finetune, "distill": distill}
+_PIPELINE_FLAGS = tuple(
+    option.field.name for option in options() if option.group == "pipeline"
+)
+# What a part's string may not hold -> why.
+_REFUSED = {
+    **dict.fromkeys(
+        ("mode", "train_mode", "model_dir"),
+        "which the pipeline sets for each of its parts: leave it out",
+    ),
+    **dict.fromkeys(
+        (*_PIPELINE_FLAGS, "flagfile", "undefok"),
+        "which is for the whole pipeline: give it outside the string",
+    ),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Part:
+    """One run of the pipeline, in a sub-folder of its own.
+
+    Attributes:
+      name: of the sub-folder; `NAME_flags` holds its flags.
+      stage: which stage it runs.
+      result: its key in `result.json`; '' for the pretraining.
+      title: its row in the table.
+      presets: flags that make it what it is.
+      checkpoint: the part whose weights it starts from.
+      teacher: the part that it learns from.
+    """
+
+    name: str
+    stage: str
+    result: str
+    title: str
+    presets: dict[str, Any]
+    checkpoint: str = ""
+    teacher: str = ""
+
+
+def _parts(config: Config) -> list[_Part]:
+    parts = [
+        _Part("pretrain", "pretrain", "", "", {"export": False}),
+        _Part(
+            "supervised",
+            "finetune",
+            "supervised_top_1",
+            "supervised only",
+            {"from_scratch": True, "export": False},
+        ),
+        _Part(
+            "linear",
+            "finetune",
+            "linear_top_1",
+            "linear evaluation",
+            {
+                "fine_tune_after_block": 4,
+                "ft_proj_selector": 0,
+                # Linear evaluation learns its own.
+                "keep_head": False,
+                "export": False,
+            },
+            checkpoint="pretrain",
+        ),
+        _Part(
+            "finetune",
+            "finetune",
+            "finetuned_top_1",
+            "fine-tuned (teacher)",
+            {},
+            checkpoint="pretrain",
+        ),
+    ]
+    teacher = "finetune"
+    if config.pipeline.self_distill:
+        parts.append(
+            _Part(
+                "self_distill",
+                "distill",
+                "self_distilled_top_1",
+                "self-distilled",
+                # The paper's temperature for a teacher that was fine-tuned.
+                {"distillation_temperature": 0.1},
+                checkpoint="pretrain",
+                teacher=teacher,
+            )
+        )
+        teacher = "self_distill"
+    parts.append(
+        _Part(
+            "distill",
+            "distill",
+            "distilled_top_1",
+            "distilled student",
+            {},
+            teacher=teacher,
+        )
+    )
+    return parts
+
+
+def pipeline(config: Config) -> dict[str, Any]:
+    """Runs all stages in sub-folders of `model_dir`, continuing where an
+    earlier run stopped, and ends with a table of their test accuracies.
+
+    Every part is checked before the first one starts.
+
+    Returns:
+      What `result.json` holds.
+    """
+    # Also those of a part that is left out.
+    for flag in _PIPELINE_FLAGS:
+        if flag.endswith("_flags"):
+            from_flat(_own_flags(config, flag), config)
+    root = RunDirectory(config.run.model_dir)
+    check_writable(root.path)
+    _refuse_other_run(root)
+    parts = _parts(config)
+    configs = {part.name: _part_config(config, part) for part in parts}
+    for part in parts:
+        try:
+            _check_part(part, configs)
+        except UserError as error:
+            raise UserError(
+                f"{part.name}: {error} (Flags of this part alone are those in"
+                f" --{part.name}_flags; they win over the others.)"
+            ) from error
+    with root.locked():
+        return _run_parts(config, root, parts, configs)
+
+
+def _check_part(part: _Part, configs: Mapping[str, Config]) -> None:
+    config = configs[part.name]
+    config.check()
+    if part.stage == "pretrain":
+        planned_pretraining(config)
+    check_planned(
+        config, configs.get(part.checkpoint), configs.get(part.teacher)
+    )
+    context = prepare_stage(
+        config, part.stage, labels_only=part.stage == "finetune"
+    )
+    evaluation = context.splits.evaluation
+    if evaluation is None or not evaluation.has_labels:
+        raise UserError(
+            f"--dataset={config.data.dataset} has no labelled images to"
+            " evaluate on, which the pipeline's table needs: name a split"
+            " with --eval_split, or cut one off with --eval_fraction=0.2."
+        )
+
+
+def _run_parts(
+    config: Config,
+    root: RunDirectory,
+    parts: list[_Part],
+    configs: dict[str, Config],
+) -> dict[str, Any]:
+    # Once for all parts.
+    write_image_files(config, stage_images(config))
+    scores = {}
+    for part in parts:
+        run: Callable[[Config], dict[str, float]] = _STAGES[part.stage]
+        found = run(configs[part.name])
+        if part.result:
+            if _TOP_1 not in found:
+                raise TrainingFailed(f"{part.name}: {NO_SCORE}.")
+            scores[part.result] = found[_TOP_1]
+            _examine_again(configs[part.name])
+    result = _result(root, parts, scores, configs["finetune"])
+    write_json(root.file("result.json"), result)
+    titles = {part.name: part.title for part in parts}
+    data = write_report(root, titles, configs, result)
+    say(f"\n{result_table(data.scored)}\n\nReport: {root.file('report.html')}")
+    return result
+
+
+def _own_flags(config: Config, flag: str) -> dict[str, Any]:
+    """The flags in a part's string."""
+    return parse_overrides(getattr(config.pipeline, flag), flag, _REFUSED)
+
+
+def _part_config(config: Config, part: _Part) -> Config:
+    """The common flags, then the part's presets, then its own flags."""
+    folder = os.path.join(config.run.model_dir, part.name)
+    flag = f"{part.name}_flags"
+    own = _own_flags(config, flag)
+    values = {"mode": part.stage, "model_dir": folder, **part.presets, **own}
+    common = ZOO.get(config.model.model)
+    if (
+        common
+        and "model" not in own
+        and not own.keys().isdisjoint(common.flags)
+    ):
+        # This part's network is another one.
+        values["model"] = None
+    for key in ("checkpoint", "teacher"):
+        source = getattr(part, key)
+        if source and key in own:
+            raise UserError(
+                f"--{flag} may not hold --{key}: in a pipeline it is"
+                f" '{source}'. Received: {own[key]}"
+            )
+        if source:
+            values[key] = os.path.join(config.run.model_dir, source)
+        elif part.stage != "pretrain" and key not in own:
+            # One that is given is what the pretraining starts from.
+            values[key] = None
+    found = from_flat(values, config)
+    # The other flags are those of all parts.
+    return dataclasses.replace(found, shared=found.given - own.keys())
+
+
+def _examine_again(config: Config) -> None:
+    """Evaluates a finished part that has left no `evaluation.json`."""
+    if not os.path.exists(os.path.join(config.run.model_dir, EVALUATION_FILE)):
+        evaluate(from_flat({"mode": "eval", "checkpoint": None}, config))
+
+
+def _refuse_other_run(root: RunDirectory) -> None:
+    if root.read_config() is not None:
+        raise UserError(
+            f"--model_dir={root.path} holds the run of a single stage. Choose"
+            " a new directory for the pipeline."
+        )
+
+
+def _result(
+    root: RunDirectory,
+    parts: list[_Part],
+    scores: dict[str, float],
+    config: Config,
+) -> dict[str, Any]:
+    labels = read_json(os.path.join(root.path, "finetune", "labels.json"))
+    return {
+        **scores,
+        "teacher_parameters": _parameters(root, parts[-1].teacher),
+        "student_parameters": _parameters(root, "distill"),
+        "labels_per_class": config.data.labels_per_class,
+        "label_seed": config.data.label_seed,
+        "labels": labels["count"],
+    }
+
+
+def _parameters(root: RunDirectory, part: str) -> int:
+    record = read_json(os.path.join(root.path, part, "config.json"))
+    return record["derived"]["parameters"]

@@ -1,0 +1,104 @@
+"""Classifying a folder of images."""
+
+import csv
+import os
+import time
+
+from tf_simclr.config.run import Config
+from tf_simclr.data.sources.folder import walk
+from tf_simclr.errors import UserError
+from tf_simclr.evaluation.classify import Prediction, classify_files
+from tf_simclr.files import replacing
+from tf_simclr.modes.loaded import load_network
+from tf_simclr.progress import INTERVAL, say
+from tf_simclr.training.run_dir import check_writable
+from tf_simclr.weights.export.hub_module import make_hub_module
+
+PREDICTIONS_FILE = "predictions.csv"
+# Files named in the closing notice; the rest is counted.
+_SHOWN = 20
+
+
+def predict(config: Config) -> str:
+    """Writes `predictions.csv` of `--images` to `model_dir`: file, class,
+    probability, one line per file.
+
+    The network comes from `--checkpoint` (a run, an export, weights of the
+    original release) or the run in `model_dir`, and sees the files as its
+    export's `serving_bytes` does. Files that cannot be read keep their line,
+    with nothing in it but their name, and are named at the end.
+
+    Returns:
+      The file's path.
+    """
+    model_dir = config.run.model_dir
+    check_writable(model_dir)
+    files = _image_files(config.output.images)
+    loaded = load_network(config)
+    source = loaded.exportable()
+    if not source.classifies:
+        raise UserError(
+            f"The weights in {loaded.stored.path} have learned no classes, as"
+            " predictions need: fine-tune them first."
+        )
+    classify = make_hub_module(source).signatures["serving_bytes"]
+    predictions: list[Prediction] = []
+    shown = time.monotonic()
+    for prediction in classify_files(
+        classify, files, config.data.eval_batch_size
+    ):
+        predictions.append(prediction)
+        if time.monotonic() - shown >= INTERVAL:
+            shown = time.monotonic()
+            say(f"{len(predictions):,} of {len(files):,} images")
+    bad = [p for p in predictions if p.problem]
+    if len(bad) == len(files):
+        raise UserError(
+            f"--images={config.output.images} holds no image that can be read:"
+            f" {_named(bad)}."
+        )
+    os.makedirs(model_dir, exist_ok=True)
+    path = os.path.join(model_dir, PREDICTIONS_FILE)
+    _write(path, predictions)
+    say(f"{path}: {len(files) - len(bad)} images classified")
+    if bad:
+        say(f"{len(bad)} files could not be read: {_named(bad)}")
+    return path
+
+
+def _image_files(images: str) -> list[tuple[str, str]]:
+    """(name relative to the folder, path) of all images, in order of name."""
+    if os.path.isfile(images):
+        return [(os.path.basename(images), images)]
+    if not os.path.isdir(images):
+        raise UserError(
+            f"--images={images} is neither a folder nor an image file."
+        )
+    root = os.path.abspath(images)
+    tree = walk(root)
+    if not tree.images:
+        raise UserError(tree.nothing_found())
+    names = sorted(
+        f"{folder}/{name}" if folder else name
+        for folder, names in tree.images.items()
+        for name in names
+    )
+    return [(name, os.path.join(root, name)) for name in names]
+
+
+def _write(path: str, predictions: list[Prediction]) -> None:
+    with (
+        replacing(path) as temporary,
+        open(temporary, "w", encoding="utf-8", newline="") as file,
+    ):
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["file", "class", "probability"])
+        for found in predictions:
+            probability = "" if found.problem else f"{found.probability:.6f}"
+            writer.writerow([found.file, found.class_name, probability])
+
+
+def _named(bad: list[Prediction]) -> str:
+    shown = [f"{found.file} {found.problem}" for found in bad[:_SHOWN]]
+    more = len(bad) - len(shown)
+    return "; ".join(shown) + (f"; and {more} more" if more else "")

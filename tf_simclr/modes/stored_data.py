@@ -1,0 +1,208 @@
+"""Whether images are those that a stored run names, or was trained on."""
+
+import dataclasses
+import glob
+import os
+
+import numpy as np
+
+from tf_simclr.config.data import DataConfig
+from tf_simclr.config.paths import is_local_dataset
+from tf_simclr.config.run import Config
+from tf_simclr.data.labels import choose_labels
+from tf_simclr.data.same_image import find_overlap
+from tf_simclr.data.sources.identity import (
+    content_checksum,
+    ids_checksum,
+    other_images,
+)
+from tf_simclr.data.sources.image_set import UNLABELLED, ImageSet
+from tf_simclr.data.sources.open import open_dataset
+from tf_simclr.data.sources.tensorflow_datasets import in_catalogue
+from tf_simclr.errors import UserError
+from tf_simclr.files import read_json
+from tf_simclr.modes.prepare import index_folders
+from tf_simclr.progress import say
+from tf_simclr.training.run_dir import LABELS_FILE
+from tf_simclr.weights.stored import StoredWeights
+
+# What decides which images a run learns from.
+_CHOOSING = (
+    "dataset",
+    "unlabeled_dataset",
+    "ignore_labels",
+    "data_dir",
+    "train_split",
+    "eval_fraction",
+    "image_size",
+)
+_COMPARED = ("train_images", "ids", "content")
+
+
+def check_stored_images(config: Config, stored: StoredWeights) -> None:
+    """Refuses images that share no more than their path with those of a run.
+
+    Version 0.1.0 stored paths as they were written: in another directory they
+    are those of other images, or of none. Where the path is absolute, images
+    that came or went since are only told. To be called before the images of
+    the run's own data flags are opened.
+
+    Args:
+      config: with the data flags of the run where none were given.
+      stored: the weights of the run.
+
+    Raises:
+      UserError: names the path, and asks for --dataset.
+    """
+    record, name = stored.record, config.data.dataset
+    if record is None or "dataset" in config.given or name == "digits":
+        return
+    absolute = os.path.isabs(name)
+    if not is_local_dataset(name):
+        if absolute:
+            raise UserError(
+                f"The run of {stored.path} learned from images that are no"
+                f" longer there: give --dataset. Received: {name}"
+            )
+        _check_catalogue(config, stored)
+        return
+    train = _training_images(config, stored)
+    if train is None:
+        if absolute:
+            return
+        raise UserError(
+            f"The run of {stored.path} stored the place of its images relative"
+            " to the directory that it was started in, and here its training"
+            f" images cannot be opened: give --dataset. Received: {name}"
+        )
+    old = {k: v for k, v in record["dataset"].items() if k in _COMPARED}
+    found = {
+        "train_images": len(train),
+        "ids": ids_checksum(train),
+        "content": content_checksum(train),
+    }
+    if not other_images(old, found):
+        return
+    counts = f"{old.get('train_images')} then, {len(train)} now"
+    if absolute:
+        say(
+            f"{name}: its training images are not what they were when the run"
+            f" of {stored.path} was started ({counts})"
+        )
+        return
+    raise UserError(
+        f"The run of {stored.path} was trained on another dataset of that"
+        f" name ({counts}; ids, labels or pictures differ): give --dataset."
+        f" Received: {name}"
+    )
+
+
+def _check_catalogue(config: Config, stored: StoredWeights) -> None:
+    flag, place = "dataset", config.data.dataset
+    if in_catalogue(place, config.data.data_dir):
+        flag, place = "data_dir", config.data.data_dir
+        given = flag in config.given
+        if given or not place or "://" in place or os.path.exists(place):
+            return
+    raise UserError(
+        f"The run of {stored.path} stored the place of its images relative to"
+        " the directory that it was started in, and here is nothing of that"
+        f" name: give --{flag}. Received: {place}"
+    )
+
+
+def _training_images(config: Config, stored: StoredWeights) -> ImageSet | None:
+    """Images that the run's own flags choose; None if none can be opened."""
+    chosen = {x: stored.config[x] for x in _CHOOSING if x in stored.config}
+    default = DataConfig.__dataclass_fields__["eval_split"].default
+    data = dataclasses.replace(config.data, **chosen, eval_split=default)
+    try:
+        return open_dataset(data, index_folders(config)).train
+    except UserError:
+        # Without a training part, say; whoever needs one will tell.
+        return None
+
+
+def trained_on_notice(
+    stored: StoredWeights,
+    config: Config,
+    evaluation: ImageSet,
+    references: ImageSet | None = None,
+) -> str:
+    """Says how many evaluation images are training images of a run.
+
+    Args:
+      stored: the weights that are scored.
+      config: of the evaluation.
+      evaluation: what it scores.
+      references: labelled images that neighbours come from, if any.
+
+    Returns:
+      '' if none is, or if no run of this project made the weights.
+    """
+    if stored.config is None or not stored.stage:
+        return ""
+    values = {
+        field.name: stored.config[field.name]
+        for field in dataclasses.fields(DataConfig)
+        if field.name in stored.config
+    }
+    # They were looked at when the run started.
+    looked_at = {"bad_images": "skip", "bad_images_max_share": 1.0}
+    looked_at |= {"scan_images": False, "refresh_index": False}
+    data = DataConfig(**{**values, **looked_at})
+    same = _place(data.dataset) == _place(config.data.dataset)
+    if same:
+        data = dataclasses.replace(data, data_dir=config.data.data_dir)
+    if not same and not _on_disk(data.dataset):
+        return _not_compared(data)
+    try:
+        folders = index_folders(config)
+        trained = _trained_images(stored, data, folders)
+    except UserError:
+        return _not_compared(data)
+    overlap = find_overlap(evaluation, trained, by_id=same)
+    if references is not None:
+        # These are of the evaluation's own data set.
+        known = np.flatnonzero(references.labels != UNLABELLED)
+        near = find_overlap(evaluation, references.take(known))
+        overlap = max(overlap, near, key=lambda found: found.labelled)
+    return overlap.notice()
+
+
+def _trained_images(
+    stored: StoredWeights, data: DataConfig, folders: list[str]
+) -> ImageSet:
+    """The run's training images, with labels only where they counted."""
+    images = open_dataset(data, folders).train
+    labels = np.full(len(images), UNLABELLED, np.int32)
+    run_dir = os.path.dirname(os.path.dirname(os.path.abspath(stored.path)))
+    path = os.path.join(run_dir, LABELS_FILE)
+    if os.path.exists(path):
+        chosen = set(read_json(path)["ids"])
+        counted = [name in chosen for name in images.ids]
+        places = np.flatnonzero(np.array(counted, bool))
+    elif images.has_labels:
+        # Exports keep no list of them.
+        places = choose_labels(images, data).indices
+    else:
+        places = np.array([], np.int64)
+    labels[places] = images.labels[places]
+    images = images.with_labels(labels)
+    return images.take(places) if stored.stage == "finetune" else images
+
+
+def _not_compared(data: DataConfig) -> str:
+    return (
+        "not compared with the images that were trained on, as they cannot be"
+        f" opened: {data.dataset}"
+    )
+
+
+def _on_disk(name: str) -> bool:
+    """False for what might have to be downloaded."""
+    return name == "digits" or os.path.exists(name) or bool(glob.glob(name))
+
+
+def _place(name: str) -> str:
+    return os.path.realpath(name) if os.path.exists(name) else name

@@ -1,0 +1,152 @@
+"""Pictures of what a network sees, and scores, in TensorBoard."""
+
+import os
+from collections.abc import Mapping
+
+import numpy as np
+import tensorflow as tf
+
+from tf_simclr.data.batches import TrainingBatches
+from tf_simclr.evaluation.embeddings import (
+    COLLAPSED_RANK,
+    COLLAPSED_STD,
+    Spread,
+    similarities,
+    spread,
+)
+from tf_simclr.optimizers.schedule import SchedulePlan
+from tf_simclr.progress import say
+from tf_simclr.training.hparams import (
+    CHANCE,
+    EVALUATION,
+    Chart,
+    chance_levels,
+    chart_of,
+)
+
+# Images in the grid of augmented views, and the largest side of each: event
+# files stay small.
+SHOWN = 8
+SIDE = 128
+
+
+def sample_views(batches: TrainingBatches, count: int = SHOWN) -> tf.Tensor:
+    """The views of the first images that a run trains on.
+
+    Returns:
+      float32 (rows, n, s, s, 3) in [0, 1]: one row of views per image of a
+      contrastive batch, hence 2, or 1. n is at most `count`, s at most 128.
+    """
+    count = min(count, len(batches.images))
+    batch = batches.views(next(iter(batches.dataset(count, 0, 1))))
+    names = ["view1", "view2"] if batches.contrastive else ["image"]
+    return tf.stack([_shrunk(batch[name]) for name in names])
+
+
+def write_views(batches: TrainingBatches, step: int) -> None:
+    """Writes a grid of training views, with the default writer.
+
+    One column per image, and for contrastive batches the second views below
+    the first.
+    """
+    rows = [tf.concat(tf.unstack(r), axis=1) for r in sample_views(batches)]
+    grid = tf.concat(rows, axis=0)
+    tf.summary.image("views", grid[tf.newaxis], step)
+
+
+def _shrunk(images: tf.Tensor) -> tf.Tensor:
+    if images.shape[1] <= SIDE:
+        return images
+    smaller = tf.image.resize(images, [SIDE, SIDE], antialias=True)
+    return tf.clip_by_value(smaller, 0.0, 1.0)
+
+
+# A network that has only started may well look collapsed.
+_ALARM_FROM = 0.05
+
+
+class EmbeddingWatch:
+    """Shows similarities and spread of embeddings; says once if they collapse.
+
+    Args:
+      plan: the length of the run and of its warm-up, in which it says nothing.
+    """
+
+    def __init__(self, plan: SchedulePlan):
+        self._alarm_from = max(
+            plan.warmup_steps, _ALARM_FROM * plan.total_steps
+        )
+        self._alarmed = False
+
+    def write(self, step: int, first: np.ndarray, second: np.ndarray) -> None:
+        """Writes with the default writer.
+
+        Args:
+          step: which the embeddings are of.
+          first, second: (n, d), of both views of the same images.
+        """
+        if not (np.isfinite(first).all() and np.isfinite(second).all()):
+            return
+        for name, values in similarities(first, second)._asdict().items():
+            tf.summary.histogram(f"similarity/{name}", values, step)
+            tf.summary.scalar(f"similarity/mean_{name}", values.mean(), step)
+        measured = spread(first)
+        tf.summary.scalar("embedding/std", measured.std, step)
+        tf.summary.scalar(
+            "embedding/effective_rank", measured.effective_rank, step
+        )
+        if measured.collapsed and step > self._alarm_from and not self._alarmed:
+            self._alarmed = True
+            say(collapse_message(step, measured))
+
+
+def collapse_message(step: int, measured: Spread) -> str:
+    """The line that tells of a collapse."""
+    return (
+        f"Collapse at step {step}: the embeddings have a standard deviation of"
+        f" {measured.std:.3f} (1: spread evenly; alarm below {COLLAPSED_STD:g})"
+        f" and an effective rank of {measured.effective_rank:.1f} out of"
+        f" {measured.possible_rank} (alarm below {COLLAPSED_RANK:g}). Lower"
+        " --learning_rate, or lengthen --warmup_epochs."
+    )
+
+
+def write_final_evaluation(
+    model_dir: str,
+    step: int,
+    scores: Mapping[str, float],
+    chance: Mapping[str, float],
+    pictures: Mapping[str, bytes],
+    text: str,
+) -> None:
+    """Adds scores, pictures and a text to a run's curves.
+
+    Args:
+      model_dir: of the run.
+      step: which the scores are of.
+      scores: by the names of `metrics.jsonl`.
+      chance: what a network that knows nothing scores, by these names.
+      pictures: {title: PNG}.
+      text: markdown that sums the run up; '' for none.
+    """
+    charts = {
+        chart_of(name): value
+        for name, value in scores.items()
+        if name != "global_step"
+    }
+    for tag, level in chance_levels(chance).items():
+        if tag in {chart.tag for chart in charts}:
+            charts[Chart(CHANCE, tag)] = level
+    for run in sorted({EVALUATION} | {chart.run for chart in charts}):
+        writer = tf.summary.create_file_writer(os.path.join(model_dir, run))
+        with writer.as_default(step):
+            for chart, value in charts.items():
+                if chart.run == run:
+                    tf.summary.scalar(chart.tag, value)
+            if run == EVALUATION:
+                for title, data in pictures.items():
+                    image = tf.io.decode_png(data, channels=3)
+                    tf.summary.image(title, image[tf.newaxis])
+                if text:
+                    tf.summary.text("card", text)
+        writer.close()
