@@ -8,7 +8,7 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
 
-import run
+from tf_simclr import cli, process
 
 # Bottlenecks?, blocks per group. The last group's has a shortcut convolution
 # and the channels that features have.
@@ -25,6 +25,7 @@ def shorten() -> None:
 
 if __name__ == "__main__":
     # TensorFlow's notices are for its import by run.py to silence.
-    run.import_tensorflow()
+    process.import_tensorflow()
     shorten()
-    sys.exit(run.main())
+    # Messages are those of run.py.
+    sys.exit(cli.main(["run.py", *sys.argv[1:]]))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-import run
+from tf_simclr import cli
 from tf_simclr.config import Config
 
 # What the weights fix; a later stage may not contradict it.
@@ -31,7 +31,7 @@ def stand_in(
     """
 
     def program(*flags: str) -> None:
-        config = run.parse_config(["run.py", *flags])
+        config = cli.parse_config(["run.py", *flags])
         config.check()
         embeds = config.run.mode == "embed"
         scored = config.data.embed_split if embeds else config.data.eval_split

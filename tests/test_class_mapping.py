@@ -9,7 +9,7 @@ import pytest
 import tiny
 from PIL import Image
 
-import run
+from tf_simclr import cli
 from tf_simclr.data.class_mapping import (
     KnownClasses,
     check_names,
@@ -136,7 +136,7 @@ def write(folder: pathlib.Path, **colors) -> str:
 
 
 def call(*flags):
-    return run.main(["run.py", *flags])
+    return cli.main(["run.py", *flags])
 
 
 def score(folder) -> float:

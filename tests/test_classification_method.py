@@ -11,7 +11,7 @@ import tf_keras as keras
 import tiny
 from small_job import small_job
 
-import run
+from tf_simclr import cli
 from tf_simclr.config import ModelConfig
 from tf_simclr.losses.classification import (
     LABELLED,
@@ -126,7 +126,7 @@ def test_a_stage_knows_the_share_of_its_labels(tmp_path):
     flags += ["--train_batch_size=8", "--labels_per_class=2"]
     flags += [f"--teacher={tmp_path}/teacher", "--distillation_alpha=0.5"]
     flags += ["--mode=distill", f"--model_dir={tmp_path}/student"]
-    method, job = prepare(run.parse_config(["run.py", *flags]))
+    method, job = prepare(cli.parse_config(["run.py", *flags]))
     method = method(job)
     assert counts(method.measured) == {
         "supervised_acc": LABELLED,

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 import tiny
 
-import run
+from tf_simclr import cli
 
 RUNS = pathlib.Path(__file__).parent / "earlier_runs"
 # Only told on resume, and for the whole process.
@@ -28,7 +28,7 @@ def runs(tmp_path, monkeypatch):
 
 
 def call(*flags):
-    return run.main(["run.py", *flags])
+    return cli.main(["run.py", *flags])
 
 
 def tensors(path):

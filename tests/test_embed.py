@@ -12,7 +12,7 @@ import tiny
 from google.protobuf import text_format
 from tensorboard.plugins.projector import ProjectorConfig
 
-import run
+from tf_simclr import cli
 from tf_simclr.config.flat import from_flat
 from tf_simclr.errors import UserError
 from tf_simclr.evaluation.embedding_map import (
@@ -54,7 +54,7 @@ def test_empty_strings_of_earlier_runs_are_no_values():
 
 
 def main(*flags: str) -> int:
-    return run.main(["run.py", *flags])
+    return cli.main(["run.py", *flags])
 
 
 @pytest.fixture(scope="module")

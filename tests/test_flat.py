@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from absl.flags import _helpers as absl_helpers
 
-import run
+from tf_simclr import cli
 from tf_simclr.config import Config, DataConfig, ModelConfig
 from tf_simclr.config.flat import (
     from_flat,
@@ -113,7 +113,7 @@ def test_absurd_values_and_other_types_are_refused(option):
 def test_the_command_line_refuses_absurd_numbers(flag):
     name = flag.partition("=")[0]
     with pytest.raises(UserError, match=f"{name} .*Received: "):
-        run.parse_config(["run.py", flag])
+        cli.parse_config(["run.py", flag])
 
 
 def test_the_largest_numbers_are_taken():
@@ -135,7 +135,7 @@ def test_an_empty_string_is_no_value(value):
             assert to_flat(from_flat({name: ""}))[name] == ""
         elif option.type is str and not metadata["choices"]:
             with pytest.raises(UserError, match=f"--{name} .*Received: "):
-                run.parse_config(["run.py", f"--{name}={value}"])
+                cli.parse_config(["run.py", f"--{name}={value}"])
     with pytest.raises(UserError, match="--label_ids is empty: give it a val"):
         DataConfig(label_ids="")
 
@@ -206,7 +206,7 @@ def test_combinations_that_cannot_work(values, message):
 def test_typos_in_overrides_get_the_command_lines_suggestions():
     for typo in ("train_epoch", "lerning_rate", "ft_proj", "nouse_blurr"):
         with pytest.raises(UserError) as expected:
-            run.parse_config(["run.py", f"--{typo}=1"])
+            cli.parse_config(["run.py", f"--{typo}=1"])
         meant = str(expected.value).partition("?")[0].partition("Did ")[2]
         with pytest.raises(UserError) as error:
             parse_overrides(f"--{typo}=1", "finetune_flags")

@@ -6,7 +6,7 @@ import pathlib
 import numpy as np
 import pytest
 
-from tf_simclr.data.sources import index as listed
+from tf_simclr import process
 from tf_simclr.data.sources.folder import list_folder
 from tf_simclr.data.sources.image_set import ImageSet
 from tf_simclr.data.sources.index import (
@@ -108,9 +108,9 @@ def test_an_index_out_of_date_is_not_read(tmp_path, photos, change):
 
 
 @pytest.fixture
-def counted(photos, monkeypatch):
+def counted(photos):
     """A function that opens the photos, and how often they were listed."""
-    monkeypatch.setattr(listed, "_known", {})
+    process.release()
     listings = []
 
     def build() -> Source:
@@ -126,7 +126,7 @@ def counted(photos, monkeypatch):
 
 def forget() -> None:
     """As another process starts."""
-    listed._known.clear()
+    process.release()
 
 
 def test_one_process_lists_once(photos, counted):

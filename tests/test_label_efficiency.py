@@ -6,9 +6,9 @@ import pathlib
 import numpy as np
 import pytest
 
-import run
 from benchmarks.accuracy import label_efficiency
 from benchmarks.lib.classical_baselines import METHODS, ClassicalBaselines
+from tf_simclr import cli
 from tf_simclr.config import Config, DataConfig
 from tf_simclr.data.sources.open import open_dataset
 
@@ -35,7 +35,7 @@ def untrained(monkeypatch) -> None:
     images = open_dataset(DataConfig(dataset="digits", image_size=8)).train
 
     def program(*flags: str) -> None:
-        config = run.parse_config(["run.py", *flags])
+        config = cli.parse_config(["run.py", *flags])
         config.check()
         folder = pathlib.Path(config.run.model_dir)
         stages = {

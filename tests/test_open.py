@@ -7,7 +7,7 @@ import pictures
 import pytest
 import tensorflow as tf
 
-import run
+from tf_simclr import cli
 from tf_simclr.config import DataConfig
 from tf_simclr.data.sources.open import open_dataset, open_images
 from tf_simclr.data.sources.records import write_shard
@@ -90,7 +90,7 @@ def test_a_folder_without_a_test_part_is_not_evaluated(photos):
 def test_a_given_split_must_exist(photos, tmp_path):
     def stage(folder, *flags):
         words = [f"--dataset={folder}", f"--model_dir={tmp_path}", *flags]
-        return stage_images(run.parse_config(["run.py", *words]))
+        return stage_images(cli.parse_config(["run.py", *words]))
 
     given = "--eval_split=validation"
     assert stage(photos).evaluation is None

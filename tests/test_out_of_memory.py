@@ -3,7 +3,7 @@
 import pytest
 import tensorflow as tf
 
-import run
+from tf_simclr import cli
 from tf_simclr.config.flat import from_flat
 from tf_simclr.modes import execute
 from tf_simclr.signals import TrainingFailed
@@ -67,7 +67,7 @@ def test_the_command_line_says_so_in_one_line(monkeypatch, capsys, tmp_path):
         raise MemoryError
 
     monkeypatch.setattr(execute, "run_stage", run_stage)
-    code = run.main(["run.py", "--mode=pretrain", f"--model_dir={tmp_path}"])
+    code = cli.main(["run.py", "--mode=pretrain", f"--model_dir={tmp_path}"])
     assert code == 1
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert line.startswith("run.py: Out of memory; what helps: --precision=")

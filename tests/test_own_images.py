@@ -10,9 +10,8 @@ import pictures
 import pytest
 import tiny
 
-import run
+from tf_simclr import cli, process
 from tf_simclr.config import DataConfig
-from tf_simclr.data.sources import index as listed
 from tf_simclr.data.sources import open as kinds
 from tf_simclr.data.sources.open import open_dataset
 
@@ -21,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("one_block")
 
 def command(capfd, *arguments) -> tuple[int, str, str]:
     """Exit code, standard output and standard error of `run.py`."""
-    code = run.main(["run.py", *map(str, arguments)])
+    code = cli.main(["run.py", *map(str, arguments)])
     output, errors = capfd.readouterr()
     return code, output, errors
 
@@ -156,7 +155,7 @@ def test_two_stages_on_a_folder(tmp_path, photos, capfd, monkeypatch):
     assert labels["class_names"] == ["cat", "dog"]
     assert labels["count"] == 10
     # Another process, which finds the index of the run it starts from.
-    listed._known.clear()
+    process.release()
     monkeypatch.setattr(kinds, "list_folder", None)
     code, _, errors = command(
         capfd,

@@ -15,7 +15,7 @@ import tensorboard_page
 import tensorflow as tf
 import tiny
 
-import run
+from tf_simclr import cli
 from tf_simclr.config import Config
 from tf_simclr.config.flat import (
     command_words,
@@ -98,7 +98,7 @@ def commands(ended: Run) -> list[Config]:
             text=True,
             check=True,
         ).stdout.split("\0")
-        configs.append(run.parse_config([script, *words[:-1]]))
+        configs.append(cli.parse_config([script, *words[:-1]]))
     return configs
 
 
@@ -149,7 +149,7 @@ def test_commands_are_what_the_pipeline_ran(ended):
 def test_a_command_finds_its_stage_finished(ended, capsys):
     config = commands(ended)[0]
     before = read(ended, "pretrain/metrics.jsonl")
-    assert run.run_mode(config) == 0
+    assert cli.run_mode(config) == 0
     assert "nothing left to do" in capsys.readouterr().out
     assert read(ended, "pretrain/metrics.jsonl") == before
 
@@ -360,7 +360,7 @@ def test_a_student_of_another_size_than_the_zoo_s():
     config = from_flat(values)
     for part in _parts(config):
         found = _part_config(config, part)
-        parsed = run.parse_config(["run.py", *command_words(found)])
+        parsed = cli.parse_config(["run.py", *command_words(found)])
         assert parsed.model == found.model
         width = 1 if part.name == "distill" else 2
         assert found.model.width_multiplier == width

@@ -10,13 +10,13 @@ import pytest
 import tensorflow as tf
 import tiny
 
-import run
+from tf_simclr import cli
 
 pytestmark = pytest.mark.usefixtures("one_block")
 
 
 def main(*flags: str) -> int:
-    return run.main(["run.py", *flags])
+    return cli.main(["run.py", *flags])
 
 
 def write_image(path: pathlib.Path, color: int, encode=tf.io.encode_png):

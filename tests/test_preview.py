@@ -6,7 +6,7 @@ import pictures
 import pytest
 import tensorflow as tf
 
-import run
+from tf_simclr import cli
 
 LINE = 2
 
@@ -15,7 +15,7 @@ def preview(folder, *flags) -> list[list[np.ndarray]]:
     """The cells of the picture, row by row, after checking its lines."""
     side = 96
     command = ["--mode=preview", "--image_size=32", f"--model_dir={folder}"]
-    assert run.main(["run.py", *command, *flags]) == 0
+    assert cli.main(["run.py", *command, *flags]) == 0
     data = (folder / "preview.png").read_bytes()
     picture = tf.io.decode_png(data, channels=3).numpy()
     step = side + LINE
@@ -89,6 +89,6 @@ def test_a_small_folder(tmp_path, capfd):
 def test_mistakes_write_nothing(tmp_path, capfd, flag, message):
     folder = tmp_path / "look"
     command = ["run.py", "--mode=preview", f"--model_dir={folder}", flag]
-    assert run.main(command) == 2
+    assert cli.main(command) == 2
     assert message in capfd.readouterr().err
     assert not folder.exists()

@@ -3,7 +3,7 @@
 import pytest
 import tiny
 
-import run
+from tf_simclr import cli
 from tf_simclr.config.flat import parse_overrides
 from tf_simclr.optimizers.schedule import plan_schedule
 
@@ -27,7 +27,7 @@ NEEDS = {"finetune": "--checkpoint=x", "distill": "--teacher=x"}
 
 
 def config_of(path, *more):
-    return run.parse_config(["run.py", f"--flagfile={path}", *more])
+    return cli.parse_config(["run.py", f"--flagfile={path}", *more])
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -88,6 +88,6 @@ COMMANDS = [
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_the_originals_commands_are_understood(command):
-    config = run.parse_config(["run.py", *command.split()])
+    config = cli.parse_config(["run.py", *command.split()])
     config.check()
     assert config.stage in ("pretrain", "finetune")

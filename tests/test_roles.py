@@ -6,7 +6,7 @@ import types
 import pytest
 import tiny
 
-import run
+from tf_simclr import cli
 from tf_simclr.config import (
     AugmentConfig,
     Config,
@@ -35,7 +35,7 @@ BY_NAME = {option.field.name: option for option in options()}
 
 
 def parsed(line: str) -> Config:
-    return run.parse_config(["run.py", *line.split()])
+    return cli.parse_config(["run.py", *line.split()])
 
 
 def refusal(line: str) -> str:
@@ -184,7 +184,7 @@ def test_common_flags_of_a_pipeline_are_shared_between_its_parts():
     for config in parts(**common, optimizer="adam").values():
         config.check()
         # A command of the report is one that runs.
-        alone = run.parse_config(["run.py", *command_words(config)])
+        alone = cli.parse_config(["run.py", *command_words(config)])
         alone.check()
         assert alone.ignored == ""
 

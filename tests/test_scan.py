@@ -11,11 +11,11 @@ import pictures
 import pytest
 import tensorflow as tf
 
+from tf_simclr import process
 from tf_simclr.config import DataConfig
 from tf_simclr.data.bad_images import naming_bad_images
 from tf_simclr.data.decode import decode_image, decode_window, read_geometry
 from tf_simclr.data.orientation import stored_boxes
-from tf_simclr.data.sources import index as listed
 from tf_simclr.data.sources import scan
 from tf_simclr.data.sources.folder import list_folder
 from tf_simclr.data.sources.image_list import read_image_list
@@ -142,10 +142,8 @@ def test_images_in_shards(tmp_path):
     assert source.bad == {"a.tfrecord/1": "is damaged or cut off (PNG)"}
 
 
-def test_a_file_that_was_mended_in_place_is_looked_at_again(
-    tmp_path, monkeypatch
-):
-    monkeypatch.setattr(listed, "_known", {})
+def test_a_file_that_was_mended_in_place_is_looked_at_again(tmp_path):
+    process.release()
     pictures.write_photos(tmp_path, {"": 3})
     path = tmp_path / "001.PNG"
     whole = path.read_bytes()

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import run
 from benchmarks.accuracy import export_formats
+from tf_simclr import cli
 from tf_simclr.data.batches import evaluation_batches
 from tf_simclr.data.sources.arrays import load_digits
 from tf_simclr.errors import UserError
@@ -47,7 +47,7 @@ def shallow():
 def compared(tmp_path_factory):
     """(folder, rows): a small classifier of digits in all formats."""
     folder = tmp_path_factory.mktemp("digits")
-    assert run.main(["run.py", *TRAINING, f"--model_dir={folder / 'run'}"]) == 0
+    assert cli.main(["run.py", *TRAINING, f"--model_dir={folder / 'run'}"]) == 0
     rows = export_formats.compare_formats(
         str(folder / "run"), str(folder / "exported")
     )
@@ -123,5 +123,5 @@ def test_missing_packages_are_named(monkeypatch):
 
 def test_quantizing_anything_but_tflite_is_refused(capsys):
     flags = ["--mode=export", "--quantize=int8", "--model_dir=x"]
-    assert run.main(["run.py", *flags]) == 2
+    assert cli.main(["run.py", *flags]) == 2
     assert "add --export_format=tflite" in capsys.readouterr().err

@@ -29,11 +29,11 @@ with StopRequest() as stop:
 OUTSIDE = """
 import sys, time
 sys.path.insert(0, ".")
-import run
+from tf_simclr import cli
 def mode(_):
     print("ready", flush=True)
     time.sleep(60)
-sys.exit(run.exit_code(mode, None))
+sys.exit(cli.exit_code(mode, None))
 """
 
 TERMINATED = """
@@ -109,11 +109,11 @@ TALKING = """
 import pathlib, sys
 sys.path[:0] = [".", "tests"]
 from small_task import train
-import run
+from tf_simclr import cli
 from tf_simclr.training import loop, progress
 progress.INTERVAL = loop._CHUNK_SECONDS = 0.0
 folder = pathlib.Path(sys.argv[1])
-sys.exit(run.exit_code(lambda _: train(
+sys.exit(cli.exit_code(lambda _: train(
     folder, steps=10**6, log_every_steps=0
 ), None))
 """

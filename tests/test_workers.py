@@ -15,7 +15,7 @@ import pytest
 import tensorflow as tf
 import tiny
 
-import run
+from tf_simclr import cli
 from tf_simclr.config.cluster import Cluster, read_cluster
 from tf_simclr.errors import UserError
 from tf_simclr.training.workers import picture
@@ -60,13 +60,13 @@ def test_a_malformed_cluster_is_refused(environment, message):
 
 def test_mistakes_are_found_before_anybody_waits(tmp_path, monkeypatch, capsys):
     flags = ["run.py", "--mode=pretrain", f"--model_dir={tmp_path / 'run'}"]
-    assert run.main([*flags, "--strategy=multi_worker"]) == 2
+    assert cli.main([*flags, "--strategy=multi_worker"]) == 2
     assert "needs the environment variable TF_CONFIG" in capsys.readouterr().err
     monkeypatch.setenv("TF_CONFIG", "{")
-    assert run.main(flags) == 2
+    assert cli.main(flags) == 2
     assert "TF_CONFIG is no JSON" in capsys.readouterr().err
     # Devices of this machine need none.
-    assert run.main([*flags, "--strategy=mirrored", "--use_tpu"]) == 2
+    assert cli.main([*flags, "--strategy=mirrored", "--use_tpu"]) == 2
     assert "TF_CONFIG" not in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
@@ -75,7 +75,7 @@ def test_what_one_process_does_the_chief_does(tmp_path, monkeypatch, capsys):
     second = config({"worker": ADDRESSES}, ("worker", 1))
     monkeypatch.setenv("TF_CONFIG", second["TF_CONFIG"])
     folder = tmp_path / "none"
-    assert run.main(["run.py", "--mode=export", f"--model_dir={folder}"]) == 0
+    assert cli.main(["run.py", "--mode=export", f"--model_dir={folder}"]) == 0
     assert "is the chief's work" in capsys.readouterr().out
 
 

@@ -10,20 +10,13 @@ before TensorFlow selects it; importing it afterwards checks that it was.
 """
 
 import importlib
-import os
-import sys
 from typing import Any
+
+from tf_simclr.process import select_keras_2
 
 __version__ = "0.1.0"
 
-if "tensorflow" not in sys.modules:
-    os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
-if os.environ.get("TF_USE_LEGACY_KERAS", "").lower() not in ("1", "true"):
-    raise ImportError(
-        "tf_simclr needs Keras 2 (tf_keras): set TF_USE_LEGACY_KERAS=1 before"
-        " TensorFlow is imported, or import tf_simclr first. Received:"
-        f" TF_USE_LEGACY_KERAS={os.environ.get('TF_USE_LEGACY_KERAS')!r}"
-    )
+select_keras_2()
 
 # Imported when they are asked for: most need TensorFlow, which takes seconds.
 _PUBLIC = {

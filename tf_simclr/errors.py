@@ -1,12 +1,12 @@
-"""Exceptions that `run.py` prints as one sentence, without a traceback."""
+"""Exceptions that the command line prints as one sentence."""
 
 
 class UserError(Exception):
     """A mistake that the user can mend: bad flag, file or data.
 
     Its message is one or two plain sentences which name the flag, file or
-    value and the way out. `run.py` prints it without a traceback and exits
-    with code 2.
+    value and the way out. The command line prints it without a traceback and
+    exits with code 2.
     """
 
 

@@ -7,7 +7,6 @@ without it is none.
 
 import contextlib
 import dataclasses
-import functools
 import math
 import os
 import re
@@ -17,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from tf_simclr.files import read_json, to_disk, write_json, write_text
+from tf_simclr.process import cached
 
 _SUFFIX = ".manifest.json"
 # TensorFlow's own list of checkpoints.
@@ -308,7 +308,7 @@ def _known_fingerprint(path: str) -> dict[str, Any]:
     return _fingerprint_at(path, found.st_ino, found.st_size, found.st_mtime_ns)
 
 
-@functools.lru_cache(maxsize=256)
+@cached(maxsize=256)
 def _fingerprint_at(path: str, *_: int) -> dict[str, Any]:
     """The fingerprint of a file in the state that the numbers stand for."""
     return _fingerprint(path)

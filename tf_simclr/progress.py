@@ -2,11 +2,12 @@
 
 import contextlib
 import errno
-import functools
 import math
 import os
 import sys
 import time
+
+from tf_simclr.process import once_per_process, program
 
 # A line at least this often, counted in seconds.
 INTERVAL = 10.0
@@ -30,10 +31,10 @@ def complain(text: object) -> None:
     """Prints on standard error why the program ends; it ends all the same
     where nobody can read that any more."""
     with contextlib.suppress(OSError):
-        print(f"run.py: {text}", file=sys.stderr, flush=True)
+        print(f"{program()}: {text}", file=sys.stderr, flush=True)
 
 
-@functools.cache
+@once_per_process
 def say_once(text: str) -> None:
     """Prints a text the first time it is said in this process."""
     say(text)

@@ -26,7 +26,6 @@ from collections.abc import Iterable
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 
-import run
 from benchmarks.lib.ablation_studies import (
     DATA,
     FINETUNING,
@@ -41,6 +40,7 @@ from benchmarks.lib.paths import ROOT
 from benchmarks.lib.pinned import run_pinned
 from benchmarks.lib.recipe_runs import top_1
 from benchmarks.lib.score_lines import read_scores
+from tf_simclr import cli
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,7 +100,7 @@ def _network(pretrain: str) -> str:
 
 
 def _recipe(path: str):
-    return run.parse_config(["run.py", f"--flagfile={ROOT / path}"]).pipeline
+    return cli.parse_config(["run.py", f"--flagfile={ROOT / path}"]).pipeline
 
 
 def _run(output: pathlib.Path, text: str, recipe: str) -> pathlib.Path:

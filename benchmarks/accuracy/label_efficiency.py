@@ -31,7 +31,6 @@ import numpy as np
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 
-import run
 from benchmarks.lib.classical_baselines import METHODS as CLASSICAL
 from benchmarks.lib.classical_baselines import ClassicalBaselines
 from benchmarks.lib.pinned import run_pinned
@@ -43,6 +42,7 @@ from benchmarks.lib.recipe_runs import (
     top_1,
 )
 from benchmarks.lib.spreads import mean_and_deviation
+from tf_simclr import cli, process
 
 # Key -> title, in the order of the table.
 METHODS = {
@@ -167,10 +167,10 @@ class Study:
     @functools.cached_property
     def splits(self):
         """The images."""
-        run.import_tensorflow()
+        process.import_tensorflow()
         from tf_simclr.data.sources.open import open_dataset
 
-        config = run.parse_config(["run.py", *self._flags])
+        config = cli.parse_config(["run.py", *self._flags])
         return open_dataset(config.data)
 
     @functools.cached_property

@@ -5,8 +5,8 @@ import pathlib
 import sys
 import traceback
 
-import run
 from benchmarks.lib.pinned import die_with_parent
+from tf_simclr import cli, process
 
 # Of every run as of this process, whatever a watcher among its parents takes.
 NICENESS = os.getpriority(os.PRIO_PROCESS, 0)
@@ -14,7 +14,7 @@ NICENESS = os.getpriority(os.PRIO_PROCESS, 0)
 
 def load_program() -> None:
     """Imports all that runs need, and starts nothing."""
-    run.import_tensorflow()
+    process.import_tensorflow()
     import sklearn.neighbors  # noqa: F401
 
     from tf_simclr.methods import distill, finetune, simclr  # noqa: F401
@@ -44,7 +44,7 @@ def fork(command: list[str], devices: int, log: pathlib.Path) -> int:
         [cpu] = tf.config.list_physical_devices("CPU")
         parts = [tf.config.LogicalDeviceConfiguration()] * devices
         tf.config.set_logical_device_configuration(cpu, parts)
-        code = run.main(command)
+        code = cli.main(command)
     except BaseException:
         traceback.print_exc()
     finally:

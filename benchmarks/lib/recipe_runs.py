@@ -6,9 +6,9 @@ import shlex
 import subprocess
 import sys
 
-import run
 from benchmarks.lib.paths import ROOT
 from benchmarks.lib.pinned import die_with_parent
+from tf_simclr import cli
 
 
 def recipe(name: str) -> str:
@@ -29,7 +29,7 @@ def stage_flags(stage: str, *flags: str) -> list[str]:
       stage: as in --STAGE_flags.
       flags: the recipe's, and others.
     """
-    config = run.parse_config(["run.py", *flags])
+    config = cli.parse_config(["run.py", *flags])
     return shlex.split(getattr(config.pipeline, f"{stage}_flags"))
 
 

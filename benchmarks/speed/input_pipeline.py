@@ -34,10 +34,10 @@ from collections.abc import Callable
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 
-import run
+from tf_simclr import process
 
-run.compile_views_only()
-run.import_tensorflow()
+process.compile_views_only()
+process.import_tensorflow()
 
 import tensorflow as tf  # noqa: E402
 

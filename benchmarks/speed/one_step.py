@@ -18,9 +18,9 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 
-import run
 from benchmarks.lib.pretraining_step import configuration, pretraining
 from benchmarks.lib.timing import add_timing_options, pairs_per_second
+from tf_simclr import process
 
 # Side of the matrices whose product is the measure of a machine.
 PEAK_SIDE = 4096
@@ -153,8 +153,8 @@ def main() -> None:
     arguments = parser.parse_args()
     arguments.flags = " ".join(arguments.flags.split())
     if "--jit_compile" not in arguments.flags:
-        run.compile_views_only()
-    run.import_tensorflow()
+        process.compile_views_only()
+    process.import_tensorflow()
     print(json.dumps(measure(arguments)))
 
 

@@ -8,9 +8,9 @@ which are epochs times images or steps times batch) fit the 64-bit integers in
 which TensorFlow counts.
 
 A field made by `option` is the single source of a flag's name (the field's
-name), type (its annotation), default and help text. `run.py` derives the
-command-line flags from these fields, and `check_fields` enforces the bounds
-wherever a configuration is built, also from a notebook.
+name), type (its annotation), default and help text. `tf_simclr.cli` derives
+the flags from these fields, and `check_fields` enforces the bounds wherever a
+configuration is built, also from a notebook.
 """
 
 import dataclasses

@@ -10,6 +10,7 @@ from tf_simclr.config.reading import unread_flags
 from tf_simclr.config.run import Config
 from tf_simclr.config.zoo import with_zoo_model
 from tf_simclr.errors import UserError
+from tf_simclr.process import command
 
 # At most this share of the letters may be wrong.
 _MOST_ERRORS = 0.5
@@ -195,8 +196,8 @@ def command_words(config: Config) -> list[str]:
 
 
 def shell_command(words: Sequence[str], width: int = 78) -> str:
-    """`python run.py` with these words, quoted and broken for a shell."""
-    lines = ["python run.py"]
+    """The program with these words, quoted and broken for a shell."""
+    lines = [command()]
     for word in map(shlex.quote, words):
         # Room for a space and the backslash.
         if len(lines[-1]) + 1 + len(word) + 2 > width:

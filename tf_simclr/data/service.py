@@ -9,7 +9,6 @@ images and versions of TensorFlow must be the same on all machines.
 """
 
 import argparse
-import os
 import signal
 import socket
 import sys
@@ -17,6 +16,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tf_simclr.errors import UserError
+from tf_simclr.process import set_log_level
 from tf_simclr.signals import stop_signals
 
 # Seconds after which a worker that says nothing counts as gone.
@@ -133,7 +133,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _start(asked: argparse.Namespace) -> Any:
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    set_log_level(2)
     if asked.role == "dispatcher":
         check_free(asked.port)
         server = start_dispatcher(asked.port, asked.work_dir)

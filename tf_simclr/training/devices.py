@@ -1,6 +1,5 @@
 """On which devices a run computes."""
 
-import functools
 import subprocess
 
 import tensorflow as tf
@@ -9,6 +8,7 @@ from tf_simclr.config.compat import CompatConfig
 from tf_simclr.config.run import Config
 from tf_simclr.config.train import TrainConfig
 from tf_simclr.errors import UserError
+from tf_simclr.process import compile_views_only, once_per_process
 
 # What logical GPUs may take of the memory that is free; the rest is for CUDA.
 _GPU_SHARE = 0.9
@@ -24,6 +24,8 @@ def make_strategy(config: Config) -> tf.distribute.Strategy:
       UserError: they cannot be had.
     """
     train = config.train
+    if not train.jit_compile:
+        compile_views_only()
     if train.logical_devices:
         _split(train.logical_devices)
     if train.strategy == "tpu" or config.compat.use_tpu:
@@ -39,7 +41,7 @@ def make_strategy(config: Config) -> tf.distribute.Strategy:
     return tf.distribute.OneDeviceStrategy(device.name)
 
 
-@functools.lru_cache
+@once_per_process
 def mirrored(devices: tuple[str, ...]) -> tf.distribute.MirroredStrategy:
     """One strategy per set of devices and process.
 
@@ -49,7 +51,7 @@ def mirrored(devices: tuple[str, ...]) -> tf.distribute.MirroredStrategy:
     return tf.distribute.MirroredStrategy(devices)
 
 
-@functools.lru_cache
+@once_per_process
 def _multi_worker() -> tf.distribute.Strategy:
     """All devices of the machines that TF_CONFIG lists, once they are up."""
     try:
@@ -58,7 +60,7 @@ def _multi_worker() -> tf.distribute.Strategy:
         raise _too_late("--strategy=multi_worker") from error
 
 
-@functools.lru_cache
+@once_per_process
 def _tpu_strategy(compat: CompatConfig) -> tf.distribute.Strategy:
     name = compat.tpu_name or compat.master
     try:
@@ -76,7 +78,7 @@ def _tpu_strategy(compat: CompatConfig) -> tf.distribute.Strategy:
     return tf.distribute.TPUStrategy(resolver)
 
 
-@functools.lru_cache
+@once_per_process
 def _split(count: int) -> None:
     """Makes `count` logical devices of the first GPU, or of the CPU."""
     gpus = tf.config.list_physical_devices("GPU")

@@ -5,19 +5,19 @@ only in its own log.
 """
 
 import contextlib
-import functools
 import os
 import pathlib
 import threading
 import time
 from collections.abc import Iterator
 
+from tf_simclr.process import once_per_process
 from tf_simclr.progress import complain, say
 
 _PROCESS = pathlib.Path("/proc/self/stat")
 
 
-@functools.cache
+@once_per_process
 def note_first_step() -> None:
     """Says how old the process is; once, at its first step."""
     age = process_age()

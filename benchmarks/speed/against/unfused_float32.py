@@ -15,9 +15,9 @@ import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[3]))
 
-import run
 from benchmarks.lib.pretraining_step import configuration, pretraining
 from benchmarks.lib.timing import add_timing_options, print_rates
+from tf_simclr import process
 
 
 def write_down_straight() -> None:
@@ -46,7 +46,7 @@ def main() -> None:
     )
     add_timing_options(parser)
     arguments = parser.parse_args()
-    run.import_tensorflow()
+    process.import_tensorflow()
     import numpy as np
     import tensorflow as tf
 

@@ -20,6 +20,7 @@ from tf_simclr.data.sources.scan import scan_source
 from tf_simclr.data.sources.source import Source
 from tf_simclr.errors import UserError
 from tf_simclr.files import write_npz
+from tf_simclr.process import cache
 
 # Part of every index: those of another layout are not read.
 _VERSION = 1
@@ -145,7 +146,7 @@ class _Known:
     stored_in: set[str]
 
 
-_known: dict[str, _Known] = {}
+_known: dict[str, _Known] = cache()
 
 
 def listed_source(

@@ -34,6 +34,7 @@ from tf_simclr.data.sources.splits import (
 from tf_simclr.data.sources.tensorflow_datasets import load_tfds
 from tf_simclr.errors import UserError
 from tf_simclr.files import write_json
+from tf_simclr.process import cached
 
 
 def open_source(
@@ -233,7 +234,7 @@ def _arranged(source: Source, config: DataConfig) -> dict[str, ImageSet]:
 
 
 # The stages of a pipeline share it: a million images take their time.
-@functools.lru_cache(maxsize=2)
+@cached(maxsize=2)
 def _arrange(
     source: Source, dataset: str, ignore_labels: bool, eval_fraction: float
 ) -> dict[str, ImageSet]:

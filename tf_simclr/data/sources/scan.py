@@ -1,12 +1,9 @@
 """Finds images that cannot be read, before training meets them."""
 
 import concurrent.futures
-import contextlib
 import dataclasses
-import functools
 import os
 import stat
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +15,7 @@ from tf_simclr.data.sources.image_header import read_header
 from tf_simclr.data.sources.image_set import ImageSet
 from tf_simclr.data.sources.pixels import FilePixels, RecordPixels
 from tf_simclr.data.sources.source import Source, stamp
+from tf_simclr.process import once_per_process, silent_standard_error
 
 # Larger images and files are refused, and large ones decoded one at a time:
 # so many bytes times three is what a scan holds at most.
@@ -101,7 +99,7 @@ def what_is_wrong(data: bytes) -> str:
 _one_large_image = threading.Lock()
 
 
-@functools.cache
+@once_per_process
 def _decoder() -> Callable[[tf.Tensor], tf.Tensor]:
     with tf.device("CPU:0"):
         return tf.function(
@@ -120,27 +118,11 @@ def _scan(images: ImageSet) -> Iterator[dict[int, str]]:
 
     pool = concurrent.futures.ThreadPoolExecutor(os.cpu_count())
     try:
-        with _quiet_decoders():
+        # libjpeg prints about damage without a file's name.
+        with silent_standard_error():
             yield from pool.map(check_share, range(0, len(images), _SHARE))
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-@contextlib.contextmanager
-def _quiet_decoders() -> Iterator[None]:
-    """Drops what libjpeg prints about damage, without a file's name.
-
-    It goes to the process's standard error, past Python's.
-    """
-    sys.stderr.flush()
-    standard_error = os.dup(2)
-    try:
-        with open(os.devnull, "w") as sink:
-            os.dup2(sink.fileno(), 2)
-        yield
-    finally:
-        os.dup2(standard_error, 2)
-        os.close(standard_error)
 
 
 def _check_record(pixels: RecordPixels, index: int) -> str:

@@ -8,6 +8,7 @@ from tf_simclr.config.flat import to_flat
 from tf_simclr.config.output import OutputConfig
 from tf_simclr.config.run import Config
 from tf_simclr.data.same_image import overlap_notice
+from tf_simclr.process import command
 from tf_simclr.weights.export.folder import Exportable
 
 CARD_FILE = "README.md"
@@ -180,10 +181,8 @@ def _recipe(record: Mapping[str, Any]) -> str:
         and value is not None
         and value != defaults.get(name)
     ]
-    command = " \\\n    ".join(
-        [f"python run.py --mode={record['stage']}", *flags]
-    )
-    return f"```bash\n{command}\n```"
+    line = " \\\n    ".join([f"{command()} --mode={record['stage']}", *flags])
+    return f"```bash\n{line}\n```"
 
 
 def _versions(record: Mapping[str, Any]) -> str:

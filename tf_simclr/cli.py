@@ -1,0 +1,259 @@
+"""The command line: parses flags, builds the configuration, calls one mode.
+
+`--help` lists the modes, `--helpfull` every flag.
+"""
+
+import functools
+import importlib
+import os
+import sys
+import textwrap
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from absl import flags
+
+from tf_simclr import process
+from tf_simclr.config import Config
+from tf_simclr.config.compat import WITHOUT_MEANING
+from tf_simclr.config.flat import Option, from_flat, options
+from tf_simclr.config.run import STAGES
+from tf_simclr.config.zoo import zoo_table
+from tf_simclr.errors import DataFailed, ExportFailed, UserError
+from tf_simclr.recipes import recipes, with_recipes
+
+_USAGE = """\
+SimCLRv2: many images, few labels, one small accurate classifier.
+
+  {command} --recipe=digits       all stages on embedded data
+  {command} --mode=pretrain --dataset=DATA --model_dir=runs/pretrained
+  {command} --mode=finetune --checkpoint=runs/pretrained --dataset=DATA \\
+      --labels_per_class=10 --ft_proj_selector=1 --model_dir=runs/finetuned
+  {command} --mode=distill --teacher=runs/finetuned --dataset=DATA \\
+      --resnet_depth=18 --model_dir=runs/student
+
+A flag file (--flagfile=FILE) holds one flag per line; flags after it on the
+command line win. --recipe=NAME takes one that comes with the program:
+{recipes}
+--helpfull explains every flag.
+"""
+
+# Mode -> module and function. Only what a mode needs is imported.
+_MODES = {
+    **dict.fromkeys(STAGES, "tf_simclr.modes.execute:run_stage"),
+    "pipeline": "tf_simclr.modes.pipeline:pipeline",
+    "eval": "tf_simclr.modes.evaluate:evaluate",
+    "embed": "tf_simclr.modes.embed:embed",
+    "export": "tf_simclr.modes.export:export",
+    "predict": "tf_simclr.modes.predict:predict",
+    "preview": "tf_simclr.modes.preview:preview",
+}
+_HELP_FLAGS = ("help", "helpshort", "helpfull")
+
+
+def define_flags(values: flags.FlagValues) -> None:
+    """Derives one absl flag from each option of the configuration."""
+    for option in options():
+        _define(option, values)
+    for name in _HELP_FLAGS:
+        flags.DEFINE_boolean(name, False, "Show help.", flag_values=values)
+
+
+def _define(option: Option, values: flags.FlagValues) -> None:
+    field = option.field
+    name, default, text = field.name, field.default, field.metadata["help"]
+    choices = field.metadata["choices"]
+    if choices is not None:
+        flags.DEFINE_enum(name, default, choices, text, flag_values=values)
+    else:
+        define = {
+            bool: flags.DEFINE_boolean,
+            int: flags.DEFINE_integer,
+            float: flags.DEFINE_float,
+            str: flags.DEFINE_string,
+        }[option.type]
+        define(name, default, text, flag_values=values)
+
+
+def parse_config(argv: Sequence[str]) -> Config | None:
+    """The configuration that a command line asks for; None if it wants help.
+
+    Raises:
+      UserError: an unknown flag, or a value that cannot be.
+    """
+    argv = with_recipes(argv)
+    values, rest = _parsed(argv)
+    if any(values[name].value for name in _HELP_FLAGS):
+        print(usage())
+        if values["helpfull"].value:
+            print(help_text())
+        return None
+    if values["recipe"].present:
+        raise UserError(
+            "--recipe stands on the command line, not in a flag file. Received:"
+            f" --recipe={values['recipe'].value}"
+        )
+    if rest:
+        raise UserError(
+            "Flags are written --name=value; this is none. Received:"
+            f" {' '.join(rest)}"
+        )
+    given = {
+        option.field.name: values[option.field.name].value
+        for option in options()
+        if values[option.field.name].present
+    }
+    return from_flat(given, shared=given.keys() - _own_flags(argv))
+
+
+def _own_flags(argv: Sequence[str]) -> set[str]:
+    """The flags that stand on the command line itself: what several modes
+    read from a file need not all be for this one."""
+    values = _flag_values()
+    # Its flag files may have allowed what is none of the flags.
+    values(_without_flag_files(argv), known_only=True)
+    return {name for name in values if values[name].present}
+
+
+def _parsed(argv: Sequence[str]) -> tuple[flags.FlagValues, list[str]]:
+    """The flags of a command line, and what is none."""
+    values = _flag_values()
+    try:
+        return values, values(argv)[1:]
+    except (flags.Error, OSError) as error:
+        raise UserError(f"{error} (see --helpfull)") from error
+
+
+def _flag_values() -> flags.FlagValues:
+    values = flags.FlagValues()
+    define_flags(values)
+    # Known here so that a misspelt one is suggested.
+    flags.DEFINE_string("recipe", None, "Recipe.", flag_values=values)
+    # --flagfile and --undefok live in absl's global flags.
+    flags.DEFINE_string("flagfile", "", "Flag file.", flag_values=values)
+    flags.DEFINE_string("undefok", "", "Flags to ignore.", flag_values=values)
+    return values
+
+
+def _without_flag_files(argv: Sequence[str]) -> list[str]:
+    """A command line without its `--flagfile=FILE` and `--flagfile FILE`."""
+    kept, words = [], iter(argv)
+    for word in words:
+        name, equals, _ = word.partition("=")
+        if name not in ("--flagfile", "-flagfile"):
+            kept.append(word)
+        elif not equals:
+            next(words, None)
+    return kept
+
+
+def usage() -> str:
+    """The commands of the three stages, and the names of the recipes."""
+    names = textwrap.wrap(
+        ", ".join(recipes()),
+        width=78,
+        initial_indent="  ",
+        subsequent_indent="  ",
+    )
+    return _USAGE.format(command=process.command(), recipes="\n".join(names))
+
+
+def help_text() -> str:
+    """Every flag with its default and its help, grouped as the
+    configuration is."""
+    lines: list[str] = []
+    group = ""
+    for option in options():
+        if option.group != group:
+            group = option.group
+            title = Config.__dataclass_fields__[group].type.__doc__
+            lines += [f"{title.splitlines()[0]}", ""]
+        field = option.field
+        kind = "|".join(field.metadata["choices"] or (option.type.__name__,))
+        default = "" if field.default is None else f" = {field.default!r}"
+        lines.append(f"  --{field.name} ({kind}){default}")
+        lines += textwrap.wrap(
+            field.metadata["help"],
+            width=78,
+            initial_indent="      ",
+            subsequent_indent="      ",
+        )
+        lines.append("")
+    return "\n".join(lines)
+
+
+def run_mode(config: Config) -> int:
+    """Calls the mode that the configuration names; returns the exit code."""
+    config.check()
+    if config.run.mode == "zoo":
+        print(zoo_table())
+        return 0
+    for flag, reason in WITHOUT_MEANING.items():
+        if flag in config.given:
+            print(f"--{flag} no longer means anything: {reason}.")
+    if config.ignored:
+        print(config.ignored)
+    mode = config.stage or config.run.mode
+    alone = config.cluster is not None and not config.works_together
+    if alone and not config.cluster.is_chief:
+        print(f"--mode={mode} is the chief's work: nothing to do here.")
+        return 0
+    if not config.train.jit_compile:
+        process.compile_views_only()
+    process.import_tensorflow()
+    from tf_simclr.training.workers import run_on_workers
+
+    function = functools.partial(run_on_workers, _function(mode))
+    return exit_code(function, config)
+
+
+def _function(mode: str) -> Callable[[Config], Any]:
+    module, _, name = _MODES[mode].partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def exit_code(function: Callable[[Config], Any], config: Config) -> int:
+    """Calls a mode; says in one sentence why it ended early, if it did."""
+    from tf_simclr.progress import complain
+    from tf_simclr.signals import (
+        Interrupted,
+        Terminated,
+        TrainingFailed,
+        signals_terminate,
+    )
+    from tf_simclr.training.failures import explain, memory_explained
+    from tf_simclr.training.workers import WorkerLost
+
+    try:
+        with signals_terminate(), memory_explained(config):
+            function(config)
+    except WorkerLost as error:
+        complain(error)
+        return os.EX_TEMPFAIL
+    except (TrainingFailed, DataFailed, ExportFailed) as error:
+        complain(error)
+        return 1
+    except (Interrupted, Terminated) as error:
+        complain(error)
+        return 128 + error.signal_number
+    except Exception as error:
+        sentence = explain(error)
+        if sentence is None:
+            raise
+        complain(sentence)
+        return 1
+    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns the exit code."""
+    argv = list(sys.argv if argv is None else argv)
+    process.set_program(argv[0])
+    try:
+        config = parse_config(argv)
+        if config is not None:
+            return run_mode(config)
+    except UserError as error:
+        print(f"{process.program()}: {error}", file=sys.stderr)
+        return 2
+    return 0

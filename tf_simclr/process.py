@@ -1,0 +1,141 @@
+"""Settings and caches that hold for the whole process.
+
+They are the same for the library and for the command line. Importing this
+module imports no TensorFlow.
+"""
+
+import contextlib
+import functools
+import os
+import pathlib
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+Result = TypeVar("Result")
+
+_RUN_PY = "run.py"
+_CONSOLE_SCRIPT = "tf-simclr"
+_clone = pathlib.Path(__file__).parent.parent
+_program = _RUN_PY if (_clone / _RUN_PY).exists() else _CONSOLE_SCRIPT
+_emptied_by_release: list[Callable[[], None]] = []
+
+
+def select_keras_2() -> None:
+    """Makes TensorFlow take Keras 2 (`tf_keras`).
+
+    Raises:
+      ImportError: TensorFlow was imported before, with Keras 3.
+    """
+    if "tensorflow" not in sys.modules:
+        os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+    selected = os.environ.get("TF_USE_LEGACY_KERAS")
+    if (selected or "").lower() not in ("1", "true"):
+        raise ImportError(
+            "tf_simclr needs Keras 2 (tf_keras): set TF_USE_LEGACY_KERAS=1"
+            " before TensorFlow is imported, or import tf_simclr first."
+            f" Received: TF_USE_LEGACY_KERAS={selected!r}"
+        )
+
+
+def set_log_level(level: int) -> None:
+    """Sets the least severe messages that TensorFlow's C++ parts print, unless
+    the environment does: 2 is errors, 3 is fatal errors."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", str(level))
+
+
+def compile_views_only() -> None:
+    """Tells XLA that it compiles nothing but views of images.
+
+    Each thread makes some views: to split the work on one as well only costs.
+    XLA reads the setting when it first compiles something, which may be long
+    after TensorFlow was imported.
+    """
+    os.environ.setdefault(
+        "XLA_FLAGS", "--xla_disable_hlo_passes=cpu-parallel-task-assigner"
+    )
+
+
+def import_tensorflow() -> None:
+    """Imports TensorFlow without the notices that its C++ parts print.
+
+    They go to the process's standard error before any log level applies.
+    """
+    set_log_level(3)
+    with silent_standard_error():
+        import tensorflow as tf
+
+        # Looking for GPUs prints as much where there is none.
+        tf.config.list_physical_devices()
+
+
+@contextlib.contextmanager
+def silent_standard_error() -> Iterator[None]:
+    """Drops what C libraries print on standard error, past Python's."""
+    sys.stderr.flush()
+    standard_error = os.dup(2)
+    try:
+        with open(os.devnull, "w") as sink:
+            os.dup2(sink.fileno(), 2)
+        yield
+    finally:
+        os.dup2(standard_error, 2)
+        os.close(standard_error)
+
+
+def set_program(path: str) -> None:
+    """Sets the program that the process was started as: `sys.argv[0]`."""
+    global _program
+    name = os.path.basename(path)
+    _program = _RUN_PY if name == _RUN_PY else _CONSOLE_SCRIPT
+
+
+def program() -> str:
+    """Returns the name that messages begin with: `run.py`, or `tf-simclr`.
+
+    A library in a clone of the repository goes by `run.py`, an installed one
+    by `tf-simclr`.
+    """
+    return _program
+
+
+def command() -> str:
+    """Returns what a user types before the flags, such as `python run.py`."""
+    return f"python {_RUN_PY}" if _program == _RUN_PY else _CONSOLE_SCRIPT
+
+
+def once_per_process(
+    function: Callable[..., Result],
+) -> Callable[..., Result]:
+    """Decorates a function that acts once for each of its arguments, and
+    returns the same result for as long as the process lives."""
+    return functools.cache(function)
+
+
+def cached(
+    maxsize: int,
+) -> Callable[[Callable[..., Result]], Callable[..., Result]]:
+    """Decorates a function whose last results are kept until `release`."""
+
+    def decorate(function: Callable[..., Result]) -> Callable[..., Result]:
+        keeps = functools.lru_cache(maxsize)(function)
+        _emptied_by_release.append(keeps.cache_clear)
+        return keeps
+
+    return decorate
+
+
+def cache() -> dict[Any, Any]:
+    """Returns a new dictionary that `release` empties."""
+    kept: dict[Any, Any] = {}
+    _emptied_by_release.append(kept.clear)
+    return kept
+
+
+def release() -> None:
+    """Frees the memory of data sets that are kept for the next run.
+
+    The devices that TensorFlow was set up with stay as they are.
+    """
+    for empty in _emptied_by_release:
+        empty()
