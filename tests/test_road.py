@@ -13,6 +13,7 @@ import tiny
 from tf_simclr.config.augment import AugmentConfig
 from tf_simclr.config.flat import from_flat, options, parse_overrides
 from tf_simclr.errors import UserError
+from tf_simclr.keras_compat import VALUE_SUFFIX
 from tf_simclr.models.momentum import named_variables
 from tf_simclr.models.network import build_network
 from tf_simclr.modes.distill import distill
@@ -21,7 +22,7 @@ from tf_simclr.modes.finetune import finetune
 from tf_simclr.modes.pretrain import pretrain
 from tf_simclr.weights.assign import assign_weights
 from tf_simclr.weights.open import open_weights
-from tf_simclr.weights.stored import PREFIX, SUFFIX
+from tf_simclr.weights.stored import PREFIX
 
 STAGES = {"pretrain": pretrain, "finetune": finetune, "distill": distill}
 pytestmark = pytest.mark.usefixtures("one_block")
@@ -64,7 +65,7 @@ def teacher(tmp_path_factory, dataset, pretrained) -> pathlib.Path:
 def weights(folder: pathlib.Path) -> dict[str, np.ndarray]:
     stored = open_weights(str(folder), "checkpoint")
     return {
-        key.removeprefix(PREFIX).removesuffix(SUFFIX): stored.read(key)
+        key.removeprefix(PREFIX).removesuffix(VALUE_SUFFIX): stored.read(key)
         for key in stored.shapes
     }
 
