@@ -58,7 +58,6 @@ def pretraining(config):
         decayed_in_loss,
         make_optimizer,
     )
-    from tf_simclr.optimizers.schedule import WarmupCosine
     from tf_simclr.training.step import Task
 
     context = prepare_stage(config, "pretrain", labels_only=False)
@@ -68,7 +67,7 @@ def pretraining(config):
     with context.strategy.scope():
         optimizer = make_optimizer(
             config.optimizer,
-            WarmupCosine(plan.peak, plan.warmup_steps, plan.total_steps),
+            plan.schedule(),
             trainable,
             [],
         )

@@ -12,7 +12,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from tf_simclr.config import TrainConfig
-from tf_simclr.optimizers.schedule import SchedulePlan, WarmupCosine
+from tf_simclr.optimizers.schedule import SchedulePlan
 from tf_simclr.training import loop
 from tf_simclr.training.run_dir import RunDirectory
 from tf_simclr.training.step import Task
@@ -60,7 +60,7 @@ def small_task(plan: SchedulePlan, batches: Batches) -> Task:
             "batch": tf.reduce_mean(image) * 100.0,
         }
 
-    schedule = WarmupCosine(plan.peak, plan.warmup_steps, plan.total_steps)
+    schedule = plan.schedule()
     return Task(
         name="small",
         network=network,

@@ -21,7 +21,6 @@ from tf_simclr.modes.contrastive import (
 from tf_simclr.modes.memory import make_memory
 from tf_simclr.modes.prepare import prepare_stage
 from tf_simclr.optimizers.factory import decayed_in_loss, make_optimizer
-from tf_simclr.optimizers.schedule import WarmupCosine
 from tf_simclr.training.step import Task
 from tf_simclr.training.step_probe import StepProbe
 from tf_simclr.weights.assign import assign_weights
@@ -63,7 +62,7 @@ def pretrain(config: Config) -> dict[str, float]:
     with context.strategy.scope():
         optimizer = make_optimizer(
             config.optimizer,
-            WarmupCosine(plan.peak, plan.warmup_steps, plan.total_steps),
+            plan.schedule(),
             trainable,
             classifier,
         )

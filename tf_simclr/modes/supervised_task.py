@@ -19,7 +19,6 @@ from tf_simclr.losses.classification import (
 from tf_simclr.models.network import SimCLRNetwork
 from tf_simclr.modes.context import StageContext
 from tf_simclr.optimizers.factory import decayed_in_loss, make_optimizer
-from tf_simclr.optimizers.schedule import WarmupCosine
 from tf_simclr.training.objective import Metrics, Objective, Rows
 from tf_simclr.training.step import Task
 from tf_simclr.training.step_probe import StepProbe
@@ -119,7 +118,7 @@ def classification_task(
     with context.strategy.scope():
         optimizer = make_optimizer(
             config.optimizer,
-            WarmupCosine(plan.peak, plan.warmup_steps, plan.total_steps),
+            plan.schedule(),
             trainable,
             classifier,
         )

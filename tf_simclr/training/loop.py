@@ -15,7 +15,7 @@ from tf_simclr.config.train import TrainConfig
 from tf_simclr.evaluation.evaluate import Evaluator
 from tf_simclr.models.batch_norm import settle_statistics
 from tf_simclr.optimizers.factory import build_slots
-from tf_simclr.optimizers.schedule import SchedulePlan, WarmupCosine
+from tf_simclr.optimizers.schedule import SchedulePlan
 from tf_simclr.progress import Progress, say
 from tf_simclr.signals import Interrupted, StopRequest, Terminated, stopping_by
 from tf_simclr.training import running
@@ -120,9 +120,7 @@ class _Training:
                 task.state,
                 scored_on,
             )
-        self._schedule = WarmupCosine(
-            plan.peak, plan.warmup_steps, plan.total_steps
-        )
+        self._schedule = plan.schedule()
         self._steps_per_epoch = Fraction(
             len(task.batches.images), task.batch_size
         )
