@@ -119,6 +119,9 @@ def l2_loss(variables: Sequence[tf.Variable], weight_decay: float) -> tf.Tensor:
 def contrastive_chance(batch_size: int, memory: int = 0) -> dict[str, float]:
     """Levels of the contrastive metrics when all similarities are equal.
 
+    All images count as different. Where a batch or the memory holds an image
+    again, fewer views are compared, and the true levels are a little lower.
+
     Args:
       batch_size: N, images per step over all devices.
       memory: past embeddings among the negatives, once there are so many.

@@ -14,6 +14,7 @@ from tf_simclr.data.labels import (
     choose_labels,
     mask_labels,
 )
+from tf_simclr.data.same_image import with_equal_found
 from tf_simclr.data.service import check_reachable
 from tf_simclr.data.sources.identity import content_checksum, ids_checksum
 from tf_simclr.data.sources.open import Splits, open_dataset
@@ -138,6 +139,9 @@ def prepare_stage(
     listed = images
     if subset is not None and not labels_only:
         listed = mask_labels(images, subset)
+    if stage == "pretrain":
+        # Before they are decoded: an image is known by where it lies.
+        images = with_equal_found(images)
     with naming_bad_images(images):
         kept = keep_decoded(images, config.data.cache_dataset)
     if config.data.data_service is not None:
