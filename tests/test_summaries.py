@@ -61,7 +61,8 @@ class Probe:
         return {f"{kind}/{part}": 0.5 for kind in kinds for part in PARTS}
 
     def read(self):
-        return {"projections": self._views}
+        ids = tf.stack([tf.zeros(64), tf.range(64.0)], axis=1)
+        return {"projections": self._views, "example_ids": ids}
 
 
 class Noise:

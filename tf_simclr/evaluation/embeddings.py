@@ -43,7 +43,8 @@ class Similarities(NamedTuple):
 
     Attributes:
       positive: (N,), of the two views of each image.
-      negative: (N (N - 1),), of first views and other images' second views.
+      negative: (at most N (N - 1),), of first views and other images' second
+        views.
     """
 
     positive: np.ndarray
@@ -69,10 +70,20 @@ def spread(embeddings: np.ndarray) -> Spread:
     return Spread(float(std), float(rank), possible)
 
 
-def similarities(first: np.ndarray, second: np.ndarray) -> Similarities:
-    """Cosines of two views' embeddings, (N, d) each."""
+def similarities(
+    first: np.ndarray, second: np.ndarray, ids: np.ndarray | None = None
+) -> Similarities:
+    """Cosines of two views' embeddings, (N, d) each.
+
+    Args:
+      first, second: the embeddings.
+      ids: (N,) or (N, k), equal for equal images; None: all are different.
+    """
     cosines = unit(first) @ unit(second).T
     others = ~np.eye(len(cosines), dtype=bool)
+    if ids is not None:
+        rows = ids.reshape(len(ids), -1)
+        others = np.any(rows[:, np.newaxis] != rows, axis=2)
     return Similarities(np.diag(cosines).copy(), cosines[others])
 
 

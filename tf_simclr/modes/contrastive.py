@@ -15,13 +15,17 @@ from tf_simclr.losses.classification import (
     supervised_loss,
 )
 from tf_simclr.losses.nt_xent import nt_xent
+from tf_simclr.losses.queue import as_columns
 from tf_simclr.models.network import SimCLRNetwork
 from tf_simclr.modes.memory import ContrastMemory
 from tf_simclr.training.objective import Metrics, Objective, Rows
-from tf_simclr.training.step_probe import StepProbe
+from tf_simclr.training.step_probe import (
+    EXAMPLE_IDS,
+    PROJECTIONS,
+    StepProbe,
+)
 
-# What a probe keeps, and of how many images: enough for its statistics.
-PROJECTIONS = "projections"
+# Of how many images a probe keeps something: enough for its statistics.
 SHOWN = 256
 # Of the labelled images only.
 SHARES = {"supervised_loss": LABELLED, "supervised_acc": LABELLED}
@@ -43,7 +47,7 @@ def contrastive_objective(
       decayed: variables whose decay is a term of the loss.
       weight_decay: its weight.
       memory: where the contrast examples come from; None: from the batch.
-      probe: keeps `PROJECTIONS`, both views' embeddings of the first images.
+      probe: keeps `PROJECTIONS` and `EXAMPLE_IDS` of the first images.
 
     Returns:
       The objective, and the names of its metrics. `contrast_loss` is the mean
@@ -75,6 +79,7 @@ def contrastive_objective(
         if probe is not None:
             shown = [rows["projection1"][:SHOWN], rows["projection2"][:SHOWN]]
             probe.keep(PROJECTIONS, tf.stack(shown))
+            probe.keep(EXAMPLE_IDS, as_columns(batch["index"][:SHOWN]))
         # Made by hand, a batch may not say which images it holds.
         ids = batch.get("index")
         compared = {}

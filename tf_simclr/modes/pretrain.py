@@ -13,7 +13,6 @@ from tf_simclr.models.network import Architecture
 from tf_simclr.modes.architecture import pretraining_architecture
 from tf_simclr.modes.context import StageContext
 from tf_simclr.modes.contrastive import (
-    PROJECTIONS,
     SHARES,
     SHOWN,
     contrastive_objective,
@@ -22,7 +21,11 @@ from tf_simclr.modes.memory import make_memory
 from tf_simclr.modes.prepare import prepare_stage
 from tf_simclr.optimizers.factory import decayed_in_loss, make_optimizer
 from tf_simclr.training.step import Task
-from tf_simclr.training.step_probe import StepProbe
+from tf_simclr.training.step_probe import (
+    EXAMPLE_IDS,
+    PROJECTIONS,
+    StepProbe,
+)
 from tf_simclr.weights.assign import assign_weights
 from tf_simclr.weights.open import open_weights
 from tf_simclr.weights.stored import StoredWeights
@@ -67,8 +70,12 @@ def pretrain(config: Config) -> dict[str, float]:
             classifier,
         )
         per_device = batch_size // context.strategy.num_replicas_in_sync
-        shape = [2, min(per_device, SHOWN), network.embedding_dim]
-        probe = StepProbe(network, trainable, optimizer, {PROJECTIONS: shape})
+        shown = min(per_device, SHOWN)
+        kept = {
+            PROJECTIONS: [2, shown, network.embedding_dim],
+            EXAMPLE_IDS: [shown, 2],
+        }
+        probe = StepProbe(network, trainable, optimizer, kept)
     memory = make_memory(context, network) if objective.memory_size else None
     compute, names = contrastive_objective(
         network,

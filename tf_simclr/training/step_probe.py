@@ -8,6 +8,10 @@ import tf_keras as keras
 from tf_simclr.models.network import SimCLRNetwork
 from tf_simclr.optimizers.lars import LARS
 
+# Names of what a probe may keep: both views' embeddings, (2, n, d), and of
+# which images they are, as columns.
+PROJECTIONS, EXAMPLE_IDS = "projections", "example_ids"
+
 
 def network_parts(network: SimCLRNetwork) -> dict[str, list[tf.Variable]]:
     """{part: its trainable variables}: stem, block groups and heads.

@@ -25,6 +25,7 @@ from tf_simclr.training.hparams import (
 from tf_simclr.training.pictures import EmbeddingWatch, write_views
 from tf_simclr.training.run_dir import RunDirectory
 from tf_simclr.training.step import Task
+from tf_simclr.training.step_probe import EXAMPLE_IDS, PROJECTIONS
 
 # A record is its length and that number's checksum, the bytes and theirs.
 _HEAD, _TAIL = 12, 4
@@ -168,9 +169,12 @@ class Summaries:
             step, self._drawn, MOST_HISTOGRAMS, total
         ):
             self._drawn = step
-            with self._writer().as_default():
-                for views in self._probe.read().values():
-                    self._embeddings.write(step, *views.numpy())
+            kept = self._probe.read()
+            if PROJECTIONS in kept:
+                views = kept[PROJECTIONS].numpy()
+                ids = kept[EXAMPLE_IDS].numpy()
+                with self._writer().as_default():
+                    self._embeddings.write(step, *views, ids)
 
     def evaluation(self, step: int, scores: Mapping[str, float]) -> None:
         """Writes the scores of the evaluation split."""
