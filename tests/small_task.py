@@ -14,7 +14,7 @@ from tf_simclr.config import TrainConfig
 from tf_simclr.evaluation.evaluate import Evaluation
 from tf_simclr.methods.base import TOTAL_LOSS, Method
 from tf_simclr.metrics import Chart, Metric
-from tf_simclr.optimizers.schedule import SchedulePlan, WarmupCosine
+from tf_simclr.optimizers.schedule import SchedulePlan
 from tf_simclr.training import loop
 from tf_simclr.training.run_dir import RunDirectory
 from tf_simclr.training.step import Task
@@ -65,7 +65,7 @@ class SmallMethod(Method):
         )
         self.network.build([None, 3])
         self.trainable = self.network.trainable_variables
-        schedule = WarmupCosine(plan.peak, plan.warmup_steps, plan.total_steps)
+        schedule = plan.schedule()
         self.optimizer = keras.optimizers.SGD(schedule, momentum=0.9)
         self._overflowing = tf.constant([-1, *overflowing], tf.float32)
 

@@ -20,8 +20,8 @@ from tf_simclr.evaluation.embedding_map import (
     draw_map,
     sprite,
     thumbnail_size,
-    two_dimensions,
 )
+from tf_simclr.evaluation.embeddings import two_dimensions
 from tf_simclr.evaluation.feature_file import FeatureFile, MostSimilar
 from tf_simclr.modes.loaded import _with_stored_data
 

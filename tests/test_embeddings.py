@@ -51,6 +51,18 @@ def test_similarities_are_cosines_of_the_right_pairs():
     assert np.allclose(sorted(found.negative), [0.0, half])
 
 
+def test_an_image_that_comes_again_is_no_other():
+    views = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
+    # As columns, as ids travel.
+    ids = np.array([[0, 5], [0, 7], [0, 5]])
+    found = similarities(views, views, ids)
+    assert np.allclose(found.positive, 1.0)
+    assert np.allclose(found.negative, np.zeros(4))
+    assert len(similarities(views, views).negative) == 6
+    apart = similarities(views, views, np.arange(3))
+    assert np.array_equal(apart.negative, similarities(views, views).negative)
+
+
 def test_zero_embeddings_are_finite():
     zeros = np.zeros((8, 4), np.float32)
     assert np.all(similarities(zeros, zeros).positive == 0)

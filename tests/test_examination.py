@@ -16,11 +16,15 @@ from tf_simclr.evaluation.accuracy import (
     label_ranks,
     top_k_accuracy,
 )
-from tf_simclr.evaluation.calibration import softmax
+from tf_simclr.evaluation.calibration import Reliability, softmax
 from tf_simclr.evaluation.embeddings import feature_plane
 from tf_simclr.evaluation.examination import examine, worst_mistakes
 from tf_simclr.evaluation.examination_json import from_json, to_json
 from tf_simclr.evaluation.predict import Predictions
+from tf_simclr.report.evaluation_charts import (
+    confusion_cells,
+    reliability_bars,
+)
 from tf_simclr.report.evaluation_files import draw_evaluation
 from tf_simclr.report.evaluation_text import evaluation_text
 from tf_simclr.report.figures import (
@@ -28,6 +32,7 @@ from tf_simclr.report.figures import (
     picture_grid,
     reliability_figure,
 )
+from tf_simclr.report.squares import confusion_chart, reliability_chart
 
 CLASSES = 7
 
@@ -202,6 +207,34 @@ def test_figures_are_pictures_of_their_figures(examination):
         assert min(pixels.shape[:2]) > 200
         assert len(png) < 200_000
         assert pixels.std() > 5
+
+
+def test_charts_show_numbers_and_names_that_can_be_read():
+    matrix = np.array([[3, 1], [0, 0]])
+    cells = confusion_cells(matrix, ["cat", "dog"])
+    np.testing.assert_array_equal(cells.shares, [[0.75, 0.25], [0, 0]])
+    assert cells.names == ("cat", "dog")
+    assert cells.numbers == {(0, 0): "3", (0, 1): "1"}
+    assert cells.is_dark(0, 0) and not cells.is_dark(0, 1)
+    some = confusion_cells(np.ones((30, 30), int), ["name"] * 30)
+    assert some.names and not some.numbers
+    assert not confusion_cells(np.ones((41, 41), int), ["name"] * 41).names
+    drawn = confusion_chart("title", matrix, ["cat", "dog"])
+    assert [">3<" in drawn, ">1<" in drawn, ">0<" in drawn] == [1, 1, 0]
+    assert drawn.count("inside") == 1 and drawn.count("<rect") == 4
+
+
+def test_bins_without_images_are_not_drawn():
+    bins = Reliability(
+        np.array([0.0, 0.4, 0.9]),
+        np.array([0.0, 0.5, 1.0]),
+        np.array([0, 2, 5]),
+    )
+    assert [tuple(bar) for bar in reliability_bars(bins)] == [
+        (1 / 3, 2 / 3, 0.5, 0.4),
+        (2 / 3, 1.0, 1.0, 0.9),
+    ]
+    assert reliability_chart("title", bins).count("<circle") == 2
 
 
 def test_a_plane_keeps_neighbours_together():

@@ -125,6 +125,26 @@ def pair(labels=LABELS) -> dict[str, tf.Tensor]:
     }
 
 
+@pytest.mark.parametrize("alike", [False, True])
+def test_an_image_in_two_parts_is_not_its_own_negative(alike):
+    net = network(frozen=True)
+    # Image 1 stands in the first part and, under another name, in the last.
+    ids = tf.constant([0, 1, 2, 3, 4, 5, 6, 1], tf.int64)
+    batch = {**pair(), "index": ids}
+    if alike:
+        batch["view1"] = batch["view2"] = tf.ones([IMAGES, 8, 8, 3])
+    method = pretraining(net)
+    expected, found = both_ways(method, method, batch)
+    for name in ("contrast_loss", "contrast_acc", "contrast_entropy"):
+        assert np.isclose(expected[1][name], found[1][name], rtol=1e-5), name
+    if alike:
+        # All logits are equal; anchors of image 1 have two fewer.
+        level = (6 * np.log(15) + 2 * np.log(13)) / 8
+        assert np.isclose(found[1]["contrast_loss"], level, rtol=1e-5)
+    else:
+        assert_equal(expected[0], found[0])
+
+
 @pytest.mark.parametrize(
     "kind", ["contrastive", "memory", "supcon", "vicreg", "distillation"]
 )

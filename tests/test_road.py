@@ -13,13 +13,14 @@ import tiny
 from tf_simclr.config.augment import AugmentConfig
 from tf_simclr.config.flat import from_flat, options, parse_overrides
 from tf_simclr.errors import UserError
+from tf_simclr.keras_compat import VALUE_SUFFIX
 from tf_simclr.models.momentum import named_variables
 from tf_simclr.models.network import build_network
 from tf_simclr.modes.evaluate import evaluate
 from tf_simclr.modes.execute import run_stage
 from tf_simclr.weights.assign import assign_weights
 from tf_simclr.weights.open import open_weights
-from tf_simclr.weights.stored import PREFIX, SUFFIX
+from tf_simclr.weights.stored import PREFIX
 
 pytestmark = pytest.mark.usefixtures("one_block")
 
@@ -61,7 +62,7 @@ def teacher(tmp_path_factory, dataset, pretrained) -> pathlib.Path:
 def weights(folder: pathlib.Path) -> dict[str, np.ndarray]:
     stored = open_weights(str(folder), "checkpoint")
     return {
-        key.removeprefix(PREFIX).removesuffix(SUFFIX): stored.read(key)
+        key.removeprefix(PREFIX).removesuffix(VALUE_SUFFIX): stored.read(key)
         for key in stored.shapes
     }
 

@@ -84,9 +84,11 @@ def test_only_the_step_aimed_at_is_kept(network, compiled):
     optimizer = keras.optimizers.SGD(0.0, jit_compile=False)
     probe = probe_of(network, optimizer, embeddings=[2, 2, 1])
 
+    ids = tf.constant([5, 2**24, 7], tf.int64)
+
     @tf.function(jit_compile=compiled)
     def step(value: tf.Tensor) -> None:
-        probe.keep((value, -value))
+        probe.keep((value, -value), ids + tf.cast(value[0, 0], tf.int64))
         optimizer.iterations.assign_add(1)
 
     probe.aim(3)
@@ -94,7 +96,9 @@ def test_only_the_step_aimed_at_is_kept(network, compiled):
         step(tf.fill([3, 1], float(index)))
     # The first two rows of both views, in the third of five steps.
     kept = [[[2.0], [2.0]], [[-2.0], [-2.0]]]
-    assert probe.embeddings().tolist() == kept
+    views, numbers = probe.embeddings()
+    assert views.tolist() == kept
+    assert numbers.tolist() == [[0.0, 7.0], [1.0, 2.0]]
 
 
 def test_on_two_devices_the_first_one_is_shown(two_replicas):
@@ -110,7 +114,7 @@ def test_on_two_devices_the_first_one_is_shown(two_replicas):
             context = tf.distribute.get_replica_context()
             replica = tf.cast(context.replica_id_in_sync_group, tf.float32)
             view = tf.reshape(replica + 7.0, [1, 1])
-            probe.keep((view, view))
+            probe.keep((view, view), tf.zeros([1], tf.int64))
             gradients = [
                 (replica + 1.0) * tf.ones_like(v)
                 for v in network.trainable_variables
@@ -121,7 +125,7 @@ def test_on_two_devices_the_first_one_is_shown(two_replicas):
 
     probe.aim(1)
     step()
-    assert probe.embeddings().tolist() == [[[7.0]], [[7.0]]]
+    assert probe.embeddings()[0].tolist() == [[[7.0]], [[7.0]]]
     stem = network_parts(network)["stem"]
     count = sum(v.shape.num_elements() for v in stem)
     norm = probe.gradients()["gradient_norm/stem"]

@@ -11,13 +11,14 @@ import tiny
 
 from tf_simclr.config.flat import from_flat, parse_overrides
 from tf_simclr.errors import UserError
+from tf_simclr.keras_compat import VALUE_SUFFIX
 from tf_simclr.models.momentum import named_variables
 from tf_simclr.models.network import build_network
 from tf_simclr.modes.execute import run_stage
 from tf_simclr.weights.assign import assign_weights
 from tf_simclr.weights.infer import infer_tf1, infer_tf2
 from tf_simclr.weights.open import open_weights
-from tf_simclr.weights.stored import PREFIX, SUFFIX
+from tf_simclr.weights.stored import PREFIX
 
 KINDS = {
     "checkpoint_tf2_r50_w0125_sk": ("forward.npz", "r50_w0125_sk"),
@@ -256,7 +257,7 @@ def test_a_stored_classifier_is_kept_only_on_request(tmp_path, keep):
     text = f"--checkpoint={weights} --learning_rate=0"
     original_stage("finetune", tmp_path, text + " --keep_head" * keep)
     stored = open_weights(str(tmp_path / "run"), "checkpoint")
-    kernel = stored.read(f"{PREFIX}classifier/dense/kernel{SUFFIX}")
+    kernel = stored.read(f"{PREFIX}classifier/dense/kernel{VALUE_SUFFIX}")
     original = open_weights(str(weights), "checkpoint")
     keys = original.keys(["classifier/dense/kernel"], original.architecture)
     expected = original.read(keys["classifier/dense/kernel"])

@@ -1,5 +1,7 @@
 """Exceptions that the command line prints as one sentence."""
 
+from collections.abc import Sequence
+
 
 class UserError(Exception):
     """A mistake that the user can mend: bad flag, file or data.
@@ -22,3 +24,23 @@ class ExportFailed(Exception):
 
     Its message names the export and the difference.
     """
+
+
+def at_most(
+    count: int,
+    items: Sequence[object],
+    *,
+    separator: str = ", ",
+    before_rest: str = " and ",
+) -> str:
+    """The first `count` items for a message, such as 'a, b and 7 more'.
+
+    Args:
+      count: how many items are named; the others are counted.
+      items: what to name.
+      separator: between two items.
+      before_rest: before the number of the others.
+    """
+    named = separator.join(map(str, items[:count]))
+    rest = len(items) - count
+    return f"{named}{before_rest}{rest} more" if rest > 0 else named

@@ -10,6 +10,7 @@ from tf_simclr.data.augment.make import place
 from tf_simclr.data.augment.spec import ViewSpec
 from tf_simclr.data.decode import decode_image, read_geometry
 from tf_simclr.data.order import sample_order
+from tf_simclr.data.same_image import example_ids
 from tf_simclr.data.sources.image_set import ImageSet
 from tf_simclr.data.sources.pixels import ArrayPixels, on_host
 
@@ -102,10 +103,11 @@ def array_batches(
 
     Yields:
       {name: float32 (batch_size, S, S, 3)}, `label` int32 (batch_size,) and
-      `index` int64 (batch_size,), each image's place in the training set.
+      `index` int64 (batch_size,), equal for equal images.
     """
     pixels = on_host(images.pixels.array)
     labels = on_host(images.labels)
+    ids = example_ids(images)
     finish = spec.finish(total, of_crops=False)
 
     def load(epochs: tf.Tensor, indices: tf.Tensor) -> Batch:
@@ -113,7 +115,7 @@ def array_batches(
         boxes = _boxes(spec, stored, epochs, indices)
         draws = spec.draws(epochs, indices)
         planes = to_planes(stored)
-        batch = {"label": tf.gather(labels, indices), "index": indices}
+        batch = {"label": tf.gather(labels, indices), "index": ids(indices)}
         for view, name in enumerate(spec.names):
             placed = place(
                 planes,
@@ -164,6 +166,7 @@ def unmade_array_batches(
     """
     pixels = on_host(images.pixels.array)
     labels = on_host(images.labels)
+    ids = example_ids(images)
 
     def load(epochs: tf.Tensor, indices: tf.Tensor) -> Batch:
         stored = tf.gather(pixels, indices)
@@ -172,7 +175,7 @@ def unmade_array_batches(
             "boxes": _boxes(spec, stored, epochs, indices),
             "draws": spec.draws(epochs, indices),
             "label": tf.gather(labels, indices),
-            "index": indices,
+            "index": ids(indices),
         }
 
     order = sample_order(

@@ -11,7 +11,7 @@ from tf_simclr.data.sources.image_set import ImageSet
 from tf_simclr.data.sources.pixels import ArrayPixels
 from tf_simclr.data.sources.scan import first_bad_image
 from tf_simclr.data.sources.source import Source
-from tf_simclr.errors import DataFailed, UserError
+from tf_simclr.errors import DataFailed, UserError, at_most
 
 # Names in one message; more are counted.
 _SHOWN = 1000
@@ -61,9 +61,8 @@ def without_bad_images(source: Source) -> dict[str, ImageSet]:
 
 
 def _names(bad: Mapping[str, str]) -> str:
-    shown = [f"{name} {why}" for name, why in list(bad.items())[:_SHOWN]]
-    more = len(bad) - len(shown)
-    return "; ".join(shown) + (f"; and {more} more" if more else "")
+    problems = [f"{name} {why}" for name, why in bad.items()]
+    return at_most(_SHOWN, problems, separator="; ", before_rest="; and ")
 
 
 # What reading and decoding end in; devices out of memory do not.

@@ -6,6 +6,7 @@ names in another order, or some of them only.
 
 import collections
 import dataclasses
+import functools
 import unicodedata
 from collections.abc import Sequence
 
@@ -13,10 +14,10 @@ import numpy as np
 
 from tf_simclr.data.labels import LabelledSubset
 from tf_simclr.data.sources.image_set import UNLABELLED, ImageSet
-from tf_simclr.errors import UserError
+from tf_simclr.errors import UserError, at_most
 
 # Names in a message; the rest is counted.
-_SHOWN = 8
+_some = functools.partial(at_most, 8)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -179,9 +180,3 @@ def _by_number(
 def _plain(name: str) -> str:
     """Names that look alike are alike, however they are encoded."""
     return unicodedata.normalize("NFC", name)
-
-
-def _some(names: Sequence[str]) -> str:
-    more = len(names) - _SHOWN
-    shown = ", ".join(map(str, names[:_SHOWN]))
-    return f"{shown} and {more} more" if more > 0 else shown

@@ -11,6 +11,7 @@ from tf_simclr.data.augment.resize import crop_and_resize_image, cut
 from tf_simclr.data.augment.spec import ViewSpec
 from tf_simclr.data.decode import decode_window, read_geometry
 from tf_simclr.data.orientation import UPRIGHT, stored_boxes
+from tf_simclr.data.same_image import example_ids
 from tf_simclr.data.sources.image_set import ImageSet
 from tf_simclr.data.sources.pixels import ArrayPixels, on_host
 
@@ -40,7 +41,7 @@ def file_batches(
 
     Yields:
       {name: float32 (batch_size, S, S, 3)}, `label` int32 (batch_size,) and
-      `index` int64 (batch_size,), each image's place in the training set.
+      `index` int64 (batch_size,), equal for equal images.
     """
     decode = window_decoder(images)
     finish = spec.finish(total, of_crops=True)
@@ -139,6 +140,7 @@ def planned(
     """
     read = _reader(images)
     labels = on_host(images.labels)
+    ids = example_ids(images)
 
     def add_image(epoch: tf.Tensor, index: tf.Tensor) -> tuple:
         return epoch, index, *read(index)
@@ -163,7 +165,7 @@ def planned(
             "boxes": boxes - offsets,
             "draws": spec.draws(epochs, indices),
             "label": tf.gather(labels, indices),
-            "index": indices,
+            "index": ids(indices),
         }
 
     # The first image of a batch may lend all others its blur's width.

@@ -10,7 +10,7 @@ import numpy as np
 
 from tf_simclr.config.data import DataConfig
 from tf_simclr.data.sources.image_set import UNLABELLED, ImageSet, id_hashes
-from tf_simclr.errors import UserError
+from tf_simclr.errors import UserError, at_most
 from tf_simclr.files import read_json
 
 # Rows of a table of classes, and ids in a message; the rest is counted.
@@ -187,7 +187,7 @@ def _listed(images: ImageSet, path: str, dataset: str) -> np.ndarray:
     if unknown:
         raise UserError(
             f"--label_ids={path} names images that are not among the training"
-            f" images of --dataset={dataset}: {_some(unknown)}."
+            f" images of --dataset={dataset}: {at_most(_SHOWN, unknown)}."
         )
     indices = np.array(sorted({positions[name] for name in wanted}))
     bare = indices[images.labels[indices] == UNLABELLED]
@@ -195,7 +195,7 @@ def _listed(images: ImageSet, path: str, dataset: str) -> np.ndarray:
         raise UserError(
             f"--label_ids={path} names images that have no label in"
             f" --dataset={dataset}:"
-            f" {_some([images.ids[index] for index in bare])}."
+            f" {at_most(_SHOWN, [images.ids[index] for index in bare])}."
         )
     return indices
 
@@ -218,11 +218,6 @@ def _read_ids(path: str) -> list[str]:
             " or a text file with one id per line."
         )
     return ids
-
-
-def _some(names: list[str]) -> str:
-    more = len(names) - _SHOWN
-    return ", ".join(names[:_SHOWN]) + (f" and {more} more" * (more > 0))
 
 
 def mask_labels(images: ImageSet, subset: LabelledSubset) -> ImageSet:

@@ -5,6 +5,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from tf_simclr import keras_compat
+
 # Separates the order's random numbers from any other use of the seed.
 _ORDER_STREAM = 0x5EED
 
@@ -42,8 +44,8 @@ def sample_order(
             ],
             axis=1,
         )
-        indices = tf.raw_ops.RandomIndexShuffle(
-            index=positions % num_examples,
+        indices = keras_compat.shuffled_index(
+            positions % num_examples,
             seed=tf.cast(seeds, tf.uint32),
             max_index=tf.fill(
                 tf.shape(epochs), tf.constant(num_examples - 1, tf.int64)
@@ -122,10 +124,7 @@ def in_order(
 
     nothing = tf.constant(-1, tf.int64)
     store = tuple(
-        tf.raw_ops.TensorListReserve(
-            element_shape=-1, num_elements=places, element_dtype=part.dtype
-        )
-        for part in parts
+        keras_compat.new_tensor_list(places, part.dtype) for part in parts
     )
     return tf.data.Dataset.counter().scan(
         (nothing, tf.fill([places], nothing), store), turn
@@ -138,7 +137,7 @@ def _place(number: tf.Tensor, places: int) -> tf.Tensor:
 
 def _put(store: tuple, place: tf.Tensor, values: list[tf.Tensor]) -> tuple:
     return tuple(
-        tf.raw_ops.TensorListSetItem(input_handle=held, index=place, item=value)
+        keras_compat.set_in_tensor_list(held, place, value)
         for held, value in zip(store, values, strict=True)
     )
 
@@ -147,11 +146,6 @@ def _get(
     store: tuple, place: tf.Tensor, parts: list[tf.TensorSpec]
 ) -> list[tf.Tensor]:
     return [
-        tf.raw_ops.TensorListGetItem(
-            input_handle=held,
-            index=place,
-            element_shape=-1,
-            element_dtype=part.dtype,
-        )
+        keras_compat.get_from_tensor_list(held, place, part.dtype)
         for held, part in zip(store, parts, strict=True)
     ]

@@ -8,6 +8,8 @@ upright; 2 to 4 are mirrored or turned around; 5 to 8 lie on their side (EXIF
 
 import tensorflow as tf
 
+from tf_simclr import keras_compat
+
 UPRIGHT = 1
 
 _SIDEWAYS = 5
@@ -29,9 +31,7 @@ def exif_orientation(encoded: tf.Tensor) -> tf.Tensor:
       int32 scalar, 1 to 8.
     """
     start = tf.strings.substr(encoded, 0, _SEARCHED)
-    parts = tf.raw_ops.StringSplitV2(
-        input=start[tf.newaxis], sep=_MARK, maxsplit=1
-    ).values
+    parts = keras_compat.split_once(start[tf.newaxis], _MARK)
     return tf.cond(
         tf.size(parts) > 1,
         lambda: _read_tag(tf.io.decode_raw(parts[1], tf.uint8)),

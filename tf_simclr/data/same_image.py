@@ -1,20 +1,27 @@
-"""Equal images of two sets, however they are reached; their overlap."""
+"""Equal images of one set or two, however they are reached; their overlap."""
 
 import collections
 import dataclasses
 import hashlib
 import os
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from tf_simclr.data.sources.image_set import PREFIX, UNLABELLED, ImageSet
 from tf_simclr.data.sources.pixels import (
     ArrayPixels,
     FilePixels,
     RecordPixels,
+    on_host,
 )
+
+# Bytes of an image that are compared with those of all others, and numbers
+# that mix them into one.
+_SAMPLED = 64
+_MIXERS = np.random.default_rng(0).integers(2**63, size=8, dtype=np.uint64) | 1
 
 
 def same_images(
@@ -43,6 +50,40 @@ def same_images(
         case RecordPixels(), RecordPixels():
             return _pairs(_examples(first.pixels), _examples(second.pixels))
     return _pairs((), ())
+
+
+def with_equal_found(images: ImageSet) -> ImageSet:
+    """Returns the images with their `first_equal`.
+
+    Image files and examples in shards are the same as in `same_images`; images
+    in memory, by their pixels. Images of which few can be equal are not read:
+    files are compared by where they lie, and of images in memory only those
+    that share some pixels are compared whole.
+
+    Args:
+      images: as they were listed: not yet decoded.
+    """
+    match images.pixels:
+        case ArrayPixels(array=array):
+            keys = _array_keys(array)
+        case FilePixels():
+            keys = _file_keys(images.pixels)
+        case RecordPixels():
+            keys = _examples(images.pixels)
+    first: dict[Hashable, int] = {}
+    found = [first.setdefault(key, place) for place, key in enumerate(keys)]
+    if len(first) == len(images):
+        return dataclasses.replace(images, first_equal=None)
+    return dataclasses.replace(images, first_equal=np.array(found, np.int64))
+
+
+def example_ids(images: ImageSet) -> Callable[[tf.Tensor], tf.Tensor]:
+    """A function of places of images, int64 (n,): their ids, which are equal
+    for equal images."""
+    if images.first_equal is None:
+        return lambda places: places
+    first = on_host(images.first_equal)
+    return lambda places: tf.gather(first, places)
 
 
 def _pairs(first: Iterable[Hashable], second: Iterable[Hashable]) -> np.ndarray:
@@ -80,6 +121,22 @@ def _digests(array: np.ndarray, places: Iterable[int]) -> Iterator[bytes]:
         yield hashlib.blake2b(row, digest_size=16).digest()
 
 
+def _array_keys(array: np.ndarray) -> Iterator[Hashable]:
+    """A digest of each image that may be equal to another, else its place."""
+    flat = array.reshape(len(array), -1)
+    sampled = np.linspace(0, flat.shape[1] - 1, _SAMPLED).astype(int)
+    words = np.ascontiguousarray(flat[:, sampled]).view(np.uint64)
+    mixed = np.sum(words * _MIXERS, axis=1, dtype=np.uint64)
+    _, inverse, counts = np.unique(
+        mixed, return_inverse=True, return_counts=True
+    )
+    alike = counts[inverse] > 1
+    digests = _digests(array, np.flatnonzero(alike))
+    return (
+        next(digests) if found else place for place, found in enumerate(alike)
+    )
+
+
 def _examples(pixels: RecordPixels) -> Iterator[tuple[Hashable, int]]:
     shards = [_inode(path) for path in pixels.shards]
     places = zip(pixels.shard.tolist(), pixels.offset.tolist(), strict=True)
@@ -95,6 +152,29 @@ def _same_files(first: FilePixels, second: FilePixels) -> np.ndarray:
     return _pairs(paths, _resolved(second))
 
 
+def _file_keys(pixels: FilePixels) -> Iterator[Hashable]:
+    """The path of each file without links; of files that may have several such
+    names, their number in the file system.
+
+    The list of a folder holds the numbers of its files, so that only those of
+    equal numbers are looked at one by one.
+    """
+    located = list(_located(pixels))
+    devices = {
+        folder: _inode(folder)[0]
+        for folder in {os.path.dirname(path) for path, _ in located}
+    }
+    numbers = {
+        path: _inode(path)[:2]
+        if number is None
+        else (devices[os.path.dirname(path)], number)
+        for path, number in located
+    }
+    names = collections.Counter(numbers.values())
+    for path, _ in located:
+        yield _inode(path) if names[numbers[path]] > 1 else path
+
+
 def _inode(path: str) -> tuple[Hashable, ...]:
     """(device, number, names) of a file; its path where it cannot be seen."""
     try:
@@ -105,30 +185,42 @@ def _inode(path: str) -> tuple[Hashable, ...]:
 
 
 def _resolved(pixels: FilePixels) -> Iterator[str]:
-    """The path of each file without links.
+    """The path of each file without links."""
+    return (path for path, _ in _located(pixels))
+
+
+def _located(pixels: FilePixels) -> Iterator[tuple[str, int | None]]:
+    """The path of each file without links, and its number in the file system;
+    None for links and for files that have gone.
 
     Each folder is resolved and listed once: on a file server, to look at each
     file instead would cost a round trip for every image.
     """
-    folders: dict[str, tuple[str, frozenset[str]]] = {}
+    folders: dict[str, tuple[str, dict[str, int | None]]] = {}
     for name in pixels.names:
         cut = name.rfind(os.sep) + 1
         head, tail = name[:cut], name[cut:]
         if head not in folders:
             path = os.path.realpath(os.path.join(pixels.root, head))
-            folders[head] = path, _links(path)
-        folder, links = folders[head]
-        path = f"{folder}{os.sep}{tail}"
-        yield os.path.realpath(path) if tail in links else path
+            folders[head] = path, _entries(path)
+        folder, numbers = folders[head]
+        path, number = f"{folder}{os.sep}{tail}", numbers.get(tail)
+        if number is None and tail in numbers:
+            path = os.path.realpath(path)
+        yield path, number
 
 
-def _links(folder: str) -> frozenset[str]:
-    """Names of the symbolic links in a folder; none if it has gone."""
+def _entries(folder: str) -> dict[str, int | None]:
+    """{name: number in the file system} of a folder's files, None for symbolic
+    links; empty if the folder has gone."""
     try:
         with os.scandir(folder) as entries:
-            return frozenset(e.name for e in entries if e.is_symlink())
+            return {
+                entry.name: None if entry.is_symlink() else entry.inode()
+                for entry in entries
+            }
     except OSError:
-        return frozenset()
+        return {}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Features in two dimensions, and in TensorBoard's Embedding Projector."""
+"""Pictures of features: a map, and TensorBoard's Embedding Projector."""
 
 import importlib.util
 import math
@@ -11,9 +11,6 @@ import tensorflow as tf
 from tf_simclr.errors import UserError
 from tf_simclr.files import replacing, write_text
 
-# Points fewer than these span no plane.
-MIN_POINTS = 3
-_PERPLEXITY = 30.0
 # More classes than this have no legend.
 _LEGEND = 20
 _METHODS = {"pca": "PCA", "tsne": "t-SNE", "umap": "UMAP"}
@@ -26,36 +23,6 @@ def check_method(method: str) -> None:
             "--map=umap needs a package that is not installed: pip install"
             " umap-learn, or take --map=pca or --map=tsne."
         )
-
-
-def two_dimensions(
-    features: np.ndarray, method: str, seed: int = 0
-) -> np.ndarray:
-    """Maps features (N, d) to points (N, 2).
-
-    Args:
-      features: of at least `MIN_POINTS` images.
-      method: `pca`, `tsne` or `umap`.
-      seed: of the last two.
-    """
-    if method == "pca":
-        from sklearn.decomposition import PCA
-
-        return PCA(2, random_state=seed).fit_transform(features)
-    if method == "tsne":
-        from sklearn.manifold import TSNE
-
-        perplexity = min(_PERPLEXITY, (len(features) - 1) / 3)
-        return TSNE(
-            2, perplexity=perplexity, init="pca", random_state=seed
-        ).fit_transform(features)
-    import umap
-
-    neighbours = min(15, len(features) - 1)
-    # A seed makes it use one thread, which it warns of unless told so.
-    return umap.UMAP(
-        n_neighbors=neighbours, random_state=seed, n_jobs=1
-    ).fit_transform(features)
 
 
 def draw_map(

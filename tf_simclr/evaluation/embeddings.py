@@ -1,4 +1,4 @@
-"""Whether embeddings are spread out; features in a plane."""
+"""Spread of embeddings, and maps of features to the plane."""
 
 from typing import NamedTuple
 
@@ -43,7 +43,8 @@ class Similarities(NamedTuple):
 
     Attributes:
       positive: (N,), of the two views of each image.
-      negative: (N (N - 1),), of first views and other images' second views.
+      negative: (at most N (N - 1),), of first views and other images' second
+        views.
     """
 
     positive: np.ndarray
@@ -69,19 +70,65 @@ def spread(embeddings: np.ndarray) -> Spread:
     return Spread(float(std), float(rank), possible)
 
 
-def similarities(first: np.ndarray, second: np.ndarray) -> Similarities:
-    """Cosines of two views' embeddings, (N, d) each."""
+def similarities(
+    first: np.ndarray, second: np.ndarray, ids: np.ndarray | None = None
+) -> Similarities:
+    """Cosines of two views' embeddings, (N, d) each.
+
+    Args:
+      first, second: the embeddings.
+      ids: (N,) or (N, k), equal for equal images; None: all are different.
+    """
     cosines = unit(first) @ unit(second).T
     others = ~np.eye(len(cosines), dtype=bool)
+    if ids is not None:
+        rows = ids.reshape(len(ids), -1)
+        others = np.any(rows[:, np.newaxis] != rows, axis=2)
     return Similarities(np.diag(cosines).copy(), cosines[others])
 
 
+# Points fewer than these span no plane.
+MIN_POINTS = 3
 # t-SNE's usual number of neighbours; with less than a few times as many
 # images it has nothing to say.
-_PERPLEXITY = 30
+_PERPLEXITY = 30.0
 _FEWEST = 100
 # More dimensions only add noise and time (van der Maaten and Hinton, 2008).
 _DIMENSIONS = 30
+
+
+def two_dimensions(
+    features: np.ndarray, method: str, seed: int = 0
+) -> np.ndarray:
+    """Maps features (N, d) to points (N, 2).
+
+    Args:
+      features: of at least `MIN_POINTS` images for `tsne` and `umap`.
+      method: `pca`, `tsne` or `umap`.
+      seed: of the random numbers.
+    """
+    if method == "pca":
+        from sklearn.decomposition import PCA
+
+        if len(features) < 2:
+            return np.zeros((len(features), 2))
+        possible = min(2, *features.shape)
+        points = PCA(possible, random_state=seed).fit_transform(features)
+        return np.pad(points, ((0, 0), (0, 2 - possible)))
+    if method == "tsne":
+        from sklearn.manifold import TSNE
+
+        perplexity = min(_PERPLEXITY, (len(features) - 1) / 3)
+        return TSNE(
+            2, perplexity=perplexity, init="pca", random_state=seed
+        ).fit_transform(features)
+    import umap
+
+    neighbours = min(15, len(features) - 1)
+    # A seed makes it use one thread, which it warns of unless told so.
+    return umap.UMAP(
+        n_neighbors=neighbours, random_state=seed, n_jobs=1
+    ).fit_transform(features)
 
 
 class FeaturePlane(NamedTuple):
@@ -102,15 +149,10 @@ def feature_plane(features: np.ndarray, seed: int = 0) -> FeaturePlane:
     t-SNE from 100 images on, the first two principal components below.
     """
     rows = unit(features.astype(np.float64))
+    if len(rows) < _FEWEST:
+        points = two_dimensions(rows, "pca", seed)
+        return FeaturePlane(points, "principal components")
     centred = rows - rows.mean(axis=0)
     axes = np.linalg.svd(centred, full_matrices=False)[2]
-    if len(rows) < _FEWEST:
-        points = centred @ axes[:2].T
-        missing = 2 - points.shape[1]
-        points = np.pad(points, ((0, 0), (0, missing)))
-        return FeaturePlane(points, "principal components")
-    from sklearn.manifold import TSNE
-
-    tsne = TSNE(perplexity=_PERPLEXITY, init="pca", random_state=seed)
-    points = tsne.fit_transform(centred @ axes[:_DIMENSIONS].T)
+    points = two_dimensions(centred @ axes[:_DIMENSIONS].T, "tsne", seed)
     return FeaturePlane(points.astype(float), "t-SNE")

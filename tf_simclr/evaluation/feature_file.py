@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from tf_simclr.evaluation.embeddings import unit
+
 
 class FeatureFile:
     """An .npz archive whose arrays grow in bounded memory.
@@ -72,9 +74,6 @@ class FeatureFile:
             np.lib.format.write_array_header_2_0(file, header)
 
 
-_EPSILON = 1e-12
-
-
 class MostSimilar:
     """Finds nearest neighbours by cosine while features stream by.
 
@@ -86,7 +85,7 @@ class MostSimilar:
     """
 
     def __init__(self, queries: np.ndarray, own: Sequence[int], count: int):
-        self._queries = _normalized(queries)
+        self._queries = unit(queries)
         self._own = np.asarray(own)[:, None]
         self._count = count
         self.similarities = np.empty((len(queries), 0), np.float32)
@@ -94,7 +93,7 @@ class MostSimilar:
 
     def add(self, start: int, features: np.ndarray) -> None:
         """Looks at the features (n, d) of images start ... start + n - 1."""
-        found = self._queries @ _normalized(features).T
+        found = self._queries @ unit(features).T
         indices = np.broadcast_to(
             np.arange(start, start + len(features)), found.shape
         )
@@ -105,11 +104,6 @@ class MostSimilar:
         best = best[:, : self._count]
         self.similarities = np.take_along_axis(similarities, best, axis=1)
         self.indices = np.take_along_axis(indices, best, axis=1)
-
-
-def _normalized(features: np.ndarray) -> np.ndarray:
-    norms = np.linalg.norm(features, axis=1, keepdims=True)
-    return features / np.maximum(norms, _EPSILON)
 
 
 def draw_neighbours(

@@ -1,7 +1,8 @@
 """A queue of past embeddings: more negatives than a batch holds.
 
-A batch may hold an image twice, where it spans the end of an epoch or the
-queue of past embeddings remembers it. Its other appearances are neither
+A batch may hold an image twice, where it spans the end of an epoch, the data
+set has it under two names, or the queue of past embeddings remembers it. Its
+other appearances are neither
 positives nor negatives of an anchor.
 """
 

@@ -17,7 +17,6 @@ from tf_simclr.methods.job import Job
 from tf_simclr.metrics import Chart, Metric, declare
 from tf_simclr.models.network import SimCLRNetwork
 from tf_simclr.optimizers.factory import decayed_in_loss, make_optimizer
-from tf_simclr.optimizers.schedule import WarmupCosine
 from tf_simclr.weights.stored import StoredWeights
 
 # {metric name: scalar}.
@@ -105,7 +104,7 @@ class Method:
         with job.strategy.scope():
             self.optimizer: keras.optimizers.Optimizer = make_optimizer(
                 config,
-                WarmupCosine(plan.peak, plan.warmup_steps, plan.total_steps),
+                plan.schedule(),
                 self.trainable,
                 classifier,
             )

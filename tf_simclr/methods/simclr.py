@@ -78,7 +78,8 @@ class SimCLR(Pretraining):
     def compared(self) -> int:
         """Views that an anchor is compared with, once the memory is full.
 
-        Images that appear twice count as different here.
+        All images count as different: where a batch or the memory holds one
+        again, fewer views are compared and the true levels are a little lower.
         """
         return 2 * self.batch_size - 1 + self.job.config.objective.memory_size
 

@@ -15,6 +15,8 @@ its tables cross over.
 
 import tensorflow as tf
 
+from tf_simclr import keras_compat
+
 # Images put side by side; more of them gained nothing.
 _SIDE_BY_SIDE = 16
 # Maps from which native kernels fill a tile of sixteen rows well enough.
@@ -148,12 +150,8 @@ def _to_inputs(
     if images > 1:
         batch, height, width, channels = inputs.shape
         shape = [batch // images, height, images * (width + 1), channels]
-    wide = tf.raw_ops.Conv2DBackpropInput(
-        input_sizes=shape,
-        filter=kernel,
-        out_backprop=_side_by_side(upstream, images),
-        strides=[1, strides, strides, 1],
-        padding=padding,
+    wide = keras_compat.conv2d_input_gradient(
+        shape, kernel, _side_by_side(upstream, images), strides, padding
     )
     return _apart(wide, images)
 
@@ -165,12 +163,8 @@ def _native_to_kernel(
     strides: int,
     padding: str,
 ) -> tf.Tensor:
-    return tf.raw_ops.Conv2DBackpropFilter(
-        input=inputs,
-        filter_sizes=kernel.shape,
-        out_backprop=upstream,
-        strides=[1, strides, strides, 1],
-        padding=padding,
+    return keras_compat.conv2d_kernel_gradient(
+        inputs, kernel.shape, upstream, strides, padding
     )
 
 

@@ -12,14 +12,13 @@ from tf_simclr.data.sources.open import open_images
 from tf_simclr.errors import UserError
 from tf_simclr.evaluation.embedding_map import (
     MAX_POINTS,
-    MIN_POINTS,
     check_method,
     draw_map,
     thumbnail_size,
     thumbnails,
-    two_dimensions,
     write_projector,
 )
+from tf_simclr.evaluation.embeddings import MIN_POINTS, two_dimensions
 from tf_simclr.evaluation.feature_file import FeatureFile
 from tf_simclr.evaluation.predict import Predictor
 from tf_simclr.files import replacing

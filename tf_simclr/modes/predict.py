@@ -6,7 +6,7 @@ import time
 
 from tf_simclr.config.run import Config
 from tf_simclr.data.sources.folder import walk
-from tf_simclr.errors import UserError
+from tf_simclr.errors import UserError, at_most
 from tf_simclr.evaluation.classify import Prediction, classify_files
 from tf_simclr.files import replacing
 from tf_simclr.modes.loaded import load_network
@@ -99,6 +99,5 @@ def _write(path: str, predictions: list[Prediction]) -> None:
 
 
 def _named(bad: list[Prediction]) -> str:
-    shown = [f"{found.file} {found.problem}" for found in bad[:_SHOWN]]
-    more = len(bad) - len(shown)
-    return "; ".join(shown) + (f"; and {more} more" if more else "")
+    problems = [f"{found.file} {found.problem}" for found in bad]
+    return at_most(_SHOWN, problems, separator="; ", before_rest="; and ")

@@ -17,6 +17,7 @@ from tf_simclr.data.labels import (
     choose_labels,
     mask_labels,
 )
+from tf_simclr.data.same_image import with_equal_found
 from tf_simclr.data.service import check_reachable
 from tf_simclr.data.sources.identity import content_checksum, ids_checksum
 from tf_simclr.data.sources.open import Splits, open_dataset
@@ -140,6 +141,9 @@ def prepare_job(
     listed = images
     if subset is not None and not labels_only:
         listed = mask_labels(images, subset)
+    if method.compares_examples:
+        # Before they are decoded: an image is known by where it lies.
+        images = with_equal_found(images)
     with naming_bad_images(images):
         kept = keep_decoded(images, config.data.cache_dataset)
     if service is not None:

@@ -8,6 +8,7 @@ from types import ModuleType
 import tensorflow as tf
 import tf_keras as keras
 
+from tf_simclr import keras_compat
 from tf_simclr.config.optimizer import OptimizerConfig
 from tf_simclr.errors import UserError
 from tf_simclr.optimizers.lamb import LAMB
@@ -25,21 +26,7 @@ class Adam(keras.optimizers.Adam):
 
     def update_step(self, gradient: tf.Tensor, variable: tf.Variable) -> None:
         """Updates one variable by its dense gradient."""
-        dtype = variable.dtype
-        index = self._index_dict[self._var_key(variable)]
-        step = tf.cast(self.iterations + 1, dtype)
-        tf.raw_ops.ResourceApplyAdam(
-            var=variable.handle,
-            m=self._momentums[index].handle,
-            v=self._velocities[index].handle,
-            beta1_power=tf.pow(tf.cast(self.beta_1, dtype), step),
-            beta2_power=tf.pow(tf.cast(self.beta_2, dtype), step),
-            lr=tf.cast(self.learning_rate, dtype),
-            beta1=tf.cast(self.beta_1, dtype),
-            beta2=tf.cast(self.beta_2, dtype),
-            epsilon=tf.cast(self.epsilon, dtype),
-            grad=gradient,
-        )
+        keras_compat.apply_adam(self, gradient, variable)
 
 
 def tensorflow_addons() -> ModuleType:
@@ -132,8 +119,7 @@ def build_slots(
 ) -> None:
     """Creates the optimizer's variables, so that they can be restored."""
     if isinstance(optimizer, keras.optimizers.legacy.Optimizer):
-        # Addons' optimizers have no public way to do so before a first step.
-        optimizer._create_all_weights(variables)
+        keras_compat.create_legacy_slots(optimizer, variables)
     else:
         optimizer.build(variables)
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import tensorflow as tf
 import tf_keras as keras
 
+from tf_simclr import keras_compat
 from tf_simclr.optimizers.lars import trust_ratio
 
 
@@ -81,7 +82,7 @@ class LAMB(keras.optimizers.Optimizer):
         # The decay enters before the trust ratio, so the base class's
         # decoupled decay stays off.
         super().__init__(name=name, weight_decay=None, **kwargs)
-        self._learning_rate = self._build_learning_rate(learning_rate)
+        keras_compat.set_learning_rate(self, learning_rate)
         self.beta_1 = beta_1
         self.beta_2 = beta_2
         self.epsilon = epsilon
@@ -90,7 +91,7 @@ class LAMB(keras.optimizers.Optimizer):
     def build(self, var_list: Sequence[tf.Variable]) -> None:
         """Creates two moments per variable."""
         super().build(var_list)
-        if getattr(self, "_built", False):
+        if keras_compat.has_slots(self):
             return
         self.momentums, self.velocities = (
             [
@@ -101,11 +102,11 @@ class LAMB(keras.optimizers.Optimizer):
             ]
             for name in ("momentum", "velocity")
         )
-        self._built = True
+        keras_compat.mark_slots_built(self)
 
     def update_step(self, gradient: tf.Tensor, variable: tf.Variable) -> None:
         """Updates one variable by its dense gradient."""
-        index = self._index_dict[self._var_key(variable)]
+        index = keras_compat.slot_index(self, variable)
         momentum, velocity = self.momentums[index], self.velocities[index]
         adapt = len(variable.shape) > 1
         update = lamb_update(
@@ -131,9 +132,7 @@ class LAMB(keras.optimizers.Optimizer):
         config.pop("weight_decay", None)
         return {
             **config,
-            "learning_rate": self._serialize_hyperparameter(
-                self._learning_rate
-            ),
+            "learning_rate": keras_compat.learning_rate_config(self),
             "beta_1": self.beta_1,
             "beta_2": self.beta_2,
             "epsilon": self.epsilon,

@@ -6,6 +6,8 @@ from typing import NamedTuple
 import tensorflow as tf
 import tf_keras as keras
 
+from tf_simclr import keras_compat
+
 # Trust coefficient of the original release.
 TRUST_COEFFICIENT = 0.001
 
@@ -109,18 +111,20 @@ class LARS(keras.optimizers.Optimizer):
         # The decay enters before the trust ratio, so the base class's
         # decoupled decay stays off.
         super().__init__(name=name, weight_decay=None, **kwargs)
-        self._learning_rate = self._build_learning_rate(learning_rate)
+        keras_compat.set_learning_rate(self, learning_rate)
         self.momentum = momentum
         self.decay = weight_decay
         self.nesterov = nesterov
         self.classic_momentum = classic_momentum
         self.coefficient = coefficient
-        self._plain = {self._var_key(variable) for variable in plain_variables}
+        self._plain = {
+            keras_compat.variable_key(self, v) for v in plain_variables
+        }
 
     def build(self, var_list: Sequence[tf.Variable]) -> None:
         """Creates one momentum buffer per variable."""
         super().build(var_list)
-        if getattr(self, "_built", False):
+        if keras_compat.has_slots(self):
             return
         self.momentums = [
             self.add_variable_from_reference(
@@ -128,11 +132,11 @@ class LARS(keras.optimizers.Optimizer):
             )
             for variable in var_list
         ]
-        self._built = True
+        keras_compat.mark_slots_built(self)
 
     def adapts(self, variable: tf.Variable) -> bool:
         """Whether `variable` is decayed and has a trust ratio."""
-        plain = self._var_key(variable) in self._plain
+        plain = keras_compat.variable_key(self, variable) in self._plain
         return len(variable.shape) > 1 and not plain
 
     def ratio_of(self, gradient: tf.Tensor, variable: tf.Variable) -> tf.Tensor:
@@ -141,7 +145,7 @@ class LARS(keras.optimizers.Optimizer):
         return trust_ratio(variable, step, self.coefficient)
 
     def update_step(self, gradient: tf.Tensor, variable: tf.Variable) -> None:
-        buffer = self.momentums[self._index_dict[self._var_key(variable)]]
+        buffer = self.momentums[keras_compat.slot_index(self, variable)]
         adapt = self.adapts(variable)
         update = lars_update(
             gradient,
@@ -164,9 +168,7 @@ class LARS(keras.optimizers.Optimizer):
         config.pop("weight_decay", None)
         return {
             **config,
-            "learning_rate": self._serialize_hyperparameter(
-                self._learning_rate
-            ),
+            "learning_rate": keras_compat.learning_rate_config(self),
             "momentum": self.momentum,
             "weight_decay": self.decay,
             "nesterov": self.nesterov,

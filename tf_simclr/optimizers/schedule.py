@@ -68,6 +68,10 @@ class SchedulePlan:
     warmup_steps: int
     total_steps: int
 
+    def schedule(self) -> WarmupCosine:
+        """The learning rate of each step."""
+        return WarmupCosine(self.peak, self.warmup_steps, self.total_steps)
+
     @property
     def notice(self) -> str:
         """A sentence about a warm-up as long as the run; '' for a shorter

@@ -10,12 +10,12 @@ from tf_simclr.data.sources.image_set import ImageSet
 from tf_simclr.evaluation.examination import Examination, Mistake
 from tf_simclr.evaluation.examination_json import to_json
 from tf_simclr.files import replacing, write_json, write_text
+from tf_simclr.report.evaluation_charts import short
 from tf_simclr.report.evaluation_text import evaluation_text
 from tf_simclr.report.figures import (
     confusion_figure,
     picture_grid,
     reliability_figure,
-    short,
 )
 
 EVALUATION_FILE = "evaluation.json"

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tf_simclr.evaluation.calibration import Reliability
+from tf_simclr.report.evaluation_charts import (
+    confusion_cells,
+    reliability_bars,
+    short,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Above these, class names and counts would be too small to read.
-_NAMED = 40
-_NUMBERED = 20
 _COLUMNS = 4
 
 
@@ -35,27 +37,24 @@ def confusion_figure(
     side = float(np.clip(2.5 + 0.35 * count, 4.0, 9.0))
     figure = _figure(side, side)
     axes = figure.add_subplot()
-    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    axes.imshow(shares, cmap="Blues", vmin=0.0, vmax=1.0)
+    cells = confusion_cells(matrix, [short(name) for name in class_names])
+    axes.imshow(cells.shares, cmap="Blues", vmin=0.0, vmax=1.0)
     axes.set_xlabel(f"prediction{groups}")
     axes.set_ylabel(f"label{groups}")
-    if count <= _NAMED:
-        names = [short(name) for name in class_names]
-        axes.set_yticks(range(count), names)
-        turned = 90 if max(map(len, names)) > 2 else 0
-        axes.set_xticks(range(count), names, rotation=turned)
-    if count <= _NUMBERED:
-        for row, column in zip(*np.nonzero(matrix), strict=True):
-            dark = shares[row, column] > 0.5
-            axes.text(
-                column,
-                row,
-                str(matrix[row, column]),
-                ha="center",
-                va="center",
-                fontsize=8,
-                color="white" if dark else "#1b2a41",
-            )
+    if cells.names:
+        axes.set_yticks(range(count), cells.names)
+        turned = 90 if max(map(len, cells.names)) > 2 else 0
+        axes.set_xticks(range(count), cells.names, rotation=turned)
+    for (row, column), number in cells.numbers.items():
+        axes.text(
+            column,
+            row,
+            number,
+            ha="center",
+            va="center",
+            fontsize=8,
+            color="white" if cells.is_dark(row, column) else "#1b2a41",
+        )
     return _png(figure)
 
 
@@ -67,12 +66,12 @@ def reliability_figure(before: Reliability, after: Reliability) -> bytes:
         zip((before, after), titles, strict=True)
     ):
         axes = figure.add_subplot(1, 2, index + 1)
-        filled = np.flatnonzero(bins.count)
-        width = 1.0 / len(bins.count)
+        bars = reliability_bars(bins)
+        accuracies = [bar.accuracy for bar in bars]
         axes.bar(
-            filled * width,
-            bins.accuracy[filled],
-            width,
+            [bar.left for bar in bars],
+            accuracies,
+            [bar.right - bar.left for bar in bars],
             align="edge",
             color="#4477aa",
             edgecolor="white",
@@ -80,8 +79,8 @@ def reliability_figure(before: Reliability, after: Reliability) -> bytes:
             label="accuracy",
         )
         axes.plot(
-            bins.confidence[filled],
-            bins.accuracy[filled],
+            [bar.confidence for bar in bars],
+            accuracies,
             "o",
             color="#cc6677",
             markersize=4,
@@ -113,11 +112,6 @@ def picture_grid(pictures: np.ndarray, captions: Sequence[str]) -> bytes:
         axes.set_title(caption, fontsize=8)
         axes.axis("off")
     return _png(figure)
-
-
-def short(name: str, length: int = 18) -> str:
-    """A name that fits beside a figure."""
-    return name if len(name) <= length else f"{name[: length - 1]}…"
 
 
 def _figure(width: float, height: float) -> "Figure":

@@ -5,7 +5,7 @@ import html
 from tf_simclr.evaluation.confusion import f1, precision, recall
 from tf_simclr.evaluation.examination import Calibration
 from tf_simclr.report.charts import color_of, point_chart
-from tf_simclr.report.figures import short
+from tf_simclr.report.evaluation_charts import short
 from tf_simclr.report.markup import picture, section, table
 from tf_simclr.report.pipeline_data import PipelineData
 from tf_simclr.report.squares import (

@@ -6,11 +6,14 @@ import numpy as np
 
 from tf_simclr.evaluation.calibration import Reliability
 from tf_simclr.report import svg
+from tf_simclr.report.evaluation_charts import (
+    ConfusionCells,
+    confusion_cells,
+    reliability_bars,
+)
 
 _SIDE = 420.0
 _LEFT, _TOP = 62.0, 40.0
-# More classes get no numbers, and even more no names.
-_NUMBERED, _NAMED = 20, 40
 # More classes than this would be finer than pixels.
 MOST_CLASSES = 60
 
@@ -27,22 +30,19 @@ def confusion_chart(
     """
     count = len(matrix)
     cell = (_SIDE - _LEFT) / count
-    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    cells = confusion_cells(matrix, names)
     parts = [
         svg.text(_LEFT, 12, "taken for", class_="unit"),
         svg.text(0, _TOP - 10, "class", class_="unit"),
     ]
-    if count <= _NAMED:
-        for index, name in enumerate(names):
-            middle = (index + 0.5) * cell
-            parts.append(
-                svg.text(_LEFT - 8, _TOP + middle + 4, name, text_anchor="end")
-            )
-            parts.append(
-                svg.text(
-                    _LEFT + middle, _TOP - 8, name[:3], text_anchor="middle"
-                )
-            )
+    for index, name in enumerate(cells.names):
+        middle = (index + 0.5) * cell
+        parts.append(
+            svg.text(_LEFT - 8, _TOP + middle + 4, name, text_anchor="end")
+        )
+        parts.append(
+            svg.text(_LEFT + middle, _TOP - 8, name[:3], text_anchor="middle")
+        )
     for row in range(count):
         for column in range(count):
             parts.append(
@@ -50,9 +50,9 @@ def confusion_chart(
                     _LEFT + column * cell,
                     _TOP + row * cell,
                     cell,
-                    float(shares[row, column]),
-                    int(matrix[row, column]) if count <= _NUMBERED else 0,
-                    right=row == column,
+                    cells,
+                    row,
+                    column,
                 )
             )
     return svg.canvas(_SIDE, _SIDE + _TOP - _LEFT, title, *parts)
@@ -74,15 +74,15 @@ def reliability_chart(title: str, bins: Reliability) -> str:
                 across(tick), side - bottom + 16, mark, text_anchor="middle"
             )
         )
-    width = across(1.0 / len(bins.count)) - across(0.0)
-    for index in np.flatnonzero(bins.count):
-        top = up(float(bins.accuracy[index]))
+    for bar in reliability_bars(bins):
+        start, end = across(bar.left), across(bar.right)
+        top = up(bar.accuracy)
         parts.append(
             svg.element(
                 "rect",
-                x=across(index / len(bins.count)) + 1,
+                x=start + 1,
                 y=top,
-                width=width - 2,
+                width=end - start - 2,
                 height=up(0.0) - top,
                 rx=2,
                 class_="bar c0",
@@ -91,7 +91,7 @@ def reliability_chart(title: str, bins: Reliability) -> str:
         parts.append(
             svg.element(
                 "circle",
-                cx=across(float(bins.confidence[index])),
+                cx=across(bar.confidence),
                 cy=top,
                 r=3,
                 class_="dot c1",
@@ -108,8 +108,14 @@ def reliability_chart(title: str, bins: Reliability) -> str:
 
 
 def _cell(
-    x: float, y: float, side: float, share: float, number: int, *, right: bool
+    x: float,
+    y: float,
+    side: float,
+    cells: ConfusionCells,
+    row: int,
+    column: int,
 ) -> str:
+    share = float(cells.shares[row, column])
     # No image: a faint square, so that the eye finds row and column.
     strength = 0.06 if not share else 0.12 + 0.88 * share
     square = svg.element(
@@ -119,15 +125,16 @@ def _cell(
         width=side - 1.5,
         height=side - 1.5,
         rx=min(3.0, side / 8),
-        class_="right" if right or not share else "wrong",
+        class_="right" if row == column or not share else "wrong",
         fill_opacity=strength,
     )
-    if not number:
+    number = cells.numbers.get((row, column))
+    if number is None:
         return square
     return square + svg.text(
         x + side / 2,
         y + side / 2 + 4,
-        str(number),
+        number,
         text_anchor="middle",
-        class_="inside" if strength > 0.55 else "",
+        class_="inside" if cells.is_dark(row, column) else "",
     )

@@ -2,51 +2,47 @@
 
 import contextlib
 import errno
-import re
 from collections.abc import Iterator
 
 import tensorflow as tf
 
+from tf_simclr import keras_compat
 from tf_simclr.config.run import Config
 from tf_simclr.signals import TrainingFailed
 
-# Told apart by a pattern in the message and by the class; the first that fits
-# is taken.
+
+def _is_of_process(error: Exception) -> bool:
+    kinds = (
+        tf.errors.UnavailableError,
+        tf.errors.AbortedError,
+        tf.errors.CancelledError,
+        tf.errors.DeadlineExceededError,
+    )
+    return isinstance(error, kinds)
+
+
+# The first that fits is taken.
 _SENTENCES = (
     (
-        "No such file",
-        tf.errors.OpError,
+        keras_compat.is_missing_file,
         "A data file has vanished; put it back, then the same command continues"
         " from the last checkpoint",
     ),
     (
-        "No space left",
-        tf.errors.OpError,
+        keras_compat.is_full_disk,
         "The disk is full; make room, then the same command continues from the"
         " last checkpoint",
     ),
     (
-        "",
-        (
-            tf.errors.UnavailableError,
-            tf.errors.AbortedError,
-            tf.errors.CancelledError,
-            tf.errors.DeadlineExceededError,
-        ),
+        _is_of_process,
         "A process that this one works with, such as an input worker, is gone;"
         " start it again, then the same command continues from the last"
         " checkpoint",
     ),
     (
-        "Iterator|Dataset",
-        tf.errors.OpError,
+        keras_compat.is_from_dataset,
         "The training images cannot be read",
     ),
-)
-
-_IN_DATASET = re.compile(
-    r"Error in user-defined function passed to \S+ transformation with"
-    r" iterator: \S+: "
 )
 
 # What a full or write-protected disk answers.
@@ -69,8 +65,8 @@ def explain(error: Exception) -> str | None:
     if not isinstance(error, tf.errors.OpError):
         return None
     what = reason(error)
-    for signs, kinds, sentence in _SENTENCES:
-        if isinstance(error, kinds) and re.search(signs, str(error)):
+    for fits, sentence in _SENTENCES:
+        if fits(error):
             return f"{sentence}: {what}."
     return None
 
@@ -79,21 +75,7 @@ def reason(error: Exception) -> str:
     """What an error says, in one line, without TensorFlow's context."""
     if isinstance(error, OSError):
         return f"{error.filename}: {error.strerror}"
-    text = re.sub(r"\{\{function_node \S+\}\}\s*", "", str(error))
-    # Node names follow; before the message there may be a stack trace.
-    lines = [line.strip() for line in text.split("[[")[0].splitlines()]
-    lines = [line for line in lines if line] or [type(error).__name__]
-    in_graph = lines[0].startswith("Graph execution error")
-    first = lines[-1] if in_graph else lines[0]
-    for line in lines:
-        if _IN_DATASET.match(line):
-            first = _IN_DATASET.sub("", line)
-            break
-    return re.sub(r"\s*\[Op:\S+\].*$", "", first).rstrip(".")
-
-
-# TensorFlow raises the same error for a full disk.
-_MEMORY = re.compile(r"\bOOM\b|memory|allocat", re.IGNORECASE)
+    return keras_compat.error_sentence(error)
 
 
 @contextlib.contextmanager
@@ -111,7 +93,7 @@ def memory_explained(config: Config) -> Iterator[None]:
     except MemoryError as error:
         raise TrainingFailed(_sentence(config, "MemoryError")) from error
     except tf.errors.ResourceExhaustedError as error:
-        if not _MEMORY.search(error.message):
+        if not keras_compat.is_failed_allocation(error):
             raise
         raise TrainingFailed(_sentence(config, error.message)) from error
 
@@ -146,6 +128,5 @@ def _half(size: int) -> int:
 def _sentence(config: Config, message: str) -> str:
     *first, last = advice(config)
     helps = f"{', '.join(first)} or {last}" if first else last
-    received = re.search(r"(OOM|Out of memory)[^\n\[]*(\[[\d,]*\])?", message)
-    what = received.group().strip() if received else message.splitlines()[0]
+    what = keras_compat.allocation(message)
     return f"Out of memory; what helps: {helps}. Received: {what}"

@@ -162,11 +162,13 @@ class MicroBatches:
         """The whole batch's loss, by its outputs and by the decayed weights."""
         with tf.GradientTape() as tape:
             tape.watch(outputs)
-            everything = _joined({**outputs, **targets})
-            loss, metrics = self.method.loss(_joined(batch), everything)
+            whole, everything = _joined(batch), _joined({**outputs, **targets})
+            loss, metrics = self.method.loss(whole, everything)
             scaled = loss * self.scale()
         if self.probe is not None:
-            self.probe.keep(self.method.embeddings(everything))
+            self.probe.keep(
+                self.method.embeddings(everything), whole.get("index")
+            )
         by_outputs = tape.gradient(
             scaled, outputs, unconnected_gradients=tf.UnconnectedGradients.ZERO
         )

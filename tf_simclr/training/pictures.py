@@ -72,16 +72,26 @@ class EmbeddingWatch:
         )
         self._alarmed = False
 
-    def write(self, step: int, first: np.ndarray, second: np.ndarray) -> None:
+    def write(
+        self,
+        step: int,
+        first: np.ndarray,
+        second: np.ndarray,
+        ids: np.ndarray | None = None,
+    ) -> None:
         """Writes with the default writer.
 
         Args:
           step: which the embeddings are of.
           first, second: (n, d), of both views of the same images.
+          ids: equal for equal images, as in `similarities`.
         """
         if not (np.isfinite(first).all() and np.isfinite(second).all()):
             return
-        for name, values in similarities(first, second)._asdict().items():
+        found = similarities(first, second, ids)._asdict()
+        for name, values in found.items():
+            if not len(values):
+                continue
             tf.summary.histogram(f"similarity/{name}", values, step)
             tf.summary.scalar(f"similarity/mean_{name}", values.mean(), step)
         measured = spread(first)

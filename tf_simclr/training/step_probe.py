@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
+from tf_simclr.losses.queue import as_columns
 from tf_simclr.models.network import SimCLRNetwork
 from tf_simclr.optimizers.lars import LARS
 
@@ -66,21 +67,29 @@ class StepProbe:
         self._aim = tf.Variable(-1, trainable=False, dtype=tf.int64)
         figures = len(self._parts) + len(self._adapted)
         self._figures = _storage([figures])
-        self._kept = None if embeddings is None else _storage(embeddings)
+        self._kept = self._ids = None
+        if embeddings is not None:
+            self._kept = _storage(embeddings)
+            self._ids = _storage([embeddings[1], 2])
 
     def aim(self, steps: int) -> None:
         """Chooses the last of the next `steps` steps."""
         self._aim.assign(self._optimizer.iterations + steps)
 
-    def keep(self, views: tuple[tf.Tensor, tf.Tensor] | None) -> None:
+    def keep(
+        self,
+        views: tuple[tf.Tensor, tf.Tensor] | None,
+        ids: tf.Tensor | None,
+    ) -> None:
         """Within a step, on a replica: keeps the first rows of both views'
-        embeddings, (n, d) each."""
-        if self._kept is None or views is None:
+        embeddings, (n, d) each, and of the images' numbers, int64 (n,)."""
+        if self._kept is None or views is None or ids is None:
             return
         rows = self._kept.shape[1]
         self._store(
             self._kept, lambda: tf.stack([view[:rows] for view in views])
         )
+        self._store(self._ids, lambda: as_columns(ids[:rows]))
 
     def look_at(self, gradients: Sequence[tf.Tensor]) -> None:
         """Within a step, on a replica, before the update: measures gradients.
@@ -98,9 +107,13 @@ class StepProbe:
         figures = self._figures.read_value().numpy()
         return {n: float(v) for n, v in zip(names, figures, strict=True)}
 
-    def embeddings(self) -> np.ndarray | None:
-        """What was kept, (2, n, d); None if nothing is."""
-        return None if self._kept is None else self._kept.read_value().numpy()
+    def embeddings(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """What was kept: embeddings (2, n, d), and (n, 2), equal for equal
+        images; None if nothing is."""
+        if self._kept is None:
+            return None
+        kept, ids = (v.read_value().numpy() for v in (self._kept, self._ids))
+        return kept, ids
 
     def _store(self, storage: tf.Variable, value) -> None:
         # The optimizer has not counted this step yet.

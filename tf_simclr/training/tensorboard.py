@@ -162,9 +162,10 @@ class Summaries:
         ):
             self._drawn = step
             with self._writer().as_default():
-                views = self._probe.embeddings()
-                if views is not None:
-                    self._embeddings.write(step, *views)
+                found = self._probe.embeddings()
+                if found is not None:
+                    views, ids = found
+                    self._embeddings.write(step, *views, ids)
 
     def evaluation(self, step: int, scores: Mapping[str, float]) -> None:
         """Writes the scores of the evaluation split."""

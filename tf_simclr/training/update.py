@@ -92,7 +92,7 @@ def replica_gradients(
             loss, metrics, outputs = whole_loss(method, batch)
             scaled = loss * scale()
         if probe is not None:
-            probe.keep(method.embeddings(outputs))
+            probe.keep(method.embeddings(outputs), batch.get("index"))
         gradients = tape.gradient(scaled, method.trainable)
         check_reached(method.trainable, gradients)
         return gradients, metrics

@@ -18,12 +18,12 @@ from typing import Any
 import tensorflow as tf
 
 from tf_simclr.config.run import Config
+from tf_simclr.keras_compat import is_lost_worker
 from tf_simclr.progress import say
 from tf_simclr.signals import Interrupted, TrainingFailed
 from tf_simclr.training.devices import make_strategy
 
-# What TensorFlow says to the others when a process has gone.
-_SIGNS = ("Collective ops is aborted", "coordination service")
+# What TensorFlow raises in the others when a process has gone, mostly.
 _KINDS = (tf.errors.UnavailableError, tf.errors.AbortedError)
 
 
@@ -87,9 +87,7 @@ class Workers:
             cause = error
             if isinstance(error, TrainingFailed):
                 cause = error.__cause__
-            lost = isinstance(cause, _KINDS) or any(
-                sign in str(cause) for sign in _SIGNS
-            )
+            lost = isinstance(cause, _KINDS) or is_lost_worker(cause)
             if not self._several or not lost:
                 raise
             raise WorkerLost(

@@ -6,7 +6,7 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
-from tf_simclr.errors import UserError
+from tf_simclr.errors import UserError, at_most
 from tf_simclr.models.momentum import named_variables
 from tf_simclr.models.network import SimCLRNetwork
 from tf_simclr.weights.stored import StoredWeights
@@ -67,12 +67,10 @@ def assign_weights(
                 f"{keys[name]} has shape {shape}, not {tuple(variable.shape)}"
             )
     if problems:
-        more = len(problems) - _SHOWN
         raise UserError(
             f"The weights in {stored.path} ({stored.kind}) do not fit the"
             " network: "
-            + "; ".join(problems[:_SHOWN])
-            + (f"; and {more} more" if more > 0 else "")
+            + at_most(_SHOWN, problems, separator="; ", before_rest="; and ")
             + "."
         )
     values = {name: _read(stored, keys[name]) for name in wanted}

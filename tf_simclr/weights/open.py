@@ -5,12 +5,11 @@ import re
 
 from tf_simclr import manifests
 from tf_simclr.errors import UserError
+from tf_simclr.keras_compat import OBJECT_GRAPH_KEY
 from tf_simclr.progress import say
 from tf_simclr.training.run_dir import CONFIG_FILE
 from tf_simclr.weights.original import open_tf1, open_tf2
 from tf_simclr.weights.stored import StoredWeights, open_own, own_keys
-
-_OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
 
 
 def open_weights(
@@ -38,8 +37,8 @@ def open_weights(
         reader = tf.train.load_checkpoint(prefix)
         shapes = reader.get_variable_to_shape_map()
         graph = (
-            reader.get_tensor(_OBJECT_GRAPH)
-            if _OBJECT_GRAPH in shapes
+            reader.get_tensor(OBJECT_GRAPH_KEY)
+            if OBJECT_GRAPH_KEY in shapes
             else None
         )
     except (

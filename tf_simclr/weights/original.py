@@ -5,15 +5,16 @@ checkpoints' object paths, the TF1 release's its graph's variable names.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tf_simclr.config.model import selector_error
 from tf_simclr.errors import UserError
+from tf_simclr.keras_compat import VALUE_SUFFIX, stored_paths
 from tf_simclr.models.encoder import ARCHITECTURES
 from tf_simclr.models.network import Architecture
 from tf_simclr.weights.infer import infer_tf1, infer_tf2
-from tf_simclr.weights.stored import SUFFIX, StoredWeights
+from tf_simclr.weights.stored import StoredWeights
 
 # Positions in the original's layer lists, which count pooling, identity and
 # (idle) DropBlock layers, too.
@@ -166,7 +167,7 @@ def open_tf2(
     Raises:
       UserError: they are not a network of that release.
     """
-    paths = dict(_walk(graph))
+    paths = dict(stored_paths(graph, _is_of_network))
     by_path = {
         path: tuple(shapes[key]) for path, key in paths.items() if key in shapes
     }
@@ -183,7 +184,7 @@ def open_tf2(
         shapes={paths[path]: shape for path, shape in by_path.items()},
         keys=keys,
         read=reader.get_tensor,
-        step=_step(reader, shapes, "global_step" + SUFFIX),
+        step=_step(reader, shapes, "global_step" + VALUE_SUFFIX),
     )
 
 
@@ -238,22 +239,7 @@ def _step(reader: Any, shapes: Mapping[str, list[int]], key: str) -> int:
     return int(reader.get_tensor(key)) if key in shapes else 0
 
 
-def _walk(graph: bytes) -> Iterator[tuple[str, str]]:
-    """Yields (path of attributes, checkpoint key) of an object graph."""
-    from tensorflow.core.protobuf import trackable_object_graph_pb2
-
-    nodes = trackable_object_graph_pb2.TrackableObjectGraph.FromString(
-        graph
-    ).nodes
-    pending = [(0, "")]
-    while pending:
-        index, path = pending.pop()
-        for attribute in nodes[index].attributes:
-            if path:
-                yield path, attribute.checkpoint_key
-        for child in nodes[index].children:
-            name = child.local_name
-            if name in _ATTRIBUTES or re.fullmatch(r"\d+", name):
-                joined = f"{path}/{name}" if path else name
-                if joined.startswith("model"):
-                    pending.append((child.node_id, joined))
+def _is_of_network(path: str) -> bool:
+    name = path.rpartition("/")[2]
+    known = name in _ATTRIBUTES or re.fullmatch(r"\d+", name) is not None
+    return known and path.startswith("model")

@@ -3,7 +3,7 @@
 import dataclasses
 import os
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from tf_simclr.data.class_mapping import KnownClasses
 from tf_simclr.errors import UserError
 from tf_simclr.files import read_json
+from tf_simclr.keras_compat import VALUE_SUFFIX, stored_paths
 from tf_simclr.models.network import Architecture
 
 
@@ -64,9 +65,7 @@ class StoredWeights:
             return f"step {self.step}, {zlib.crc32(file.read()):08x}"
 
 
-SUFFIX = "/.ATTRIBUTES/VARIABLE_VALUE"
 PREFIX = "network/"
-_ROOT = "network"
 
 
 def own_keys(
@@ -82,34 +81,14 @@ def own_keys(
       graph: the serialized object graph, if there is one.
     """
     direct = {
-        key.removeprefix(PREFIX).removesuffix(SUFFIX): key
+        key.removeprefix(PREFIX).removesuffix(VALUE_SUFFIX): key
         for key in shapes
-        if key.startswith(PREFIX) and key.endswith(SUFFIX)
+        if key.startswith(PREFIX) and key.endswith(VALUE_SUFFIX)
     }
     if direct or graph is None:
         return direct
-    return dict(_walk(graph))
-
-
-def _walk(graph: bytes) -> Iterator[tuple[str, str]]:
-    """Yields (path below the root's `network`, stored key)."""
-    from tensorflow.core.protobuf import trackable_object_graph_pb2
-
-    nodes = trackable_object_graph_pb2.TrackableObjectGraph.FromString(
-        graph
-    ).nodes
-    pending = [
-        (child.node_id, "")
-        for child in nodes[0].children
-        if child.local_name == _ROOT
-    ]
-    while pending:
-        index, path = pending.pop()
-        for attribute in nodes[index].attributes:
-            yield path, attribute.checkpoint_key
-        for child in nodes[index].children:
-            name = child.local_name
-            pending.append((child.node_id, f"{path}/{name}" if path else name))
+    paths = stored_paths(graph, lambda path: f"{path}/".startswith(PREFIX))
+    return {path.removeprefix(PREFIX): key for path, key in paths}
 
 
 def open_own(
@@ -140,14 +119,14 @@ def open_own(
             f" for {record_path}), which tells the architecture."
         )
     record = read_json(record_path)
-    step = int(reader.get_tensor("step" + SUFFIX))
+    step = int(reader.get_tensor("step" + VALUE_SUFFIX))
     return StoredWeights(
         path=prefix,
         kind="run of tf_simclr",
         architecture=Architecture(**record["architecture"]),
         shapes={key: tuple(shapes[key]) for key in keys.values()},
         keys=lambda names, _: {
-            name: keys.get(name, PREFIX + name + SUFFIX) for name in names
+            name: keys.get(name, PREFIX + name + VALUE_SUFFIX) for name in names
         },
         read=reader.get_tensor,
         step=step,

@@ -4,6 +4,8 @@ import math
 
 import tensorflow as tf
 
+from tf_simclr import keras_compat
+
 
 def draw_flips(uniforms: tf.Tensor, probability: float) -> tf.Tensor:
     """Which images to flip: bool (B,), from uniforms (B, 1) in [0, 1)."""
@@ -91,11 +93,8 @@ def warp(
     x0 = center_x - xx * from_x - xy * from_y
     y0 = center_y - yx * from_x - yy * from_y
     zeros = tf.zeros_like(angles)
-    return tf.raw_ops.ImageProjectiveTransformV3(
-        images=images,
-        transforms=tf.stack([xx, xy, x0, yx, yy, y0, zeros, zeros], axis=1),
-        output_shape=size,
-        fill_value=0.0,
-        interpolation="BILINEAR",
-        fill_mode="CONSTANT",
+    return keras_compat.projective_transform(
+        images,
+        tf.stack([xx, xy, x0, yx, yy, y0, zeros, zeros], axis=1),
+        size,
     )

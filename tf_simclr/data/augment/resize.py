@@ -7,6 +7,7 @@ image of any size goes through TensorFlow's kernel instead; both agree.
 
 import tensorflow as tf
 
+from tf_simclr import keras_compat
 from tf_simclr.data.augment.color import from_planes, to_planes
 
 # TensorFlow's kernel rounds the distance between samples to this grid.
@@ -82,9 +83,7 @@ def crop_and_resize_image(
     """
     # The kernel converts bytes one by one.
     crop = tf.cast(cut(image, box), tf.float32)
-    resized = tf.raw_ops.ResizeBicubic(
-        images=crop[tf.newaxis], size=(size, size), half_pixel_centers=True
-    )
+    resized = keras_compat.resize_bicubic(crop[tf.newaxis], (size, size))
     return tf.ensure_shape(resized[0], (size, size, 3))
 
 

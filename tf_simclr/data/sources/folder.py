@@ -15,7 +15,7 @@ from tf_simclr.data.sources.index import INDEX_PREFIX
 from tf_simclr.data.sources.pixels import FilePixels
 from tf_simclr.data.sources.source import Source, Stamp
 from tf_simclr.data.sources.splits import SPLIT_NAMES, number_classes
-from tf_simclr.errors import UserError
+from tf_simclr.errors import UserError, at_most
 
 EXTENSIONS = (
     ".jpg",
@@ -70,14 +70,14 @@ class FolderTree:
         if self.others:
             counts = [f"{n} {name}" for name, n in self.others.most_common()]
             files = _count(self.others.total(), "other file")
-            found.append(f"{files} ({_some(counts)})")
+            found.append(f"{files} ({at_most(_SHOWN, counts)})")
         for folders, what, detail in (
             (self.empty, "folder", "without an image"),
             (self.runs, "folder", "of earlier runs"),
             (self.linked, "link", "to folders that are read already"),
         ):
             if folders:
-                names = _some(sorted(folders))
+                names = at_most(_SHOWN, sorted(folders))
                 found.append(f"{_count(len(folders), what)} {detail} ({names})")
         return found
 
@@ -193,11 +193,6 @@ def _check_name(root: str, folder: str, name: str) -> None:
 
 def _count(count: int, what: str) -> str:
     return f"{count} {what}{'s' * (count != 1)}"
-
-
-def _some(names: list[str]) -> str:
-    more = len(names) - _SHOWN
-    return ", ".join(names[:_SHOWN]) + (f" and {more} more" * (more > 0))
 
 
 _UNLABELLED_NAMES = ("unlabeled", "unlabelled")

@@ -49,6 +49,8 @@ class ImageSet:
       labels: int32 (N,); -1 marks an image without a label.
       class_names: one name per class; empty without labels.
       ids: one string per image, unique within the dataset.
+      first_equal: int64 (N,), for each image the place of the first one that
+        is the same; None where each is taken for another.
     """
 
     name: str
@@ -56,6 +58,7 @@ class ImageSet:
     labels: np.ndarray
     class_names: tuple[str, ...]
     ids: tuple[str, ...]
+    first_equal: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -75,11 +78,18 @@ class ImageSet:
 
     def take(self, indices: np.ndarray) -> "ImageSet":
         """The images at `indices`, in that order."""
+        first_equal = self.first_equal
+        if first_equal is not None:
+            _, first, inverse = np.unique(
+                first_equal[indices], return_index=True, return_inverse=True
+            )
+            first_equal = first[inverse]
         return dataclasses.replace(
             self,
             pixels=self.pixels.take(indices),
             labels=self.labels[indices],
             ids=tuple(self.ids[index] for index in indices),
+            first_equal=first_equal,
         )
 
 
@@ -163,6 +173,7 @@ def join_unlabelled(images: ImageSet, more: Iterable[ImageSet]) -> ImageSet:
                 [images.labels, np.full(len(extra), UNLABELLED, np.int32)]
             ),
             ids=(*images.ids, *(prefix + name for name in extra.ids)),
+            first_equal=None,
         )
     return images
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from tf_simclr.data.sources.image_set import ImageSet
 from tf_simclr.data.sources.pixels import ArrayPixels
-from tf_simclr.errors import UserError
+from tf_simclr.errors import UserError, at_most
 
 # (modification time in ns, size in bytes); (-1, -1) where nothing is.
 Stamp = tuple[int, int]
@@ -45,13 +45,10 @@ class Source:
             return
         counts = collections.Counter(ids)
         twice = [f"'{name}'" for name, count in counts.items() if count > 1]
-        more = len(twice) - _SHOWN
         raise UserError(
             "The dataset has several images of one id, by which labels are"
             " chosen: give every image, and every file of images, a name of"
-            f" its own. Received: {', '.join(twice[:_SHOWN])}"
-            + f" and {more} more"
-            * (more > 0)
+            f" its own. Received: {at_most(_SHOWN, twice)}"
         )
 
     def __len__(self) -> int:

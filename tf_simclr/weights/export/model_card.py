@@ -8,6 +8,7 @@ from tf_simclr.config.flat import to_flat
 from tf_simclr.config.output import OutputConfig
 from tf_simclr.config.run import Config
 from tf_simclr.data.same_image import overlap_notice
+from tf_simclr.errors import at_most
 from tf_simclr.process import command
 from tf_simclr.weights.export.folder import Exportable
 
@@ -116,8 +117,7 @@ def _network(source: Exportable) -> str:
     ]
     if source.classifies:
         names = source.class_names
-        more = len(names) - _SHOWN
-        shown = ", ".join(names[:_SHOWN]) + f", and {more} more" * (more > 0)
+        shown = at_most(_SHOWN, names, before_rest=", and ")
         lines.append(
             f"- classifier of {len(names)} classes ({shown}) on head layer"
             f" {shape.classifier_layer}"
