@@ -108,6 +108,31 @@ def test_weights_have_the_same_names_however_they_were_pretrained(
     )
 
 
+@pytest.mark.parametrize(
+    "text, loss",
+    [
+        ("--method=supcon --labels_per_class=4", "supcon_loss"),
+        ("--method=vicreg --method_options=variance=10", "vicreg_loss"),
+    ],
+)
+def test_what_another_method_has_pretrained_is_finetuned(
+    tmp_path, dataset, pretrained, capsys, text, loss
+):
+    first, second = tmp_path / "first", tmp_path / "second"
+    result = run("pretrain", first, dataset, f"{text} --train_steps=2")
+    assert {"eval/knn_top_1_accuracy", "eval/label_top_1_accuracy"} < set(
+        result
+    )
+    (line,) = metrics(first, "train")
+    assert np.isfinite(line[loss]) and "contrast_loss" not in line
+    told = capsys.readouterr().out
+    wanted = ("with 12 labels", "variance 10, covariance 1")
+    assert any(part in told for part in wanted)
+    assert set(weights(first)) == set(weights(pretrained))
+    run("finetune", second, dataset, f"--checkpoint={first} --train_steps=1")
+    assert "classifier/dense/kernel" in weights(second)
+
+
 def test_finetuning_trains_the_kept_head_layer(pretrained, teacher):
     before, after = weights(pretrained), weights(teacher)
     name = "projection_head/projections/0/dense/kernel"
