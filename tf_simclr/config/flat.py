@@ -57,6 +57,19 @@ def options() -> Iterator[Option]:
     return declared_options(Config)
 
 
+def flags_with(**roles: Any) -> list[str]:
+    """Names of the flags whose declaration gives them these roles.
+
+    Args:
+      roles: as in `option`, such as `on_resume="fixed"`.
+    """
+    return [
+        option.field.name
+        for option in options()
+        if all(option.role[name] == value for name, value in roles.items())
+    ]
+
+
 def to_flat(config: Config) -> dict[str, Any]:
     """{flag name: value} of a configuration."""
     return {option.field.name: option.value_in(config) for option in options()}

@@ -12,7 +12,7 @@ from tf_simclr.config.flat import to_flat
 from tf_simclr.config.run import Config
 from tf_simclr.data.bad_images import naming_bad_images
 from tf_simclr.data.labels import LabelledSubset
-from tf_simclr.data.same_image import Overlap, find_overlap, overlap_notice
+from tf_simclr.data.same_image import Overlap, find_overlap
 from tf_simclr.data.sources.image_set import ImageSet
 from tf_simclr.data.sources.open import Splits
 from tf_simclr.errors import UserError
@@ -41,10 +41,12 @@ from tf_simclr.training.failures import memory_explained
 from tf_simclr.training.loop import train
 from tf_simclr.training.pictures import write_final_evaluation
 from tf_simclr.training.precision import Precision, choose_precision
-from tf_simclr.training.run_dir import (
-    LABELS_FILE,
-    RunDirectory,
-    config_record,
+from tf_simclr.training.run_dir import LABELS_FILE, RunDirectory
+from tf_simclr.training.run_record import (
+    DatasetRecord,
+    DerivedRecord,
+    LabelsRecord,
+    RunRecord,
 )
 from tf_simclr.training.step import Task
 from tf_simclr.training.update import SCALING_METRICS, SCALING_SHARES, LossScale
@@ -87,7 +89,7 @@ def leave_scores(
     card, chance = "", {}
     if record is not None:
         card = run_card(record, scores)
-        chance = record["derived"].get("chance", {})
+        chance = record.derived.chance or {}
     write_final_evaluation(
         run_dir.path,
         int(scores["global_step"]),
@@ -287,21 +289,20 @@ class StageContext:
         architecture = network.architecture
         trained = _count(task.trainable)
         total = _count(network.variables)
-        derived = {
-            "total_steps": self.plan.total_steps,
-            "warmup_steps": self.plan.warmup_steps,
-            "peak_learning_rate": self.plan.peak,
-            "train_images": len(self.images),
-            "parameters": total,
-            "trained_parameters": trained,
-            "devices": describe(self.strategy),
-            "precision": self.precision.policy,
-            "scored_in": "float32",
-            "tf32": self.config.train.tf32,
-            "chance": dict(task.chance),
-        }
-        if self.overlap is not None:
-            derived["overlap"] = self.overlap.to_json()
+        derived = DerivedRecord(
+            total_steps=self.plan.total_steps,
+            warmup_steps=self.plan.warmup_steps,
+            peak_learning_rate=self.plan.peak,
+            train_images=len(self.images),
+            parameters=total,
+            trained_parameters=trained,
+            devices=describe(self.strategy),
+            precision=self.precision.policy,
+            scored_in="float32",
+            tf32=self.config.train.tf32,
+            chance=dict(task.chance),
+            overlap=self.overlap,
+        )
         if class_names is None:
             class_names = self.class_names
         record = self._record(architecture, sources or {}, derived, class_names)
@@ -334,7 +335,7 @@ class StageContext:
     def _train_and_score(
         self,
         task: Task,
-        record: dict,
+        record: RunRecord,
         evaluator: Evaluator | None,
         scored: bool,
     ) -> dict[str, float]:
@@ -368,7 +369,7 @@ class StageContext:
                 result,
                 evaluator,
                 self.config.data.image_size,
-                overlap_notice(record),
+                record.overlap_notice,
             )
             scores = "  ".join(
                 f"{name.removeprefix('eval/')} {value:.4f}"
@@ -448,32 +449,31 @@ class StageContext:
         self,
         architecture: Architecture,
         sources: dict[str, StoredWeights],
-        derived: dict,
+        derived: DerivedRecord,
         class_names: Sequence[str],
-    ) -> dict:
-        data = self.config.data
-        labels = {"count": len(self.subset) if self.subset else 0}
+    ) -> RunRecord:
+        data, labels = self.config.data, LabelsRecord(count=0)
         if self.subset is not None:
-            labels |= {
-                "labels_per_class": data.labels_per_class,
-                "label_fraction": data.label_fraction,
-                "label_seed": data.label_seed,
-            }
-            if data.label_ids:
-                labels["label_ids"] = self.subset.digest()
-        return config_record(
+            labels = LabelsRecord(
+                count=len(self.subset),
+                labels_per_class=data.labels_per_class,
+                label_fraction=data.label_fraction,
+                label_seed=data.label_seed,
+                label_ids=self.subset.digest() if data.label_ids else None,
+            )
+        return RunRecord.of_run(
             self.config,
             self.stage,
             architecture=architecture,
-            dataset={
-                "name": data.dataset,
-                "train_split": data.train_split,
-                "image_size": data.image_size,
-                "train_images": len(self.splits.train),
-                "ids": self.ids,
-                "content": self.content,
-                "class_names": list(class_names),
-            },
+            dataset=DatasetRecord(
+                name=data.dataset,
+                train_split=data.train_split,
+                image_size=data.image_size,
+                train_images=len(self.splits.train),
+                ids=self.ids,
+                content=self.content,
+                class_names=tuple(class_names),
+            ),
             sources={
                 flag: stored.fingerprint() for flag, stored in sources.items()
             },

@@ -33,7 +33,7 @@ from tf_simclr.modes.stored_data import check_stored_images, trained_on_notice
 from tf_simclr.progress import say
 from tf_simclr.training.devices import make_strategy
 from tf_simclr.training.run_dir import RunDirectory, check_writable
-from tf_simclr.weights.export.folder import same_run
+from tf_simclr.training.same_run import same_run
 
 
 def evaluate(config: Config) -> dict[str, float]:
@@ -175,7 +175,7 @@ def _check_free(run_dir: RunDirectory, loaded: LoadedNetwork) -> None:
             f" {stored.path}. {elsewhere}"
         )
     asked = to_flat(loaded.config)
-    before = {**asked, **there["config"]}
+    before = {**asked, **there.config}
     places = [with_absolute_paths(values) for values in (before, asked)]
     # The number of images is that of the steps times the batch.
     sampled = ("eval_batch_size",) if loaded.config.data.eval_steps else ()
@@ -186,7 +186,7 @@ def _check_free(run_dir: RunDirectory, loaded: LoadedNetwork) -> None:
         if not same:
             raise UserError(
                 f"--model_dir={run_dir.path} holds a run with"
-                f" --{flag}={there['config'][flag]}, whose scores stay beside"
+                f" --{flag}={there.config[flag]}, whose scores stay beside"
                 f" it. {elsewhere[:-1]} with --checkpoint={run_dir.path}."
                 f" Received: --{flag}={asked[flag]}"
             )

@@ -154,7 +154,7 @@ def _has_online_classifier(context: StageContext) -> bool:
     if context.subset is None:
         return False
     record = context.run_dir.read_config()
-    return bool(record and record["architecture"]["num_classes"])
+    return bool(record and record.architecture.num_classes)
 
 
 def _architecture(

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from tf_simclr.evaluation.examination import Examination
 from tf_simclr.evaluation.examination_json import from_json
 from tf_simclr.files import read_json
 from tf_simclr.report.evaluation_files import EVALUATION_FILE
+from tf_simclr.training.run_record import RunRecord, read_record
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +32,7 @@ class StageData:
 
     name: str
     title: str
-    record: dict[str, Any]
+    record: RunRecord
     metrics: list[dict[str, Any]]
     examination: Examination | None
     command: list[str]
@@ -43,12 +45,12 @@ class StageData:
     @property
     def parameters(self) -> int:
         """Size of its network."""
-        return self.record["derived"]["parameters"]
+        return self.record.derived.parameters
 
     @property
-    def chance(self) -> dict[str, float]:
+    def chance(self) -> Mapping[str, float]:
         """What a network that knows nothing scores, by metric."""
-        return self.record["derived"].get("chance", {})
+        return self.record.derived.chance or {}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,7 +87,7 @@ class PipelineData:
     @property
     def dataset(self) -> str:
         """A short name of the data."""
-        name = self.student.record["dataset"]["name"]
+        name = self.student.record.dataset.name
         return os.path.basename(name.rstrip("/")) or name
 
 
@@ -100,7 +102,7 @@ def read_stage(
     return StageData(
         name=name,
         title=title,
-        record=read_json(os.path.join(folder, "config.json")),
+        record=read_record(folder),
         metrics=metrics,
         examination=found,
         command=command,

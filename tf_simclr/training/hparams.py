@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from tf_simclr.training.run_record import RunRecord
+
 EVALUATION, NEIGHBOURS, CHANCE = "evaluation", "knn", "chance"
 # Sub-directories of a run that hold event files; '' for the run itself.
 RUNS = ("", EVALUATION, NEIGHBOURS, CHANCE)
@@ -92,23 +94,23 @@ _SCORES = {
 }
 
 
-def hyperparameters(record: Mapping[str, Any]) -> dict[str, Any]:
-    """The columns of a run, from what its `config.json` holds."""
+def hyperparameters(record: RunRecord) -> dict[str, Any]:
+    """The columns of a run, which are those of every run."""
     columns = {
-        "stage": record["stage"],
-        **{name: record["architecture"][name] for name in _ARCHITECTURE},
-        **{name: record["config"].get(name) for name in _OPTIONS},
+        "stage": record.stage,
+        **{name: getattr(record.architecture, name) for name in _ARCHITECTURE},
+        **{name: record.config.get(name) for name in _OPTIONS},
     }
     return {
         name: "" if value is None else value for name, value in columns.items()
     }
 
 
-def write_hyperparameters(record: Mapping[str, Any], name: str) -> None:
+def write_hyperparameters(record: RunRecord, name: str) -> None:
     """Writes a run's row, with the default writer.
 
     Args:
-      record: what `config.json` holds.
+      record: that of the run.
       name: of the row.
     """
     from tensorboard.plugins.hparams import api
