@@ -70,6 +70,16 @@ def flags_with(**roles: Any) -> list[str]:
     ]
 
 
+def score_flags(config: Config) -> list[str]:
+    """Names of the flags by which a score of `config` is that score."""
+    found = []
+    for option in options():
+        identifies = option.role["identifies_score"]
+        if identifies(config) if callable(identifies) else identifies:
+            found.append(option.field.name)
+    return found
+
+
 def to_flat(config: Config) -> dict[str, Any]:
     """{flag name: value} of a configuration."""
     return {option.field.name: option.value_in(config) for option in options()}

@@ -57,6 +57,8 @@ class RunConfig:
             "train",
             "train_then_eval",
         ),
+        of_original=True,
+        recipe=False,
         on_resume="free",
         read_by=EVERYTHING,
     )
@@ -65,6 +67,8 @@ class RunConfig:
         "The train mode controls different objectives and trainable"
         " components. Read where --mode is train or train_then_eval.",
         choices=STAGES,
+        of_original=True,
+        recipe=False,
         on_resume="free",
         read_by=TRAINING - PIPELINE,
         needs=Needs(
@@ -79,6 +83,8 @@ class RunConfig:
         None,
         "Model directory for training.",
         path=True,
+        of_original=True,
+        recipe=False,
         on_resume="free",
         read_by=WRITING,
     )

@@ -7,6 +7,7 @@ import os
 import numpy as np
 
 from tf_simclr.config.data import DataConfig
+from tf_simclr.config.flat import flags_with
 from tf_simclr.config.paths import is_local_dataset
 from tf_simclr.config.run import Config
 from tf_simclr.data.labels import choose_labels
@@ -22,17 +23,6 @@ from tf_simclr.progress import say
 from tf_simclr.training.run_dir import LABELS_FILE
 from tf_simclr.training.same_run import other_images
 from tf_simclr.weights.stored import StoredWeights
-
-# What decides which images a run learns from.
-_CHOOSING = (
-    "dataset",
-    "unlabeled_dataset",
-    "ignore_labels",
-    "data_dir",
-    "train_split",
-    "eval_fraction",
-    "image_size",
-)
 
 
 def check_stored_images(config: Config, stored: StoredWeights) -> None:
@@ -110,7 +100,8 @@ def _check_catalogue(config: Config, stored: StoredWeights) -> None:
 
 def _training_images(config: Config, stored: StoredWeights) -> ImageSet | None:
     """Images that the run's own flags choose; None if none can be opened."""
-    chosen = {x: stored.config[x] for x in _CHOOSING if x in stored.config}
+    names = flags_with(chooses_images=True)
+    chosen = {x: stored.config[x] for x in names if x in stored.config}
     default = DataConfig.__dataclass_fields__["eval_split"].default
     data = dataclasses.replace(config.data, **chosen, eval_split=default)
     try:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from tf_simclr.config.flat import options
 from tf_simclr.training.run_record import RunRecord
 
 EVALUATION, NEIGHBOURS, CHANCE = "evaluation", "knn", "chance"
@@ -61,32 +62,6 @@ def chance_levels(chance: Mapping[str, float]) -> dict[str, float]:
     return {chart_of(metric).tag: value for metric, value in chance.items()}
 
 
-# Besides the stage; every run writes the same columns.
-_ARCHITECTURE = ("depth", "width_multiplier", "sk_ratio", "projection_dim")
-_OPTIONS = (
-    "dataset",
-    "image_size",
-    "labels_per_class",
-    "label_fraction",
-    "label_seed",
-    "optimizer",
-    "learning_rate",
-    "learning_rate_scaling",
-    "warmup_epochs",
-    "weight_decay",
-    "momentum",
-    "train_batch_size",
-    "train_epochs",
-    "temperature",
-    "distillation_temperature",
-    "distillation_alpha",
-    "fine_tune_after_block",
-    "from_scratch",
-    "crop_min_area",
-    "color_jitter_strength",
-    "precision",
-    "seed",
-)
 _SCORES = {
     "eval/label_top_1_accuracy": "top-1 accuracy",
     "eval/label_top_5_accuracy": "top-5 accuracy",
@@ -95,12 +70,19 @@ _SCORES = {
 
 
 def hyperparameters(record: RunRecord) -> dict[str, Any]:
-    """The columns of a run, which are those of every run."""
-    columns = {
-        "stage": record.stage,
-        **{name: getattr(record.architecture, name) for name in _ARCHITECTURE},
-        **{name: record.config.get(name) for name in _OPTIONS},
-    }
+    """The columns of a run, which are those of every run.
+
+    What a flag describes is taken from the architecture: a run that starts
+    from weights has theirs.
+    """
+    architecture = record.architecture.to_json()
+    columns = {"stage": record.stage}
+    for option in options():
+        name, described = option.field.name, option.role["describes"]
+        if option.role["hparam"] and described:
+            columns[described] = architecture.get(described)
+        elif option.role["hparam"]:
+            columns[name] = record.config.get(name)
     return {
         name: "" if value is None else value for name, value in columns.items()
     }

@@ -251,7 +251,7 @@ class RunRecord:
         architecture, weights = self.architecture, self.weights
         values = {
             "stage": self.stage,
-            "architecture": architecture and dataclasses.asdict(architecture),
+            "architecture": architecture and architecture.to_json(),
             "dataset": self.dataset.to_json(),
             "sources": None if self.sources is None else dict(self.sources),
             "labels": self.labels.to_json(),
@@ -274,7 +274,7 @@ class RunRecord:
 
 
 _PARTS = {
-    "architecture": lambda values: Architecture(**values),
+    "architecture": Architecture.from_json,
     "dataset": DatasetRecord.from_json,
     "labels": LabelsRecord.from_json,
     "config": dict,

@@ -129,9 +129,7 @@ def _parts(old: RunRecord, new: RunRecord) -> Iterator[str]:
     if old.stage != new.stage:
         yield f"stage is '{old.stage}', not '{new.stage}'"
     if old.architecture and new.architecture:
-        first, second = map(
-            dataclasses.asdict, (old.architecture, new.architecture)
-        )
+        first, second = old.architecture.to_json(), new.architecture.to_json()
         yield from _part("architecture", first, second, first)
     others = other_images(old.dataset, new.dataset)
     if others:

@@ -2,8 +2,7 @@
 
 import shlex
 
-from tf_simclr.config.flat import to_flat
-from tf_simclr.config.output import OutputConfig
+from tf_simclr.config.flat import flags_with, to_flat
 from tf_simclr.config.run import Config
 from tf_simclr.training.run_record import RunRecord
 from tf_simclr.weights.export.folder import Exportable
@@ -17,8 +16,6 @@ _STAGES = {
 }
 # Class names shown; the rest is counted.
 _SHOWN = 10
-# Flags that say nothing about the network.
-_NO_RECIPE = ("mode", "model_dir", "train_mode", *OutputConfig().__dict__)
 
 _LOADING = {
     "saved_model": """\
@@ -171,11 +168,11 @@ def _recipe(record: RunRecord) -> str:
     """The flags that differ from their defaults, as a command."""
     if not record.stage:
         return ""
-    defaults = to_flat(Config())
+    defaults, left_out = to_flat(Config()), flags_with(recipe=False)
     flags = [
         f"--{name}={shlex.quote(str(value))}"
         for name, value in record.config.items()
-        if name not in _NO_RECIPE
+        if name not in left_out
         and value is not None
         and value != defaults.get(name)
     ]
