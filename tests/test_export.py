@@ -27,8 +27,14 @@ from tf_simclr.models.layers import LayerFactory
 from tf_simclr.models.momentum import named_variables
 from tf_simclr.models.network import Architecture, build_network
 from tf_simclr.modes.pipeline import _part_config, _parts
+from tf_simclr.training.run_record import (
+    DatasetRecord,
+    LabelsRecord,
+    RunRecord,
+    read_record,
+)
 from tf_simclr.weights.assign import assign_weights
-from tf_simclr.weights.export.folder import Exportable, ExportFolder, same_run
+from tf_simclr.weights.export.folder import Exportable, ExportFolder
 from tf_simclr.weights.export.hub_module import ExportFunctions
 from tf_simclr.weights.export.saved_model import export_saved_model
 from tf_simclr.weights.open import open_weights
@@ -72,23 +78,17 @@ def exportable(architecture=SMALL, make=None) -> Exportable:
             variable.assign(noise * scale)
         else:
             variable.assign(variable + 0.1 * tf.abs(noise))
-    record = {
-        "stage": "finetune",
-        "architecture": dataclasses.asdict(architecture),
-        "dataset": {
-            "name": "zoo",
-            "train_split": "train",
-            "train_images": 30,
-            "class_names": list(NAMES),
-        },
-        "labels": {"count": 12, "labels_per_class": 4, "label_seed": 0},
-        "config": {
-            **to_flat(Config()),
-            "image_size": SIZE,
-            "weight_decay": 0.5,
-        },
-        "versions": {"tf_simclr": "0"},
-    }
+    flags = {"image_size": SIZE, "weight_decay": 0.5}
+    record = RunRecord(
+        stage="finetune",
+        architecture=architecture,
+        dataset=DatasetRecord(
+            name="zoo", train_split="train", train_images=30, class_names=NAMES
+        ),
+        labels=LabelsRecord(count=12, labels_per_class=4, label_seed=0),
+        config={**to_flat(Config()), **flags},
+        versions={"tf_simclr": "0"},
+    )
     scores = {"global_step": STEP, "eval/label_top_1_accuracy": 0.875}
     return Exportable(network, record, STEP, scores)
 
@@ -322,8 +322,7 @@ def test_its_folder(exported, small):
         "--weight_decay=0.5",
     ):
         assert fact in card, fact
-    record = json.loads((exported / "config.json").read_text())
-    assert record["architecture"] == small.record["architecture"]
+    assert read_record(str(exported)) == small.record
 
 
 def test_it_can_be_read_back_as_weights(exported, small):
@@ -445,9 +444,9 @@ def test_a_folder_in_use_is_refused(tmp_path, small, other):
     if other == "foreign":
         (used / "saved_model.pb").write_bytes(b"of somebody else")
     else:
-        config = {**small.record["config"], other: 9}
-        record = {**small.record, "config": config}
-        (used / "config.json").write_text(json.dumps(record))
+        config = {**small.record.config, other: 9}
+        record = dataclasses.replace(small.record, config=config)
+        (used / "config.json").write_text(json.dumps(record.to_json()))
     before = contents(tmp_path)
     with pytest.raises(UserError, match=f"{used} is in use"):
         export_saved_model(small, str(tmp_path))
@@ -460,9 +459,11 @@ def test_exports_of_a_run_stay_its_own_wherever_it_lies(
 ):
     before = tmp_path / "5"
     before.mkdir()
-    config = {**small.record["config"], flag: 9}
-    record = {**small.record, "config": config, "labels": {"count": 3}}
-    (before / "config.json").write_text(json.dumps(record))
+    config = {**small.record.config, flag: 9}
+    record = dataclasses.replace(
+        small.record, config=config, labels=LabelsRecord(count=3)
+    )
+    (before / "config.json").write_text(json.dumps(record.to_json()))
     folder = ExportFolder(str(tmp_path), small.record, in_place=True)
     with (
         contextlib.nullcontext()
@@ -483,44 +484,3 @@ def test_a_pipeline_exports_its_teacher_and_its_student():
         if _part_config(config, part).output.export
     }
     assert exports == {"finetune", "distill"}
-
-
-def test_a_run_is_itself_by_whatever_path(tmp_path):
-    def record(dataset=(), **config):
-        found = {"name": "fa", "ids": "0", "content": "1", "class_names": []}
-        flags = {"seed": 0, "model_dir": str(tmp_path / "a"), **config}
-        return {
-            "stage": "finetune",
-            "dataset": {**found, **dict(dataset)},
-            "labels": {"count": 1},
-            "config": flags,
-        }
-
-    (tmp_path / "mount").symlink_to(tmp_path)
-    for other in (
-        record({"name": "./fa/", "class_names": ["x"]}),
-        record({"content": None}),
-        record(model_dir=str(tmp_path / "mount" / "a")),
-        # As version 0.1.0 stored it.
-        record(model_dir=f"../{tmp_path.name}/a/"),
-    ):
-        assert same_run(other, record()) and same_run(record(), other)
-    for other in (
-        record({"ids": "1"}),
-        record({"content": "2"}),
-        record(seed=1),
-        record(model_dir=str(tmp_path / "b")),
-    ):
-        assert not same_run(other, record())
-    assert same_run(record(model_dir="b"), record(), in_place=True)
-    assert not same_run(None, record())
-
-
-def test_weights_of_others_are_known_by_their_place(tmp_path):
-    def record(path):
-        return {"stage": "", "weights": {"kind": "original", "path": path}}
-
-    first = record(str(tmp_path / "r50"))
-    assert same_run(first, record("./r50"))
-    assert not same_run(first, record(str(tmp_path / "r101")))
-    assert not same_run(first, {"stage": ""})

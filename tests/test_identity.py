@@ -11,10 +11,11 @@ from tf_simclr.data.sources.identity import (
     changed_content,
     content_checksum,
     ids_checksum,
-    other_images,
 )
 from tf_simclr.data.sources.open import open_dataset
 from tf_simclr.data.sources.records import write_shard
+from tf_simclr.training.run_record import DatasetRecord
+from tf_simclr.training.same_run import other_images
 
 
 def write(folder, count, content):
@@ -27,7 +28,15 @@ def write(folder, count, content):
 def identity(dataset, **flags):
     config = DataConfig(dataset=str(dataset), scan_images=False, **flags)
     train = open_dataset(config).train
-    return {"ids": ids_checksum(train), "content": content_checksum(train)}
+    return DatasetRecord(
+        ids=ids_checksum(train), content=content_checksum(train)
+    )
+
+
+def other(first, second):
+    return other_images(
+        DatasetRecord(content=first), DatasetRecord(content=second)
+    )
 
 
 @pytest.fixture
@@ -62,7 +71,7 @@ def test_a_file_that_was_mended_is_told_and_no_other_data_set(folder):
     wanted = identity("fa")
     sorted((folder / "cat").iterdir())[0].write_text("mended")
     found = identity("fa")
-    changed, compared = changed_content(wanted, found)
+    changed, compared = changed_content(wanted.content, found.content)
     assert other_images(wanted, found) == []
     assert (changed, compared) == (1, 100)
 
@@ -71,13 +80,11 @@ def test_what_cannot_be_read_is_not_compared(folder):
     config = DataConfig(dataset="fa", scan_images=False)
     train = open_dataset(config).train
     shutil.rmtree(folder)
-    unread = {"content": content_checksum(train)}
-    assert changed_content(unread, {"content": "0" * 400}) == (0, 0)
-    assert other_images({"content": "0" * 400}, unread) == []
-    for known, unknown in (("0", None), (None, "0")):
-        assert other_images({"content": known}, {"content": unknown}) == []
-    assert other_images({}, {"content": "0"}) == []
-    assert other_images({"content": "1"}, {"content": "0"}) == ["content"]
+    unread, known = content_checksum(train), "0" * 400
+    assert changed_content(unread, known) == (0, 0)
+    for first, second in ((known, unread), ("0", None), (None, "0")):
+        assert other(first, second) == []
+    assert other("1", "0") == ["content"]
 
 
 def test_shards_and_arrays_are_told_apart_by_content(tmp_path):

@@ -15,17 +15,17 @@ from tf_simclr.config.flat import from_flat, parse_overrides
 from tf_simclr.data.same_image import (
     Overlap,
     find_overlap,
-    overlap_notice,
     same_images,
 )
 from tf_simclr.data.sources.image_set import ImageSet
 from tf_simclr.data.sources.open import Splits, open_dataset
 from tf_simclr.data.sources.pixels import ArrayPixels, FilePixels
 from tf_simclr.data.sources.records import write_shard
-from tf_simclr.models.network import Architecture, build_network
+from tf_simclr.models.network import build_network
 from tf_simclr.modes.evaluate import evaluate
 from tf_simclr.modes.execute import run_stage
 from tf_simclr.report.pipeline_text import run_card
+from tf_simclr.training.run_record import RunRecord, read_record
 from tf_simclr.weights.export.folder import Exportable
 from tf_simclr.weights.export.model_card import model_card
 
@@ -186,7 +186,7 @@ def test_notices():
         Overlap(9000, 1300, 100).notice()
     )
     # Runs of before have no such count.
-    assert overlap_notice({"derived": {}}) == overlap_notice({}) == ""
+    assert RunRecord(stage="pretrain").overlap_notice == ""
 
 
 def run(stage, model_dir, dataset: str, text: str) -> str:
@@ -209,11 +209,11 @@ def test_a_run_says_what_its_score_is_of(npz, tmp_path, capsys):
     found = run("finetune", tmp_path, npz, f"--from_scratch {text}")
     assert f"**{notice}**" in found
     assert f"  overlap    {notice}" in capsys.readouterr().out
-    record = json.loads((tmp_path / "config.json").read_text())
-    assert overlap_notice(record) == notice
-    assert Overlap(**record["derived"]["overlap"]) == Overlap(24, 6, 6)
+    record = read_record(str(tmp_path))
+    assert record.overlap_notice == notice
+    assert record.derived.overlap == Overlap(24, 6, 6)
     scores = {"eval/label_top_1_accuracy": 1.0}
-    network = build_network(Architecture(**record["architecture"]), 8)
+    network = build_network(record.architecture, 8)
     source = Exportable(network, record, 1, scores)
     assert f"**{notice}**" in model_card(source, "saved_model")
     assert notice in run_card(record, scores)

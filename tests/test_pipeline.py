@@ -23,6 +23,7 @@ from tf_simclr.config.flat import (
     options,
     parse_overrides,
 )
+from tf_simclr.data.same_image import Overlap
 from tf_simclr.errors import UserError
 from tf_simclr.evaluation.embeddings import FeaturePlane
 from tf_simclr.evaluation.examination_json import from_json
@@ -172,12 +173,14 @@ def test_the_page_needs_nothing_else(ended):
 
 
 def test_scores_of_images_that_were_trained_on_are_marked(ended):
-    counts = {"evaluated": 7, "trained": 7, "labelled": 0}
+    counts = Overlap(evaluated=7, trained=7, labelled=0)
     stages = []
     for part, row in zip(PARTS, ("", *ROWS), strict=True):
         stage = read_stage(str(ended.folder / part), part, row, ["run.py"])
         if part in ("pretrain", "distill"):
-            stage.record["derived"]["overlap"] = counts
+            derived = dataclasses.replace(stage.record.derived, overlap=counts)
+            record = dataclasses.replace(stage.record, derived=derived)
+            stage = dataclasses.replace(stage, record=record)
         stages.append(stage)
     count = len(stages[-1].examination.mistakes)
     data = PipelineData(

@@ -17,10 +17,19 @@ from tf_simclr.config import (
     RunConfig,
     TrainConfig,
 )
-from tf_simclr.config.flat import command_words, from_flat, options, to_flat
+from tf_simclr.config.field import TRAINING
+from tf_simclr.config.field import option as declare
+from tf_simclr.config.flat import (
+    command_words,
+    from_flat,
+    options,
+    score_flags,
+    to_flat,
+)
 from tf_simclr.config.reading import unread_flags
 from tf_simclr.config.run import STAGES
 from tf_simclr.errors import UserError
+from tf_simclr.models.network import Architecture
 from tf_simclr.modes.loaded import _with_stored_data
 from tf_simclr.modes.pipeline import _part_config, _parts
 
@@ -70,6 +79,45 @@ def test_every_option_has_its_roles(name):
     for mode, meant in role["instead"].items():
         assert mode not in role["read_by"] or mode == "pipeline"
         assert mode in BY_NAME[meant].role["read_by"]
+
+
+@pytest.mark.parametrize("missing", ["on_resume", "read_by"])
+def test_an_option_declares_its_roles(missing):
+    roles = {"on_resume": "free", "read_by": TRAINING}
+    declare(1, "Help.", **roles)
+    del roles[missing]
+    with pytest.raises(TypeError, match=missing):
+        declare(1, "Help.", **roles)
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_roles_of_an_option_agree(name):
+    role = BY_NAME[name].role
+    # A recipe without it would give another network.
+    assert role["recipe"] or role["on_resume"] == "free"
+    assert not role["identifies_score"] or "eval" in role["read_by"]
+    trains = TRAINING & role["read_by"]
+    assert trains or not (role["hparam"] or role["chooses_images"])
+    if role["path"]:
+        assert BY_NAME[name].type is str
+        # What lies there is compared, not where it lies.
+        assert role["on_resume"] == "free"
+
+
+def test_flags_describe_the_whole_architecture():
+    described = {option.role["describes"] for option in options()} - {None}
+    # The stage and its data decide the rest.
+    rest = {"kept_head_layers", "num_classes", "classifier_layer"}
+    fields = {field.name for field in dataclasses.fields(Architecture)}
+    assert described == fields - rest
+
+
+def test_scores_of_some_batches_depend_on_their_size():
+    assert "eval_batch_size" not in score_flags(Config())
+    some = from_flat({"eval_steps": 1})
+    assert set(score_flags(some)) - set(score_flags(Config())) == {
+        "eval_batch_size"
+    }
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -1,34 +1,49 @@
 """What may change between two starts of a run, and what may not."""
 
-import copy
+import dataclasses
 
 import pytest
 
-from tf_simclr.config import Config
-from tf_simclr.config.flat import from_flat, options, to_flat
+from tf_simclr.config import Config, ModelConfig
+from tf_simclr.config.flat import flags_with, from_flat, options, to_flat
 from tf_simclr.errors import UserError
-from tf_simclr.training.same_run import continued
+from tf_simclr.models.network import Architecture
+from tf_simclr.training.run_record import (
+    DatasetRecord,
+    DerivedRecord,
+    LabelsRecord,
+    RunRecord,
+    WeightsRecord,
+)
+from tf_simclr.training.same_run import continued, same_run
 
-RECORD = {
-    "stage": "finetune",
-    "architecture": {"depth": 18, "width_multiplier": 1},
-    "dataset": {
-        "name": "fa/",
-        "train_split": "train",
-        "ids": "01234567",
-        "content": "89abcdef",
-    },
-    "sources": {"checkpoint": "step 7, 89abcdef"},
-    "config": to_flat(Config()),
-    "derived": {"total_steps": 10, "warmup_steps": 2},
-}
+RECORD = RunRecord(
+    stage="finetune",
+    architecture=Architecture.for_pretraining(
+        ModelConfig(resnet_depth=18), 8, 0
+    ),
+    dataset=DatasetRecord(
+        name="fa/", train_split="train", ids="01234567", content="89abcdef"
+    ),
+    sources={"checkpoint": "step 7, 89abcdef"},
+    config=to_flat(Config()),
+    derived=DerivedRecord(total_steps=10, warmup_steps=2),
+)
 LABELS = {"count": 2, "label_seed": 0, "ids": ["a", "b"], "labels": [0, 1]}
 
 
-def changed(part, **values):
-    record = copy.deepcopy(RECORD)
-    record[part] = {**record[part], **values}
-    return record
+def changed(part, record=RECORD, **values):
+    old = getattr(record, part)
+    if dataclasses.is_dataclass(old):
+        new = dataclasses.replace(old, **values)
+    else:
+        new = {**old, **values}
+    return dataclasses.replace(record, **{part: new})
+
+
+def without_flag(name):
+    config = {k: v for k, v in RECORD.config.items() if k != name}
+    return dataclasses.replace(RECORD, config=config)
 
 
 def compare(record, labels=LABELS, stored=RECORD, stored_labels=LABELS):
@@ -83,7 +98,7 @@ def test_the_same_images_may_go_by_another_name():
 def test_a_start_cannot_be_left_out():
     # As with --from_scratch instead of --checkpoint.
     with pytest.raises(UserError, match="checkpoint is step 7.*, not None"):
-        compare({**RECORD, "sources": {}})
+        compare(dataclasses.replace(RECORD, sources={}))
 
 
 def test_other_labels_are_refused_whatever_drew_them():
@@ -104,47 +119,51 @@ def test_other_labels_are_refused_whatever_drew_them():
 
 def test_what_may_change_is_told():
     config = from_flat({"learning_rate": 0.1, "checkpoint": "elsewhere"})
-    [told] = compare({**RECORD, "config": to_flat(config)})
+    [told] = compare(dataclasses.replace(RECORD, config=to_flat(config)))
     assert told == "changed    --learning_rate is 0.1, no longer 0.3"
     [told] = compare(changed("derived", total_steps=20, warmup_steps=4))
     assert "20 steps, no longer 10" in told and "warm-up (4 steps)" in told
     [told] = compare(changed("config", tf32=True))
     assert told == "changed    --tf32 is True, no longer False"
     # What an earlier version did not have has not changed.
-    stored = copy.deepcopy(RECORD)
-    del stored["config"]["tf32"]
+    stored = without_flag("tf32")
     assert compare(changed("config", tf32=True), stored=stored) == []
 
 
 def test_records_of_earlier_versions_lack_some_parts():
-    stored = {k: v for k, v in RECORD.items() if k != "sources"}
-    stored["dataset"] = {"name": "digits"}
-    stored["config"] = {"seed": 0}
+    stored = dataclasses.replace(
+        RECORD,
+        sources=None,
+        dataset=DatasetRecord(name="digits"),
+        config={"seed": 0},
+    )
     assert compare(RECORD, stored=stored, stored_labels=None) == []
+    assert same_run(stored, RECORD, in_place=True)
 
 
 def test_what_no_flag_decides_alone_is_told():
-    there = copy.deepcopy(RECORD)
-    there |= {"versions": {"tensorflow": "2.15", "python": "3.11"}}
-    there["derived"] |= {"precision": "mixed_bfloat16", "devices": "1 GPU"}
-    there["config"]["precision"] = "auto"
-    here = copy.deepcopy(there)
-    assert compare(here, stored=there) == []
-    here["derived"] |= {"precision": "float32", "devices": "2 GPU"}
-    here["versions"]["tensorflow"] = "2.16"
+    there = changed("versions", tensorflow="2.15", python="3.11")
+    there = changed(
+        "derived", there, precision="mixed_bfloat16", devices="1 GPU"
+    )
+    there = changed("config", there, precision="auto")
+    assert compare(there, stored=there) == []
+    here = changed("derived", there, precision="float32", devices="2 GPU")
+    here = changed("versions", here, tensorflow="2.16")
     assert compare(here, stored=there) == [
         "changed    precision: float32, no longer mixed_bfloat16",
         "changed    devices: 2 GPU, no longer 1 GPU",
         "changed    versions: tensorflow 2.16, no longer 2.15",
     ]
     # Another flag is told once.
-    here = copy.deepcopy(there)
-    here["config"]["precision"] = here["derived"]["precision"] = "float32"
+    here = changed("derived", there, precision="float32")
+    here = changed("config", here, precision="float32")
     assert compare(here, stored=there) == [
         "changed    --precision is float32, no longer auto"
     ]
     # Records of earlier versions know nothing of it.
-    assert compare({**there, "config": RECORD["config"]}, stored=RECORD) == []
+    here = dataclasses.replace(there, config=RECORD.config)
+    assert compare(here, stored=RECORD) == []
 
 
 @pytest.mark.parametrize(
@@ -166,3 +185,65 @@ def test_options_are_refused_told_or_free_as_they_say():
                 compare(record)
         else:
             assert len(compare(record)) == (role == "told"), name
+
+
+def run_at(place, dataset=(), **config):
+    found = {"name": "fa", "ids": "0", "content": "1", "class_names": ()}
+    return RunRecord(
+        stage="finetune",
+        dataset=DatasetRecord(**found | dict(dataset)),
+        labels=LabelsRecord(count=1),
+        config={"seed": 0, "model_dir": str(place), **config},
+    )
+
+
+def test_a_run_is_itself_by_whatever_path(tmp_path):
+    record = run_at(tmp_path / "a")
+    (tmp_path / "mount").symlink_to(tmp_path)
+    for other in (
+        run_at(tmp_path / "a", {"name": "./fa/", "class_names": ("x",)}),
+        run_at(tmp_path / "a", {"content": None}),
+        run_at(tmp_path / "mount" / "a"),
+        # As version 0.1.0 stored it.
+        run_at(f"../{tmp_path.name}/a/"),
+    ):
+        assert same_run(other, record) and same_run(record, other)
+    for other in (
+        run_at(tmp_path / "a", {"ids": "1"}),
+        run_at(tmp_path / "a", {"content": "2"}),
+        run_at(tmp_path / "a", seed=1),
+        run_at(tmp_path / "b"),
+    ):
+        assert not same_run(other, record)
+    assert same_run(run_at("b"), record, in_place=True)
+    assert not same_run(None, record)
+
+
+@pytest.mark.parametrize("name", flags_with(on_resume="fixed"))
+def test_a_run_that_cannot_be_continued_is_another_one(name):
+    other = changed("config", **{name: "another"})
+    assert not same_run(other, RECORD, in_place=True)
+    assert same_run(without_flag(name), RECORD, in_place=True)
+    told = changed("config", learning_rate=0.1)
+    assert same_run(told, RECORD, in_place=True)
+
+
+def test_a_run_from_other_weights_is_another_one():
+    other = changed("sources", checkpoint="step 9, 0")
+    assert not same_run(other, RECORD, in_place=True)
+
+
+def test_weights_of_others_are_known_by_their_place(tmp_path):
+    def record(path, **config):
+        weights = WeightsRecord(kind="original", path=path)
+        return RunRecord(stage="", weights=weights, config=config)
+
+    first = record(str(tmp_path / "r50"))
+    assert same_run(first, record("./r50"))
+    assert not same_run(first, record(str(tmp_path / "r101")))
+    assert not same_run(first, RunRecord(stage=""))
+    # Flags of a training that a flag file holds as well.
+    place = str(tmp_path / "r50")
+    assert same_run(
+        record(place, train_batch_size=8), record(place, train_batch_size=4)
+    )

@@ -18,6 +18,7 @@ from tf_simclr.data.sources.identity import content_checksum, ids_checksum
 from tf_simclr.data.sources.open import open_dataset
 from tf_simclr.errors import UserError
 from tf_simclr.modes.stored_data import check_stored_images
+from tf_simclr.training.run_record import DatasetRecord, RunRecord
 
 
 @pytest.fixture
@@ -32,15 +33,16 @@ def stored_run(dataset, **flags):
     values = {"dataset": str(dataset), "eval_fraction": 0.0, **flags}
     config = from_flat({**values, "model_dir": "later"})
     train = open_dataset(config.data).train
-    found = {
-        "name": str(dataset),
-        "train_images": len(train),
-        "ids": ids_checksum(train),
-        "content": content_checksum(train),
-        "class_names": list(train.class_names),
-    }
+    found = DatasetRecord(
+        name=str(dataset),
+        train_images=len(train),
+        ids=ids_checksum(train),
+        content=content_checksum(train),
+        class_names=train.class_names,
+    )
+    record = RunRecord(stage="pretrain", dataset=found)
     stored = types.SimpleNamespace(
-        path="runs/a", record={"dataset": found}, config=to_flat(config)
+        path="runs/a", record=record, config=to_flat(config)
     )
     # As stored weights hand it on: nothing of it was given.
     return dataclasses.replace(config, inherited=config.given), stored
@@ -64,11 +66,10 @@ def test_a_relative_path_must_lead_to_the_same_images(here, monkeypatch):
     config, stored = stored_run("tiny.npz")
     check_stored_images(config, stored)
     # Of version 0.1.0.
-    old = {**stored.record["dataset"]}
-    del old["content"]
+    old = dataclasses.replace(stored.record.dataset, content=None)
+    record = dataclasses.replace(stored.record, dataset=old)
     check_stored_images(
-        config,
-        types.SimpleNamespace(**vars(stored) | {"record": {"dataset": old}}),
+        config, types.SimpleNamespace(**vars(stored) | {"record": record})
     )
     rewrite(fewer)
     with pytest.raises(UserError, match=r"name \(24 then, 6 now.*tiny.npz$"):

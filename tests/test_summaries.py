@@ -263,21 +263,19 @@ def test_the_profiler_meets_its_steps(tmp_path, monkeypatch):
 
 
 def test_hyperparameters_have_the_same_columns_for_every_stage():
-    from tf_simclr.config import Config
+    from tf_simclr.config import Config, ModelConfig
     from tf_simclr.config.flat import to_flat
+    from tf_simclr.models.network import Architecture
     from tf_simclr.training.hparams import hyperparameters
+    from tf_simclr.training.run_record import RunRecord
 
-    architecture = {
-        "depth": 18,
-        "width_multiplier": 1.0,
-        "sk_ratio": 0.0,
-        "projection_dim": 64,
-    }
-    record = {
-        "config": to_flat(Config()),
-        "stage": "pretrain",
-        "architecture": architecture,
-    }
+    record = RunRecord(
+        config=to_flat(Config()),
+        stage="pretrain",
+        architecture=Architecture.for_pretraining(
+            ModelConfig(resnet_depth=18), 8, 0
+        ),
+    )
     columns = hyperparameters(record)
     assert columns["stage"] == "pretrain" and columns["depth"] == 18
     kinds = (bool, int, float, str)

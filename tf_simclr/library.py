@@ -60,7 +60,7 @@ class Model:
       path: where its weights lie.
       classes: names of its classes; empty without a classifier.
       image_size: S, the side of the view in pixels.
-      record: what the run's `config.json` holds; empty where it is no run.
+      record: what the run's `config.json` holds; None where it is no run.
     """
 
     def __init__(self, loaded: LoadedNetwork):
@@ -72,7 +72,7 @@ class Model:
             count = loaded.network.architecture.num_classes
             self.classes = names_of(stored.class_names, count)
         self.image_size: int = loaded.config.data.image_size
-        self.record: Mapping[str, Any] = stored.record or {}
+        self.record = stored.record
         self._predictors: dict[tuple[str, ...], Predictor] = {}
 
     def embed(

@@ -86,10 +86,9 @@ def _evaluation_images(run: str) -> tuple[np.ndarray, np.ndarray]:
     from tf_simclr.config.flat import from_flat
     from tf_simclr.data.batches import evaluation_batches
     from tf_simclr.data.sources.open import open_dataset
-    from tf_simclr.files import read_json
+    from tf_simclr.training.run_record import read_record
 
-    record = read_json(os.path.join(run, "config.json"))
-    data = from_flat(record["config"]).data
+    data = from_flat(read_record(run).config).data
     images = open_dataset(data, [run]).evaluation
     batches = evaluation_batches(images, _BATCH, data.image_size)
     views = [batch["image"].numpy() for batch in batches]

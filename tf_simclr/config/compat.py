@@ -24,6 +24,7 @@ class CompatConfig:
     use_tpu: bool = option(
         False,
         "Whether to run on TPU: the same as --strategy=tpu.",
+        of_original=True,
         on_resume="told",
         read_by=DEVICES,
     )
@@ -31,6 +32,7 @@ class CompatConfig:
         None,
         "The Cloud TPU to use for training: its name, or a"
         " grpc://ip.address.of.tpu:8470 url.",
+        of_original=True,
         on_resume="free",
         read_by=DEVICES,
         needs=_ON_TPU,
@@ -38,6 +40,7 @@ class CompatConfig:
     tpu_zone: str | None = option(
         None,
         "GCE zone where the Cloud TPU is located in.",
+        of_original=True,
         on_resume="free",
         read_by=DEVICES,
         needs=_ON_TPU,
@@ -45,6 +48,7 @@ class CompatConfig:
     gcp_project: str | None = option(
         None,
         "Project name for the Cloud TPU-enabled project.",
+        of_original=True,
         on_resume="free",
         read_by=DEVICES,
         needs=_ON_TPU,
@@ -52,6 +56,7 @@ class CompatConfig:
     master: str | None = option(
         None,
         "Address of the TPU's master, where --tpu_name is not given.",
+        of_original=True,
         on_resume="free",
         read_by=DEVICES,
         needs=_ON_TPU,
@@ -60,12 +65,14 @@ class CompatConfig:
         1,
         "Maximum number of Hub modules to keep.",
         minimum=1,
+        of_original=True,
         on_resume="free",
         read_by=TRAINING | {"export"},
     )
     eval_name: str | None = option(
         None,
         "No longer means anything.",
+        of_original=True,
         on_resume="free",
         read_by=EVERYTHING,
     )
@@ -73,6 +80,7 @@ class CompatConfig:
         None,
         "No longer means anything: what is loaded follows from the network,"
         " and the log says what was skipped.",
+        of_original=True,
         on_resume="free",
         read_by=EVERYTHING,
     )
@@ -80,6 +88,7 @@ class CompatConfig:
         100,
         "No longer means anything: see --log_every_steps.",
         minimum=0,
+        of_original=True,
         on_resume="free",
         read_by=EVERYTHING,
     )
@@ -94,61 +103,3 @@ WITHOUT_MEANING = {
     "variable_schema": "what is loaded follows from the network",
     "train_summary_steps": "see --log_every_steps",
 }
-
-# Flags of the original's TF1 and TF2 releases, which take them in every mode.
-# Where their spellings of the modes are used, a stage passes over those that
-# it does not read. --fine_tune_after_block is not among them: the original
-# refuses it, too, where it has no effect.
-TAKEN_BY_THE_ORIGINAL = frozenset(
-    [
-        "batch_norm_decay",
-        "cache_dataset",
-        "checkpoint",
-        "checkpoint_epochs",
-        "checkpoint_steps",
-        "color_jitter_strength",
-        "data_dir",
-        "dataset",
-        "eval_batch_size",
-        "eval_name",
-        "eval_split",
-        "eval_steps",
-        "ft_proj_selector",
-        "gcp_project",
-        "global_bn",
-        "hidden_norm",
-        "image_size",
-        "keep_checkpoint_max",
-        "keep_hub_module_max",
-        "learning_rate",
-        "learning_rate_scaling",
-        "lineareval_while_pretraining",
-        "master",
-        "mode",
-        "model_dir",
-        "momentum",
-        "num_proj_layers",
-        "optimizer",
-        "proj_head_mode",
-        "proj_out_dim",
-        "resnet_depth",
-        "se_ratio",
-        "sk_ratio",
-        "temperature",
-        "tpu_name",
-        "tpu_zone",
-        "train_batch_size",
-        "train_epochs",
-        "train_mode",
-        "train_split",
-        "train_steps",
-        "train_summary_steps",
-        "use_blur",
-        "use_tpu",
-        "variable_schema",
-        "warmup_epochs",
-        "weight_decay",
-        "width_multiplier",
-        "zero_init_logits_layer",
-    ]
-)

@@ -31,7 +31,11 @@ class DataConfig:
         " (MNIST family), TFRecord shards (their folder, or a pattern), a"
         " TensorFlow Datasets name, or 'digits' (scikit-learn's 1,797"
         " handwritten digits, embedded).",
-        path=True,
+        path="or_name",
+        of_original=True,
+        hparam=True,
+        chooses_images=True,
+        identifies_score=True,
         on_resume="free",
         read_by=IMAGES,
         instead={"predict": "images"},
@@ -41,7 +45,8 @@ class DataConfig:
         "Images that join the training images without a label: anything that"
         " --dataset takes, of the same kind. Pretraining and distillation"
         " learn from all of them.",
-        path=True,
+        path="or_name",
+        chooses_images=True,
         on_resume="free",
         read_by=SPLITS,
     )
@@ -49,6 +54,8 @@ class DataConfig:
         False,
         "Take all images of --dataset as unlabelled, so that its sub-folders"
         " are no classes.",
+        chooses_images=True,
+        identifies_score=True,
         on_resume="free",
         read_by=IMAGES,
     )
@@ -56,6 +63,8 @@ class DataConfig:
         None,
         "Directory where a TensorFlow Datasets dataset is stored.",
         path=True,
+        of_original=True,
+        chooses_images=True,
         on_resume="free",
         read_by=IMAGES,
     )
@@ -64,6 +73,10 @@ class DataConfig:
         "Split for training. A part of a split is written as train[:80%] or"
         " train[1000:], in the order of the data; folders are in order of name"
         " and better cut by --eval_fraction.",
+        of_original=True,
+        chooses_images=True,
+        divides_images=True,
+        identifies_score=True,
         on_resume="free",
         read_by=SPLITS | {"export"},
         instead={"embed": "embed_split"},
@@ -72,6 +85,9 @@ class DataConfig:
         "validation",
         "Split for evaluation. Where a dataset has no 'validation', its"
         " 'test' is taken.",
+        of_original=True,
+        divides_images=True,
+        identifies_score=True,
         on_resume="told",
         read_by=SPLITS,
         instead={"embed": "embed_split"},
@@ -83,6 +99,9 @@ class DataConfig:
         " depends on their names alone. 0 cuts nothing.",
         minimum=0.0,
         maximum=0.9,
+        chooses_images=True,
+        divides_images=True,
+        identifies_score=True,
         on_resume="free",
         read_by=IMAGES,
     )
@@ -98,6 +117,10 @@ class DataConfig:
         "Input image size.",
         minimum=4,
         maximum=4096,
+        of_original=True,
+        hparam=True,
+        chooses_images=True,
+        identifies_score=True,
         on_resume="free",
         read_by=WRITING,
     )
@@ -106,6 +129,7 @@ class DataConfig:
         "Decode every image once and keep it in memory, if all are of one size"
         " and take up to 2 GiB. Images of up to 64 pixels a side are kept in"
         " any case.",
+        of_original=True,
         on_resume="free",
         read_by=TRAINING,
     )
@@ -122,6 +146,8 @@ class DataConfig:
         "Fine-tune on this many labelled images of each class; 0 means all"
         " labels.",
         minimum=0,
+        hparam=True,
+        identifies_score=True,
         on_resume="free",
         read_by=DEVICES,
     )
@@ -131,6 +157,8 @@ class DataConfig:
         " image per class; 0 means all labels.",
         minimum=0.0,
         maximum=1.0,
+        hparam=True,
+        identifies_score=True,
         on_resume="free",
         read_by=DEVICES,
     )
@@ -140,6 +168,8 @@ class DataConfig:
         " ones of the same seed.",
         minimum=0,
         maximum=MAX_SEED,
+        hparam=True,
+        identifies_score=True,
         on_resume="free",
         read_by=DEVICES,
     )
@@ -148,6 +178,7 @@ class DataConfig:
         "Fine-tune on these labelled images: the labels.json of another run,"
         " or a text file with one id per line.",
         path=True,
+        identifies_score=True,
         on_resume="free",
         read_by=DEVICES,
     )
@@ -187,6 +218,9 @@ class DataConfig:
         "Batch size for eval.",
         minimum=1,
         maximum=MAX_BATCH,
+        of_original=True,
+        # With the number of steps, that of the images.
+        identifies_score=lambda c: c.data.eval_steps > 0,
         on_resume="free",
         read_by=DEVICES | {"embed", "predict"},
     )
@@ -197,6 +231,8 @@ class DataConfig:
         " evaluates on all images.",
         minimum=0,
         maximum=MAX_STEPS,
+        of_original=True,
+        identifies_score=True,
         on_resume="told",
         read_by=DEVICES,
     )

@@ -3,10 +3,6 @@
 A role stands with the option that has it, so that a new option cannot be
 forgotten in a list elsewhere.
 
-No use comes near them. Below them, products that a run computes (images seen,
-which are epochs times images or steps times batch) fit the 64-bit integers in
-which TensorFlow counts.
-
 A field made by `option` is the single source of a flag's name (the field's
 name), type (its annotation), default and help text. `tf_simclr.cli` derives
 the flags from these fields, and `check_fields` enforces the bounds wherever a
@@ -63,6 +59,9 @@ class Needs:
     met: Callable[[Any], bool]
 
 
+# No use comes near them. Below them, products that a run computes (images
+# seen, which are epochs times images or steps times batch) fit the 64-bit
+# integers in which TensorFlow counts.
 MAX_EPOCHS = 10**9
 MAX_STEPS = 10**12
 MAX_BATCH = 2**20
@@ -92,7 +91,14 @@ def option(
     minimum: float | None = None,
     maximum: float | None = None,
     above: float | None = None,
-    path: bool = False,
+    path: bool | Literal["or_name"] = False,
+    of_original: bool = False,
+    hparam: bool = False,
+    describes: str | None = None,
+    chooses_images: bool = False,
+    divides_images: bool = False,
+    identifies_score: bool | Callable[[Any], bool] = False,
+    recipe: bool = True,
     on_resume: OnResume,
     read_by: frozenset[str],
     instead: Mapping[str, str] | None = None,
@@ -109,7 +115,17 @@ def option(
       maximum: largest allowed number (inclusive).
       above: exclusive lower bound.
       path: whether it names a file or folder, which is stored as an absolute
-        path.
+        path; `or_name` if it may name a data set of a catalogue instead.
+      of_original: whether the original's TF1 or TF2 release takes it, which
+        does so in every mode.
+      hparam: whether it is a column of TensorBoard's HParams tab.
+      describes: the field of `Architecture` that it decides.
+      chooses_images: whether it decides which images a run learns from.
+      divides_images: whether it is about how a data set is divided.
+      identifies_score: whether it decides which images are scored, and with
+        which labels; or a function of the whole configuration that says so.
+      recipe: whether the command in a model card names it. Those that only
+        say what to do, and where, are left out.
       on_resume: what a resumed run does about another value.
       read_by: the modes that read it; no other takes it.
       instead: {mode that does not read it: the flag that was meant there}.
@@ -127,6 +143,13 @@ def option(
         "maximum": maximum,
         "above": above,
         "path": path,
+        "of_original": of_original,
+        "hparam": hparam,
+        "describes": describes,
+        "chooses_images": chooses_images,
+        "divides_images": divides_images,
+        "identifies_score": identifies_score,
+        "recipe": recipe,
         "on_resume": on_resume,
         "read_by": read_by,
         "instead": instead or {},

@@ -1,6 +1,7 @@
 """A configuration as a flat mapping of flags, and as a command line."""
 
 import dataclasses
+import os
 import shlex
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -56,6 +57,29 @@ def _edit_distance(first: str, second: str) -> int:
 def options() -> Iterator[Option]:
     """Every option of `Config`, in the order of declaration."""
     return declared_options(Config)
+
+
+def flags_with(**roles: Any) -> list[str]:
+    """Names of the flags whose declaration gives them these roles.
+
+    Args:
+      roles: as in `option`, such as `on_resume="fixed"`.
+    """
+    return [
+        option.field.name
+        for option in options()
+        if all(option.role[name] == value for name, value in roles.items())
+    ]
+
+
+def score_flags(config: Config) -> list[str]:
+    """Names of the flags by which a score of `config` is that score."""
+    found = []
+    for option in options():
+        identifies = option.role["identifies_score"]
+        if identifies(config) if callable(identifies) else identifies:
+            found.append(option.field.name)
+    return found
 
 
 def to_flat(config: Config) -> dict[str, Any]:
@@ -116,8 +140,6 @@ def parse_overrides(
     Raises:
       UserError: an unknown or refused flag, or an unreadable value.
     """
-    known = {option.field.name: option for option in options()}
-    overrides: dict[str, Any] = {}
     try:
         words = shlex.split(text)
     except ValueError as error:
@@ -125,39 +147,101 @@ def parse_overrides(
             f"--{flag} has a quotation mark without its pair: put values with"
             f" one between quotation marks of the other kind. Received: {text}"
         ) from error
+    place = _Place(f"--{flag} holds", "separated by spaces", refused or {})
+    return dict(_read_word(word, place) for word in words)
+
+
+def parse_flags(words: Iterable[str]) -> Config:
+    """The configuration that flags ask for, as `Config.from_flags`.
+
+    Raises:
+      UserError: an unknown flag, a value that cannot be, or a flag file that
+        cannot be read.
+    """
+    found = list(_read_all(words, _Place("Config.from_flags takes")))
+    values = {name: value for name, value, _ in found}
+    own = {name for name, _, from_file in found if not from_file}
+    return from_flat(values, shared=values.keys() - own)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Place:
+    """Where flags are written, for messages.
+
+    Attributes:
+      holds: subject and verb of a sentence about its flags.
+      apart: how its flags are told apart.
+      refused: flag -> why it may not stand there.
+      files: the flag files that are being read.
+    """
+
+    holds: str
+    apart: str = "each a string of its own"
+    refused: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    files: tuple[str, ...] = ()
+
+
+def _read_all(
+    words: Iterable[str], place: _Place
+) -> Iterator[tuple[str, Any, bool]]:
+    """Yields (flag, value, whether it stands in a flag file), in order."""
     for word in words:
-        name, equals, value = word.lstrip("-").partition("=")
-        option = known.get(name)
-        if option is None and not equals and name.startswith("no"):
-            negated = known.get(name[2:])
-            option = negated if negated and negated.type is bool else None
-        why = (refused or {}).get(option.field.name if option else name)
-        if why:
-            raise UserError(
-                f"--{flag} may not hold --{name}, {why}. Received: {word}"
+        name, _, path = word.partition("=")
+        if name != "--flagfile":
+            yield *_read_word(word, place), bool(place.files)
+        elif path not in place.files:
+            file = _Place(
+                f"--flagfile={path} holds",
+                "one on each line",
+                files=(*place.files, path),
             )
-        if option is None and word.startswith("--"):
-            raise _unknown(name, known, flag, word)
-        if option is not None and option.type is bool and not equals:
-            overrides[option.field.name] = name == option.field.name
-            continue
-        if option is None or not equals or not word.startswith("--"):
-            raise UserError(
-                f"--{flag} holds flags such as --train_epochs=60, separated by"
-                f" spaces. Received: {word}"
-            )
-        overrides[name] = _parse(value, option, word)
-    return overrides
+            yield from _read_all(_flag_file(path), file)
+
+
+def _flag_file(path: str) -> list[str]:
+    """The flags of a file, which takes blank lines and comments."""
+    try:
+        with open(os.path.expanduser(path), encoding="utf-8") as file:
+            lines = [line.strip() for line in file]
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"--flagfile={path} cannot be read: {error}") from error
+    return [line for line in lines if line and not line.startswith(("#", "//"))]
+
+
+def _read_word(word: str, place: _Place) -> tuple[str, Any]:
+    """The flag and the value that one word sets."""
+    known = {option.field.name: option for option in options()}
+    name, equals, value = word.lstrip("-").partition("=")
+    option = known.get(name)
+    if option is None and not equals and name.startswith("no"):
+        negated = known.get(name[2:])
+        option = negated if negated and negated.type is bool else None
+    why = place.refused.get(option.field.name if option else name)
+    if why:
+        flag = place.holds.removesuffix(" holds")
+        raise UserError(
+            f"{flag} may not hold --{name}, {why}. Received: {word}"
+        )
+    if option is None and word.startswith("--"):
+        raise _unknown(name, known, place, word)
+    if option is not None and option.type is bool and not equals:
+        return option.field.name, name == option.field.name
+    if option is None or not equals or not word.startswith("--"):
+        raise UserError(
+            f"{place.holds} flags such as --train_epochs=60, {place.apart}."
+            f" Received: {word}"
+        )
+    return name, _parse(value, option, word)
 
 
 def _unknown(
-    name: str, known: Iterable[str], flag: str, word: str
+    name: str, known: Iterable[str], place: _Place, word: str
 ) -> UserError:
     """The refusal of a flag that is none, worded as on the command line."""
     found = suggestions(name, known)
     meant = f" Did you mean: {', '.join(found)} ?" if found else ""
     return UserError(
-        f"--{flag} holds an unknown command line flag '{name}'.{meant}"
+        f"{place.holds} an unknown command line flag '{name}'.{meant}"
         f" Received: {word}"
     )
 

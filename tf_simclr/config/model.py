@@ -24,6 +24,9 @@ class ModelConfig:
     resnet_depth: int = option(
         50,
         "Depth of ResNet: 18, 34, 50, 101, 152 or 200.",
+        of_original=True,
+        hparam=True,
+        describes="depth",
         on_resume="told",
         read_by=TRAINING | LOADING,
     )
@@ -33,6 +36,9 @@ class ModelConfig:
         above=0.0,
         minimum=0.01,
         maximum=64.0,
+        of_original=True,
+        hparam=True,
+        describes="width_multiplier",
         on_resume="told",
         read_by=TRAINING | LOADING,
     )
@@ -42,6 +48,9 @@ class ModelConfig:
         " ResNet-D stem and shortcuts. Recommendation: 0.0625.",
         minimum=0.0,
         maximum=1.0,
+        of_original=True,
+        hparam=True,
+        describes="sk_ratio",
         on_resume="told",
         read_by=TRAINING | LOADING,
     )
@@ -50,6 +59,8 @@ class ModelConfig:
         "If it is bigger than 0, it will enable squeeze-and-excitation.",
         minimum=0.0,
         maximum=1.0,
+        of_original=True,
+        describes="se_ratio",
         on_resume="told",
         read_by=TRAINING | LOADING,
     )
@@ -58,6 +69,7 @@ class ModelConfig:
         "First layers: 'cifar' is one 3x3 convolution, 'imagenet' halves the"
         " resolution twice, 'auto' takes 'cifar' for images up to 32 pixels.",
         choices=("auto", "cifar", "imagenet"),
+        describes="cifar_stem",
         on_resume="told",
         read_by=TRAINING | LOADING,
     )
@@ -65,6 +77,8 @@ class ModelConfig:
         "nonlinear",
         "How the head projection is done.",
         choices=("none", "linear", "nonlinear"),
+        of_original=True,
+        describes="head_layers",
         on_resume="told",
         read_by=TRAINING | LOADING,
     )
@@ -73,6 +87,9 @@ class ModelConfig:
         "Number of head projection dimension.",
         minimum=1,
         maximum=2**16,
+        of_original=True,
+        hparam=True,
+        describes="projection_dim",
         on_resume="told",
         read_by=TRAINING | LOADING,
     )
@@ -81,6 +98,8 @@ class ModelConfig:
         "Number of non-linear head layers.",
         minimum=1,
         maximum=100,
+        of_original=True,
+        describes="head_layers",
         on_resume="told",
         read_by=TRAINING | LOADING,
     )
@@ -90,6 +109,7 @@ class ModelConfig:
         " no projection head, and -1 means the final layer. SimCLRv2"
         " fine-tunes from 1 where labels are few.",
         minimum=-1,
+        of_original=True,
         on_resume="told",
         read_by=TRAINING | LOADING,
     )
@@ -98,12 +118,14 @@ class ModelConfig:
         "Batch norm decay parameter.",
         minimum=0.0,
         maximum=1.0,
+        of_original=True,
         on_resume="told",
         read_by=TRAINING,
     )
     global_bn: bool = option(
         True,
         "Whether to aggregate BN statistics across distributed cores.",
+        of_original=True,
         on_resume="told",
         read_by=TRAINING,
     )

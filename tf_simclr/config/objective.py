@@ -58,6 +58,8 @@ class ObjectiveConfig:
         above=0.0,
         minimum=1e-4,
         maximum=1e4,
+        of_original=True,
+        hparam=True,
         on_resume="told",
         read_by=PRETRAIN,
         needs=_read_by_method("temperature"),
@@ -67,6 +69,7 @@ class ObjectiveConfig:
         True,
         "Whether similarities in the contrastive loss are cosines (projections"
         " are normalised).",
+        of_original=True,
         on_resume="told",
         read_by=PRETRAIN,
         needs=_read_by_method("hidden_norm"),
@@ -120,6 +123,7 @@ class ObjectiveConfig:
         "Whether to finetune supervised head while pretraining. It learns from"
         " the labelled subset, behind a stop-gradient, and goes off by itself"
         " where there are no labels.",
+        of_original=True,
         on_resume="told",
         read_by=PRETRAIN,
         idle=(False,),
@@ -130,12 +134,14 @@ class ObjectiveConfig:
         " Required for fine-tuning, unless --from_scratch is given; optional"
         " for pretraining and for the student of a distillation.",
         path=True,
+        of_original=True,
         on_resume="free",
         read_by=TRAINING | LOADING,
     )
     from_scratch: bool = option(
         False,
         "Fine-tune from random weights: the supervised baseline.",
+        hparam=True,
         on_resume="told",
         read_by=FINETUNE,
     )
@@ -146,6 +152,9 @@ class ObjectiveConfig:
         " means fine-tuning just the linear head.",
         minimum=-1,
         maximum=4,
+        hparam=True,
+        # The original refuses it, too, where it has no effect.
+        of_original=False,
         on_resume="fixed",
         read_by=FINETUNE,
     )
@@ -166,6 +175,7 @@ class ObjectiveConfig:
         False,
         "Whether the classifier starts at zero when --from_scratch is given."
         " When fine-tuning from a checkpoint it always does.",
+        of_original=True,
         on_resume="told",
         read_by=FINETUNE,
     )
@@ -197,6 +207,7 @@ class ObjectiveConfig:
         above=0.0,
         minimum=1e-4,
         maximum=1e4,
+        hparam=True,
         on_resume="told",
         read_by=DISTILL,
         instead={"pretrain": "temperature"},
@@ -207,6 +218,7 @@ class ObjectiveConfig:
         " labels' cross-entropy. 1 uses no label.",
         minimum=0.0,
         maximum=1.0,
+        hparam=True,
         on_resume="told",
         read_by=DISTILL,
     )

@@ -21,6 +21,8 @@ class OptimizerConfig:
         "Optimizer to use. adamw and sgdw (decoupled decay) come from"
         " TensorFlow Addons, where it is installed.",
         choices=("momentum", "adam", "lars", "lamb", "adamw", "sgdw"),
+        of_original=True,
+        hparam=True,
         on_resume="fixed",
         read_by=TRAINING,
     )
@@ -29,6 +31,8 @@ class OptimizerConfig:
         "Initial learning rate per batch size of 256.",
         minimum=0.0,
         maximum=1e30,
+        of_original=True,
+        hparam=True,
         on_resume="told",
         read_by=TRAINING,
     )
@@ -38,6 +42,8 @@ class OptimizerConfig:
         " learning_rate x batch / 256, sqrt is learning_rate x sqrt(batch),"
         " none takes it as it is.",
         choices=("linear", "sqrt", "none"),
+        of_original=True,
+        hparam=True,
         on_resume="told",
         read_by=TRAINING,
     )
@@ -46,6 +52,8 @@ class OptimizerConfig:
         "Number of epochs of warmup.",
         minimum=0.0,
         maximum=MAX_EPOCHS,
+        of_original=True,
+        hparam=True,
         on_resume="told",
         read_by=TRAINING,
     )
@@ -54,6 +62,8 @@ class OptimizerConfig:
         "Amount of weight decay to use.",
         minimum=0.0,
         maximum=1e3,
+        of_original=True,
+        hparam=True,
         on_resume="told",
         read_by=TRAINING,
     )
@@ -74,6 +84,8 @@ class OptimizerConfig:
         "Momentum parameter.",
         minimum=0.0,
         maximum=1.0,
+        of_original=True,
+        hparam=True,
         on_resume="told",
         read_by=TRAINING,
         needs=Needs(
@@ -87,6 +99,8 @@ class OptimizerConfig:
         " training images.",
         minimum=1,
         maximum=MAX_BATCH,
+        of_original=True,
+        hparam=True,
         on_resume="fixed",
         read_by=TRAINING,
         instead=dict.fromkeys(("eval", "embed", "predict"), "eval_batch_size"),

@@ -16,6 +16,7 @@ class OutputConfig:
         True,
         "Whether a stage ends with a SavedModel of its network in"
         " saved_model/STEP. A pipeline exports its teacher and its student.",
+        recipe=False,
         on_resume="free",
         read_by=TRAINING,
         idle=(False,),
@@ -26,6 +27,7 @@ class OutputConfig:
         " for devices TFLite or ONNX (which needs the packages tf2onnx and"
         " onnxruntime).",
         choices=EXPORT_FORMATS,
+        recipe=False,
         on_resume="free",
         read_by=frozenset({"export"}),
     )
@@ -35,6 +37,7 @@ class OutputConfig:
         " ranges are taken from training images. Read by --mode=export"
         " --export_format=tflite.",
         choices=("none", "float16", "int8"),
+        recipe=False,
         on_resume="free",
         read_by=frozenset({"export"}),
     )
@@ -44,6 +47,7 @@ class OutputConfig:
         " process of its own that does not have tf_simclr. The export at the"
         " end of a stage, and --noverify_export, do it in the same process,"
         " which saves seconds.",
+        recipe=False,
         on_resume="free",
         read_by=frozenset({"export"}),
     )
@@ -53,6 +57,7 @@ class OutputConfig:
         " predictions of weights that do not tell theirs (those of the"
         " original release).",
         path=True,
+        recipe=False,
         on_resume="free",
         read_by=frozenset({"export", "predict"}),
     )
@@ -60,6 +65,7 @@ class OutputConfig:
         None,
         "Folder of images (or one image) that --mode=predict classifies.",
         path=True,
+        recipe=False,
         on_resume="free",
         read_by=frozenset({"predict"}),
         instead=dict.fromkeys(IMAGES, "dataset"),
@@ -69,6 +75,7 @@ class OutputConfig:
         "How --mode=embed draws the features in two dimensions; umap needs the"
         " package umap-learn.",
         choices=("pca", "tsne", "umap", "none"),
+        recipe=False,
         on_resume="free",
         read_by=frozenset({"embed"}),
         idle=("none",),
@@ -77,6 +84,7 @@ class OutputConfig:
         None,
         "Image files, or ids of features.npz, separated by commas, whose"
         " nearest neighbours --mode=embed shows.",
+        recipe=False,
         on_resume="free",
         read_by=frozenset({"embed"}),
     )

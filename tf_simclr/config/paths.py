@@ -5,19 +5,12 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from tf_simclr.config.flat import options
-
-# May name a data set of a catalogue instead.
-_DATASETS = ("dataset", "unlabeled_dataset")
+from tf_simclr.config.flat import flags_with, options
 
 
 def path_options() -> list[str]:
     """Names of the flags that take a path."""
-    return [
-        option.field.name
-        for option in options()
-        if option.field.metadata["path"]
-    ]
+    return [option.field.name for option in options() if option.role["path"]]
 
 
 def with_absolute_paths(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -25,12 +18,14 @@ def with_absolute_paths(values: Mapping[str, Any]) -> dict[str, Any]:
 
     Names of data sets and addresses stay as they are.
     """
+    names = flags_with(path="or_name")
     return {
         **values,
         **{
             name: os.path.abspath(values[name])
             for name in path_options()
-            if values.get(name) and _is_path(name, values[name])
+            if values.get(name)
+            and _is_path(values[name], or_name=name in names)
         },
     }
 
@@ -61,7 +56,7 @@ def is_local_dataset(name: str) -> bool:
     )
 
 
-def _is_path(flag: str, value: str) -> bool:
-    if flag in _DATASETS:
+def _is_path(value: str, *, or_name: bool) -> bool:
+    if or_name:
         return is_local_dataset(value)
     return "://" not in value

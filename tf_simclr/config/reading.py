@@ -9,7 +9,6 @@ import dataclasses
 import difflib
 from typing import TYPE_CHECKING, Any
 
-from tf_simclr.config.compat import TAKEN_BY_THE_ORIGINAL
 from tf_simclr.config.field import Option, declared_options
 from tf_simclr.config.zoo import ZOO
 from tf_simclr.errors import UserError
@@ -71,8 +70,10 @@ def unread_flags(config: "Config") -> list[Unread]:
             continue
         else:
             why = f"on {_doing(mode)}"
+        # Where the original's spellings of the modes are used, a stage passes
+        # over those of its flags that it does not read.
         shared = name in config.shared or (
-            config.run.mode != mode and name in TAKEN_BY_THE_ORIGINAL
+            config.run.mode != mode and role["of_original"]
         )
         found.append(Unread(option, value, shared, why))
     return found

@@ -1,6 +1,8 @@
 """The whole configuration of a run, and the checks that need no data."""
 
 import dataclasses
+from collections.abc import Iterable
+from typing import Self
 
 from tf_simclr.config.augment import AugmentConfig
 from tf_simclr.config.cluster import Cluster, read_cluster
@@ -57,6 +59,8 @@ class RunConfig:
             "train",
             "train_then_eval",
         ),
+        of_original=True,
+        recipe=False,
         on_resume="free",
         read_by=EVERYTHING,
     )
@@ -65,6 +69,8 @@ class RunConfig:
         "The train mode controls different objectives and trainable"
         " components. Read where --mode is train or train_then_eval.",
         choices=STAGES,
+        of_original=True,
+        recipe=False,
         on_resume="free",
         read_by=TRAINING - PIPELINE,
         needs=Needs(
@@ -79,6 +85,8 @@ class RunConfig:
         None,
         "Model directory for training.",
         path=True,
+        of_original=True,
+        recipe=False,
         on_resume="free",
         read_by=WRITING,
     )
@@ -120,7 +128,24 @@ class Config:
     shared: frozenset[str] = frozenset()
     inherited: frozenset[str] = frozenset()
 
+    @classmethod
+    def from_flags(cls, flags: Iterable[str]) -> Self:
+        """The configuration that a command line with these flags asks for.
+
+        Args:
+          flags: strings such as `--train_epochs=60`, `--nouse_blur` or
+            `--flagfile=FILE`, of which a later one wins.
+
+        Raises:
+          UserError: an unknown flag, or a value that cannot be.
+        """
+        # Here, since that module builds what this one defines.
+        from tf_simclr.config.flat import parse_flags
+
+        return parse_flags(flags)
+
     def __post_init__(self) -> None:
+        self._check_groups()
         changed = {
             option.field.name
             for option in declared_options(type(self))
@@ -131,6 +156,17 @@ class Config:
         given = (self.given | changed) - self.inherited
         object.__setattr__(self, "given", frozenset(given))
         object.__setattr__(self, "shared", self.shared & given)
+
+    def _check_groups(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if dataclasses.is_dataclass(field.type) and not isinstance(
+                value, field.type
+            ):
+                raise UserError(
+                    f"Config takes a {field.type.__name__} as {field.name}."
+                    f" Received: {value!r}"
+                )
 
     @property
     def stage(self) -> str:

@@ -27,6 +27,8 @@ class TrainConfig:
         "Number of epochs to train for.",
         minimum=0,
         maximum=MAX_EPOCHS,
+        of_original=True,
+        hparam=True,
         on_resume="free",
         read_by=TRAINING,
     )
@@ -35,6 +37,7 @@ class TrainConfig:
         "Number of steps to train for. If provided, overrides train_epochs.",
         minimum=0,
         maximum=MAX_STEPS,
+        of_original=True,
         on_resume="free",
         read_by=TRAINING,
         instead={"eval": "eval_steps"},
@@ -45,6 +48,7 @@ class TrainConfig:
         " than 100 steps, as many times that as make 100.",
         minimum=1,
         maximum=MAX_EPOCHS,
+        of_original=True,
         on_resume="free",
         read_by=TRAINING,
     )
@@ -54,6 +58,7 @@ class TrainConfig:
         " checkpoint_epochs.",
         minimum=0,
         maximum=MAX_STEPS,
+        of_original=True,
         on_resume="free",
         read_by=TRAINING,
     )
@@ -62,6 +67,7 @@ class TrainConfig:
         "Maximum number of checkpoints to keep, besides the best of those that"
         " --eval_every_epochs evaluates.",
         minimum=1,
+        of_original=True,
         on_resume="free",
         read_by=TRAINING,
     )
@@ -131,6 +137,7 @@ class TrainConfig:
         " computed in float32, as exports compute. auto takes what the device"
         " is fast at.",
         choices=("auto", "float32", "mixed_bfloat16", "mixed_float16"),
+        hparam=True,
         on_resume="told",
         read_by=TRAINING,
     )
@@ -172,6 +179,7 @@ class TrainConfig:
         "Seed of initial weights, order of images and augmentation.",
         minimum=0,
         maximum=MAX_SEED,
+        hparam=True,
         on_resume="fixed",
         read_by=TRAINING | PREVIEW,
     )

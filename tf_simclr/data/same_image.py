@@ -4,8 +4,7 @@ import collections
 import dataclasses
 import hashlib
 import os
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Hashable, Iterable, Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -284,13 +283,3 @@ def find_overlap(
         with_label = images.labels[found[:, 1]] != UNLABELLED
         labelled[found[with_label, 0]] = True
     return Overlap(len(scored), int(trained.sum()), int(labelled.sum()))
-
-
-def overlap_notice(record: Mapping[str, Any]) -> str:
-    """Returns the notice that belongs to a run, from its `config.json`.
-
-    '' where no evaluation image was trained on, and for runs that did not
-    record it.
-    """
-    counts = record.get("derived", {}).get("overlap")
-    return Overlap(**counts).notice() if counts else ""

@@ -2,22 +2,11 @@
 
 import dataclasses
 
+from tf_simclr.config.flat import options
 from tf_simclr.config.model import selector_error
 from tf_simclr.config.run import Config
 from tf_simclr.errors import UserError
 from tf_simclr.models.network import Architecture
-
-# Flag -> the part of the architecture that it decides.
-_DECIDES = {
-    "resnet_depth": "depth",
-    "width_multiplier": "width_multiplier",
-    "sk_ratio": "sk_ratio",
-    "se_ratio": "se_ratio",
-    "stem": "cifar_stem",
-    "proj_head_mode": "head_layers",
-    "num_proj_layers": "head_layers",
-    "proj_out_dim": "projection_dim",
-}
 
 
 def check_given_flags(
@@ -36,11 +25,12 @@ def check_given_flags(
     Raises:
       UserError: names the flag and both values.
     """
-    for flag, attribute in _DECIDES.items():
-        if flag not in config.given:
+    ours, theirs = described.to_json(), stored.to_json()
+    for option in options():
+        flag, attribute = option.field.name, option.role["describes"]
+        if attribute is None or flag not in config.given:
             continue
-        asked = getattr(described, attribute)
-        found = getattr(stored, attribute)
+        asked, found = ours.get(attribute), theirs.get(attribute)
         if asked != found:
             raise UserError(
                 f"--{flag} contradicts the weights in {path}: they have"

@@ -1,6 +1,5 @@
 """Stage one: pretraining on pairs of views, for which no label is needed."""
 
-from collections.abc import Mapping
 from typing import ClassVar
 
 import tensorflow as tf
@@ -227,5 +226,5 @@ def _has_online_classifier(job: Job) -> bool:
     began it for labels of a single class, too."""
     if job.subset is None:
         return False
-    record: Mapping | None = job.run_dir.read_config()
-    return bool(record and record["architecture"]["num_classes"])
+    record = job.run_dir.read_config()
+    return bool(record and record.architecture.num_classes)

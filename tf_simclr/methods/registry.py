@@ -4,7 +4,6 @@ import dataclasses
 import importlib
 import shlex
 import sys
-from collections.abc import Mapping
 from typing import Any
 
 from tf_simclr.config.field import check_fields, value_type
@@ -13,6 +12,7 @@ from tf_simclr.config.run import Config
 from tf_simclr.errors import UserError
 from tf_simclr.methods.base import Method
 from tf_simclr.metrics import Metric
+from tf_simclr.training.run_record import RunRecord
 
 
 def method_of(config: Config) -> type[Method]:
@@ -90,18 +90,18 @@ def method_options(method: type[Method], text: str) -> Any:
     return options
 
 
-def metrics_of(record: Mapping[str, Any]) -> tuple[Metric, ...]:
+def metrics_of(record: RunRecord) -> tuple[Metric, ...]:
     """All metrics that a run may have logged, its own loss first.
 
     Args:
       record: what its `config.json` holds.
     """
-    name = record["config"].get("method")
+    name = record.config.get("method")
     try:
-        method = _imported(method_entry(name, record["stage"]))
+        method = _imported(method_entry(name, record.stage))
     except (ImportError, AttributeError):
         # A method of somebody's own, of which nothing more is known here.
-        method = _imported(method_entry(None, record["stage"]))
+        method = _imported(method_entry(None, record.stage))
     return (*method.metrics, *method.scores)
 
 

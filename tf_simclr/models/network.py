@@ -1,6 +1,8 @@
 """Encoder and heads as one network, and the architecture that defines it."""
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
 import tensorflow as tf
 import tf_keras as keras
@@ -121,6 +123,15 @@ class Architecture:
     projection_dim: int
     num_classes: int
     classifier_layer: int
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "Architecture":
+        """The architecture that `to_json` has written."""
+        return cls(**values)
+
+    def to_json(self) -> dict[str, Any]:
+        """What `architecture` of a run's `config.json` holds."""
+        return dataclasses.asdict(self)
 
     @classmethod
     def for_pretraining(

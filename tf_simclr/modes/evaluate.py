@@ -5,7 +5,7 @@ import os
 from collections.abc import Set
 
 from tf_simclr.config.data import DataConfig
-from tf_simclr.config.flat import to_flat
+from tf_simclr.config.flat import flags_with, score_flags, to_flat
 from tf_simclr.config.paths import (
     path_options,
     same_place,
@@ -33,7 +33,7 @@ from tf_simclr.modes.stored_data import check_stored_images, trained_on_notice
 from tf_simclr.progress import say
 from tf_simclr.training.devices import make_strategy
 from tf_simclr.training.run_dir import RunDirectory, check_writable
-from tf_simclr.weights.export.folder import same_run
+from tf_simclr.training.same_run import same_run
 
 
 def evaluate(config: Config) -> dict[str, float]:
@@ -114,7 +114,7 @@ def _images(
     not divided as the run's was.
     """
     config = loaded.config
-    inherited = {name for name in _DIVIDING if name not in given}
+    inherited = set(flags_with(divides_images=True)) - given
     if "dataset" in given and inherited:
         fields = DataConfig.__dataclass_fields__
         own = {name: fields[name].default for name in inherited}
@@ -129,26 +129,6 @@ def _images(
         if splits is not None and splits.evaluation is not None:
             return splits
     return stage_images(config, training=training)
-
-
-# How a data set is divided.
-_DIVIDING = ("train_split", "eval_split", "eval_fraction")
-
-
-# What decides which images are scored, and with which labels.
-_SCORED = (
-    "dataset",
-    "ignore_labels",
-    "train_split",
-    "eval_split",
-    "eval_fraction",
-    "image_size",
-    "eval_steps",
-    "labels_per_class",
-    "label_fraction",
-    "label_seed",
-    "label_ids",
-)
 
 
 def _check_free(run_dir: RunDirectory, loaded: LoadedNetwork) -> None:
@@ -177,18 +157,16 @@ def _check_free(run_dir: RunDirectory, loaded: LoadedNetwork) -> None:
             f" {stored.path}. {elsewhere}"
         )
     asked = to_flat(loaded.config)
-    before = {**asked, **there["config"]}
+    before = {**asked, **there.config}
     places = [with_absolute_paths(values) for values in (before, asked)]
-    # The number of images is that of the steps times the batch.
-    sampled = ("eval_batch_size",) if loaded.config.data.eval_steps else ()
-    for flag in (*_SCORED, *sampled):
+    for flag in score_flags(loaded.config):
         same = before[flag] == asked[flag]
         if flag in path_options():
             same = same_place(*(values[flag] for values in places))
         if not same:
             raise UserError(
                 f"--model_dir={run_dir.path} holds a run with"
-                f" --{flag}={there['config'][flag]}, whose scores stay beside"
+                f" --{flag}={there.config[flag]}, whose scores stay beside"
                 f" it. {elsewhere[:-1]} with --checkpoint={run_dir.path}."
                 f" Received: --{flag}={asked[flag]}"
             )

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Sequence
-from typing import Any
 
 import tensorflow as tf
 
@@ -10,7 +9,6 @@ from tf_simclr.config.flat import to_flat
 from tf_simclr.config.run import Config
 from tf_simclr.data.bad_images import naming_bad_images
 from tf_simclr.data.batches import TrainingBatches
-from tf_simclr.data.same_image import overlap_notice
 from tf_simclr.errors import UserError
 from tf_simclr.evaluation.evaluate import NO_SCORE, Evaluator
 from tf_simclr.evaluation.sample import evaluation_sample
@@ -24,7 +22,13 @@ from tf_simclr.training.checkpoints import record_score
 from tf_simclr.training.devices import describe, device_kinds
 from tf_simclr.training.failures import memory_explained
 from tf_simclr.training.loop import train
-from tf_simclr.training.run_dir import LABELS_FILE, config_record
+from tf_simclr.training.run_dir import LABELS_FILE
+from tf_simclr.training.run_record import (
+    DatasetRecord,
+    DerivedRecord,
+    LabelsRecord,
+    RunRecord,
+)
 from tf_simclr.training.step import Task
 from tf_simclr.training.step_probe import StepProbe
 from tf_simclr.training.update import LossScale
@@ -151,7 +155,7 @@ def make_task(job: Job, method: Method) -> Task:
 def _train_and_score(
     job: Job,
     method: Method,
-    record: dict[str, Any],
+    record: RunRecord,
     evaluator: Evaluator | None,
     scored: bool,
 ) -> dict[str, float]:
@@ -192,7 +196,7 @@ def _train_and_score(
 
 
 def _score(
-    job: Job, step: int, record: dict[str, Any], evaluator: Evaluator
+    job: Job, step: int, record: RunRecord, evaluator: Evaluator
 ) -> dict[str, float]:
     """Scores the trained network, and leaves the files of that."""
     config, run_dir = job.config, job.run_dir
@@ -211,7 +215,7 @@ def _score(
         result,
         evaluation,
         config.data.image_size,
-        overlap_notice(record),
+        record.overlap_notice,
     )
     return evaluation.scores
 
@@ -225,48 +229,44 @@ def _in_words(result: dict[str, float]) -> str:
     return "  ".join(scores) or NO_SCORE
 
 
-def _record(
-    job: Job, method: Method, trained: int, total: int
-) -> dict[str, Any]:
+def _record(job: Job, method: Method, trained: int, total: int) -> RunRecord:
     """What `config.json` holds."""
-    config, data = job.config, job.config.data
-    labels = {"count": len(job.subset) if job.subset else 0}
+    data, labels = job.config.data, LabelsRecord(count=0)
     if job.subset is not None:
-        labels |= {
-            "labels_per_class": data.labels_per_class,
-            "label_fraction": data.label_fraction,
-            "label_seed": data.label_seed,
-        }
-        if data.label_ids:
-            labels["label_ids"] = job.subset.digest()
-    derived = {
-        "total_steps": job.plan.total_steps,
-        "warmup_steps": job.plan.warmup_steps,
-        "peak_learning_rate": job.plan.peak,
-        "train_images": len(job.images),
-        "parameters": total,
-        "trained_parameters": trained,
-        "devices": describe(job.strategy),
-        "precision": job.precision.policy,
-        "scored_in": "float32",
-        "tf32": config.train.tf32,
-        "chance": method.chance(),
-    }
-    if job.overlap is not None:
-        derived["overlap"] = job.overlap.to_json()
-    return config_record(
-        config,
+        labels = LabelsRecord(
+            count=len(job.subset),
+            labels_per_class=data.labels_per_class,
+            label_fraction=data.label_fraction,
+            label_seed=data.label_seed,
+            label_ids=job.subset.digest() if data.label_ids else None,
+        )
+    derived = DerivedRecord(
+        total_steps=job.plan.total_steps,
+        warmup_steps=job.plan.warmup_steps,
+        peak_learning_rate=job.plan.peak,
+        train_images=len(job.images),
+        parameters=total,
+        trained_parameters=trained,
+        devices=describe(job.strategy),
+        precision=job.precision.policy,
+        scored_in="float32",
+        tf32=job.config.train.tf32,
+        chance=method.chance(),
+        overlap=job.overlap,
+    )
+    return RunRecord.of_run(
+        job.config,
         job.stage,
         architecture=method.network.architecture,
-        dataset={
-            "name": data.dataset,
-            "train_split": data.train_split,
-            "image_size": data.image_size,
-            "train_images": len(job.splits.train),
-            "ids": job.ids,
-            "content": job.content,
-            "class_names": list(method.class_names),
-        },
+        dataset=DatasetRecord(
+            name=data.dataset,
+            train_split=data.train_split,
+            image_size=data.image_size,
+            train_images=len(job.splits.train),
+            ids=job.ids,
+            content=job.content,
+            class_names=tuple(method.class_names),
+        ),
         sources={
             flag: stored.fingerprint() for flag, stored in job.sources.items()
         },

@@ -10,7 +10,8 @@ from tf_simclr.modes.prepare import index_folders
 from tf_simclr.modes.stored_data import check_stored_images
 from tf_simclr.progress import say
 from tf_simclr.training.run_dir import RunDirectory, check_writable
-from tf_simclr.weights.export.folder import Exportable, ExportFolder, same_run
+from tf_simclr.training.same_run import same_run
+from tf_simclr.weights.export.folder import Exportable, ExportFolder
 from tf_simclr.weights.export.saved_model import export_saved_model
 from tf_simclr.weights.export.small_runtimes import (
     Images,

@@ -19,7 +19,12 @@ from tf_simclr.models.network import (
 )
 from tf_simclr.progress import say
 from tf_simclr.training.devices import set_up_arithmetic
-from tf_simclr.training.run_dir import versions
+from tf_simclr.training.run_record import (
+    DatasetRecord,
+    RunRecord,
+    WeightsRecord,
+    versions,
+)
 from tf_simclr.weights.assign import assign_weights
 from tf_simclr.weights.export.folder import Exportable
 from tf_simclr.weights.open import open_weights
@@ -62,33 +67,30 @@ class LoadedNetwork:
           UserError: `--class_names_file` does not fit the classifier.
         """
         stored = self.stored
-        names = list(stored.class_names)
+        names = stored.class_names
         if self.config.output.class_names_file:
             names = _read_class_names(
                 self.config.output.class_names_file, stored
             )
         if stored.record is None:
-            record = {
-                "stage": stored.stage,
-                "architecture": dataclasses.asdict(stored.architecture),
-                "dataset": {"class_names": names},
-                "labels": {},
-                "config": with_absolute_paths(to_flat(self.config)),
-                "weights": {
-                    "kind": stored.kind,
-                    "path": os.path.abspath(stored.path),
-                },
-                "versions": versions(),
-            }
+            record = RunRecord(
+                stage=stored.stage,
+                architecture=stored.architecture,
+                dataset=DatasetRecord(class_names=names),
+                config=with_absolute_paths(to_flat(self.config)),
+                weights=WeightsRecord(
+                    kind=stored.kind, path=os.path.abspath(stored.path)
+                ),
+                versions=versions(),
+            )
         else:
-            record = {
-                **stored.record,
-                "dataset": {**stored.record["dataset"], "class_names": names},
-                "config": {
-                    **stored.record["config"],
-                    "image_size": self.config.data.image_size,
-                },
-            }
+            record = stored.record
+            size = {"image_size": self.config.data.image_size}
+            record = dataclasses.replace(
+                record,
+                dataset=dataclasses.replace(record.dataset, class_names=names),
+                config={**record.config, **size},
+            )
         return Exportable(self.network, record, stored.step, stored.scores)
 
 
@@ -138,10 +140,10 @@ def _with_stored_data(config: Config, stored: StoredWeights) -> Config:
     )
 
 
-def _read_class_names(path: str, stored: StoredWeights) -> list[str]:
+def _read_class_names(path: str, stored: StoredWeights) -> tuple[str, ...]:
     try:
         with open(path, encoding="utf-8") as file:
-            names = file.read().splitlines()
+            names = tuple(file.read().splitlines())
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(
             f"--class_names_file={path} cannot be read: {error}"

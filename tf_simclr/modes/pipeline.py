@@ -268,5 +268,5 @@ def _result(
 
 
 def _parameters(root: RunDirectory, part: str) -> int:
-    record = read_json(os.path.join(root.path, part, "config.json"))
-    return record["derived"]["parameters"]
+    record = RunDirectory(root.file(part)).read_config()
+    return record.derived.parameters

@@ -83,7 +83,7 @@ def write_report(
 def _as_it_ran(config: Config) -> Config:
     """The configuration that a finished part ran with: what was changed since
     had no effect."""
-    stored = RunDirectory(config.run.model_dir).read_config()["config"]
+    stored = RunDirectory(config.run.model_dir).read_config().config
     defaults = to_flat(Config())
     # Of the network a name of the zoo says no more than the other flags.
     changed = {

@@ -45,7 +45,7 @@ def leave_scores(
     card, chance = "", {}
     if record is not None:
         card = run_card(record, scores)
-        chance = record["derived"].get("chance", {})
+        chance = record.derived.chance or {}
     write_final_evaluation(
         run_dir.path,
         int(scores["global_step"]),

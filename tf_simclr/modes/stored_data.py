@@ -7,15 +7,12 @@ import os
 import numpy as np
 
 from tf_simclr.config.data import DataConfig
+from tf_simclr.config.flat import flags_with
 from tf_simclr.config.paths import is_local_dataset
 from tf_simclr.config.run import Config
 from tf_simclr.data.labels import choose_labels
 from tf_simclr.data.same_image import find_overlap
-from tf_simclr.data.sources.identity import (
-    content_checksum,
-    ids_checksum,
-    other_images,
-)
+from tf_simclr.data.sources.identity import content_checksum, ids_checksum
 from tf_simclr.data.sources.image_set import UNLABELLED, ImageSet
 from tf_simclr.data.sources.open import open_dataset
 from tf_simclr.data.sources.tensorflow_datasets import in_catalogue
@@ -24,19 +21,8 @@ from tf_simclr.files import read_json
 from tf_simclr.modes.prepare import index_folders
 from tf_simclr.progress import say
 from tf_simclr.training.run_dir import LABELS_FILE
+from tf_simclr.training.same_run import other_images
 from tf_simclr.weights.stored import StoredWeights
-
-# What decides which images a run learns from.
-_CHOOSING = (
-    "dataset",
-    "unlabeled_dataset",
-    "ignore_labels",
-    "data_dir",
-    "train_split",
-    "eval_fraction",
-    "image_size",
-)
-_COMPARED = ("train_images", "ids", "content")
 
 
 def check_stored_images(config: Config, stored: StoredWeights) -> None:
@@ -75,15 +61,16 @@ def check_stored_images(config: Config, stored: StoredWeights) -> None:
             " to the directory that it was started in, and here its training"
             f" images cannot be opened: give --dataset. Received: {name}"
         )
-    old = {k: v for k, v in record["dataset"].items() if k in _COMPARED}
-    found = {
-        "train_images": len(train),
-        "ids": ids_checksum(train),
-        "content": content_checksum(train),
-    }
+    old = record.dataset
+    found = dataclasses.replace(
+        old,
+        train_images=len(train),
+        ids=ids_checksum(train),
+        content=content_checksum(train),
+    )
     if not other_images(old, found):
         return
-    counts = f"{old.get('train_images')} then, {len(train)} now"
+    counts = f"{old.train_images} then, {len(train)} now"
     if absolute:
         say(
             f"{name}: its training images are not what they were when the run"
@@ -113,7 +100,8 @@ def _check_catalogue(config: Config, stored: StoredWeights) -> None:
 
 def _training_images(config: Config, stored: StoredWeights) -> ImageSet | None:
     """Images that the run's own flags choose; None if none can be opened."""
-    chosen = {x: stored.config[x] for x in _CHOOSING if x in stored.config}
+    names = flags_with(chooses_images=True)
+    chosen = {x: stored.config[x] for x in names if x in stored.config}
     default = DataConfig.__dataclass_fields__["eval_split"].default
     data = dataclasses.replace(config.data, **chosen, eval_split=default)
     try:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from tf_simclr.files import read_json
 from tf_simclr.methods.registry import metrics_of
 from tf_simclr.metrics import Metric
 from tf_simclr.report.evaluation_files import EVALUATION_FILE
+from tf_simclr.training.run_record import RunRecord, read_record
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +34,7 @@ class StageData:
 
     name: str
     title: str
-    record: dict[str, Any]
+    record: RunRecord
     metrics: list[dict[str, Any]]
     examination: Examination | None
     command: list[str]
@@ -45,7 +47,7 @@ class StageData:
     @property
     def parameters(self) -> int:
         """Size of its network."""
-        return self.record["derived"]["parameters"]
+        return self.record.derived.parameters
 
     @property
     def drawn(self) -> tuple[Metric, ...]:
@@ -53,9 +55,9 @@ class StageData:
         return metrics_of(self.record)
 
     @property
-    def chance(self) -> dict[str, float]:
+    def chance(self) -> Mapping[str, float]:
         """What a network that knows nothing scores, by metric."""
-        return self.record["derived"].get("chance", {})
+        return self.record.derived.chance or {}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,7 +94,7 @@ class PipelineData:
     @property
     def dataset(self) -> str:
         """A short name of the data."""
-        name = self.student.record["dataset"]["name"]
+        name = self.student.record.dataset.name
         return os.path.basename(name.rstrip("/")) or name
 
 
@@ -107,7 +109,7 @@ def read_stage(
     return StageData(
         name=name,
         title=title,
-        record=read_json(os.path.join(folder, "config.json")),
+        record=read_record(folder),
         metrics=metrics,
         examination=found,
         command=command,

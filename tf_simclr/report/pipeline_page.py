@@ -46,7 +46,7 @@ def pipeline_page(data: PipelineData) -> str:
 
 def _header(data: PipelineData) -> str:
     result, student = data.result, data.student
-    images = data.stages[0].record["derived"]["train_images"]
+    images = data.stages[0].record.derived.train_images
     classes = len(student.examination.class_names)
     best = max(data.scored, key=lambda stage: stage.top_1.value)
     baseline = _baseline(data)

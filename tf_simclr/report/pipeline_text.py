@@ -1,63 +1,58 @@
 """`report.md`: a pipeline in tables; a run in a few lines."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from tf_simclr.config.flat import shell_command
-from tf_simclr.data.same_image import overlap_notice
 from tf_simclr.report.evaluation_text import interval_note, interval_text
 from tf_simclr.report.pipeline_data import PipelineData, StageData
+from tf_simclr.training.run_record import RunRecord
 
 
-def run_facts(record: Mapping[str, Any]) -> dict[str, str]:
+def run_facts(record: RunRecord) -> dict[str, str]:
     """{title: text} of a run, from what its `config.json` holds."""
-    dataset, derived = record["dataset"], record["derived"]
-    architecture, config = record["architecture"], record["config"]
-    epochs = (
-        derived["total_steps"]
-        * config["train_batch_size"]
-        / derived["train_images"]
-    )
+    dataset, derived = record.dataset, record.derived
+    architecture, config = record.architecture, record.config
+    batch = config["train_batch_size"]
+    epochs = derived.total_steps * batch / derived.train_images
     network = (
-        f"ResNet-{architecture['depth']},"
-        f" width {architecture['width_multiplier']:g}"
+        f"ResNet-{architecture.depth}, width {architecture.width_multiplier:g}"
     )
-    if architecture["sk_ratio"]:
+    if architecture.sk_ratio:
         network += ", selective kernels"
     return {
-        "data": f"{dataset['name']} at {dataset['image_size']} pixels",
-        "images": f"{derived['train_images']:,}",
-        "labels": f"{record['labels']['count']:,}",
+        "data": f"{dataset.name} at {dataset.image_size} pixels",
+        "images": f"{derived.train_images:,}",
+        "labels": f"{record.labels.count:,}",
         "network": network,
-        "parameters": f"{derived['parameters']:,}",
-        "trained": f"{derived['trained_parameters']:,}",
+        "parameters": f"{derived.parameters:,}",
+        "trained": f"{derived.trained_parameters:,}",
         "optimizer": f"{config['optimizer']}, peak learning rate"
-        f" {derived['peak_learning_rate']:.4g}",
-        "steps": f"{derived['total_steps']:,} of batch"
-        f" {config['train_batch_size']} ({epochs:.0f} epochs)",
-        "devices": f"{derived['devices']}, {config['precision']}",
+        f" {derived.peak_learning_rate:.4g}",
+        "steps": f"{derived.total_steps:,} of batch {batch}"
+        f" ({epochs:.0f} epochs)",
+        "devices": f"{derived.devices}, {config['precision']}",
         "seeds": f"{config['seed']} (training), {config['label_seed']}"
         " (labels)",
         "versions": ", ".join(
-            f"{name} {version}" for name, version in record["versions"].items()
+            f"{name} {version}" for name, version in record.versions.items()
         ),
     }
 
 
-def run_card(record: Mapping[str, Any], scores: Mapping[str, float]) -> str:
+def run_card(record: RunRecord, scores: Mapping[str, float]) -> str:
     """Markdown."""
     rows = [f"| {name} | {text} |" for name, text in run_facts(record).items()]
     rows += [f"| {name} | {value:.6g} |" for name, value in scores.items()]
-    seen = overlap_notice(record)
+    seen = record.overlap_notice
     rows += [f"| overlap | {seen} |"] if seen else []
-    return "\n".join([f"| {record['stage']} | |", "|---|---|", *rows]) + "\n"
+    return "\n".join([f"| {record.stage} | |", "|---|---|", *rows]) + "\n"
 
 
 def overlap_notes(stages: Sequence[StageData]) -> list[str]:
     """Returns one line per notice, with the names of its runs before it."""
     names: dict[str, list[str]] = {}
     for stage in stages:
-        notice = overlap_notice(stage.record)
+        notice = stage.record.overlap_notice
         if notice:
             names.setdefault(notice, []).append(stage.name)
     return [f"{', '.join(found)}: {notice}." for notice, found in names.items()]

@@ -1,58 +1,40 @@
 """What TensorBoard's HParams tab shows: one row per run."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import tensorflow as tf
 
+from tf_simclr.config.flat import options
 from tf_simclr.metrics import KNN, TOP_1, TOP_5
+from tf_simclr.training.run_record import RunRecord
 
-# Besides the stage; every run writes the same columns.
-_ARCHITECTURE = ("depth", "width_multiplier", "sk_ratio", "projection_dim")
-_OPTIONS = (
-    "dataset",
-    "image_size",
-    "labels_per_class",
-    "label_fraction",
-    "label_seed",
-    "optimizer",
-    "learning_rate",
-    "learning_rate_scaling",
-    "warmup_epochs",
-    "weight_decay",
-    "momentum",
-    "train_batch_size",
-    "train_epochs",
-    "temperature",
-    "distillation_temperature",
-    "distillation_alpha",
-    "fine_tune_after_block",
-    "from_scratch",
-    "crop_min_area",
-    "color_jitter_strength",
-    "precision",
-    "seed",
-)
 _SCORES = (TOP_1, TOP_5, KNN)
 
 
-def hyperparameters(record: Mapping[str, Any]) -> dict[str, Any]:
-    """The columns of a run, from what its `config.json` holds."""
-    columns = {
-        "stage": record["stage"],
-        **{name: record["architecture"][name] for name in _ARCHITECTURE},
-        **{name: record["config"].get(name) for name in _OPTIONS},
-    }
+def hyperparameters(record: RunRecord) -> dict[str, Any]:
+    """The columns of a run, which are those of every run.
+
+    What a flag describes is taken from the architecture: a run that starts
+    from weights has theirs.
+    """
+    architecture = record.architecture.to_json()
+    columns = {"stage": record.stage}
+    for option in options():
+        name, described = option.field.name, option.role["describes"]
+        if option.role["hparam"] and described:
+            columns[described] = architecture.get(described)
+        elif option.role["hparam"]:
+            columns[name] = record.config.get(name)
     return {
         name: "" if value is None else value for name, value in columns.items()
     }
 
 
-def write_hyperparameters(record: Mapping[str, Any], name: str) -> None:
+def write_hyperparameters(record: RunRecord, name: str) -> None:
     """Writes a run's row, with the default writer.
 
     Args:
-      record: what `config.json` holds.
+      record: that of the run.
       name: of the row.
     """
     from tensorboard.plugins.hparams import api

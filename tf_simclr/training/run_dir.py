@@ -4,15 +4,10 @@ import contextlib
 import dataclasses
 import json
 import os
-import platform
 import tempfile
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from tf_simclr import __version__
-from tf_simclr.config.flat import to_flat
-from tf_simclr.config.paths import with_absolute_paths
-from tf_simclr.config.run import Config
 from tf_simclr.errors import UserError
 from tf_simclr.files import (
     as_json,
@@ -23,9 +18,13 @@ from tf_simclr.files import (
     write_text,
 )
 from tf_simclr.training.lock import locked
+from tf_simclr.training.run_record import (
+    RECORD_FILE,
+    RunRecord,
+    read_record,
+)
 from tf_simclr.training.same_run import continued
 
-CONFIG_FILE = "config.json"
 LABELS_FILE = "labels.json"
 METRICS_FILE = "metrics.jsonl"
 
@@ -45,14 +44,16 @@ class RunDirectory:
         """Path of a file of the run."""
         return os.path.join(self.path, name)
 
-    def read_config(self) -> dict[str, Any] | None:
-        """What `config.json` holds; None for a new directory."""
-        if not os.path.exists(self.file(CONFIG_FILE)):
-            return None
-        return read_json(self.file(CONFIG_FILE))
+    def read_config(self) -> RunRecord | None:
+        """What `config.json` holds; None for a new directory.
+
+        Raises:
+          UserError: it cannot be read.
+        """
+        return read_record(self.path)
 
     def check_usable(
-        self, record: dict[str, Any], labels: dict[str, Any] | None
+        self, record: RunRecord, labels: dict[str, Any] | None
     ) -> list[str]:
         """Refuses a directory that cannot be written or holds another run.
 
@@ -87,9 +88,9 @@ class RunDirectory:
             remove_unfinished(self.path)
             yield
 
-    def write_config(self, record: dict[str, Any]) -> None:
+    def write_config(self, record: RunRecord) -> None:
         """Writes `config.json`."""
-        write_json(self.file(CONFIG_FILE), record)
+        write_json(self.file(RECORD_FILE), record.to_json())
 
     def write_result(self, result: dict[str, float]) -> None:
         """Writes `result.json` and `result_STEP.json`."""
@@ -162,50 +163,3 @@ def check_writable(path: str) -> None:
             f"--model_dir={path} cannot be written: {existing} takes no new"
             f" folder. Choose another place. Received: {error.strerror}"
         ) from error
-
-
-def config_record(
-    config: Config,
-    stage: str,
-    *,
-    architecture: Any,
-    dataset: dict[str, Any],
-    sources: dict[str, str],
-    labels: dict[str, Any],
-    derived: dict[str, Any],
-) -> dict[str, Any]:
-    """What `config.json` holds.
-
-    Args:
-      config: the resolved configuration.
-      stage: pretrain, finetune or distill.
-      architecture: the network's `Architecture`.
-      dataset: name, split sizes and class names.
-      sources: flag -> fingerprint of the weights that the run starts or
-        learns from.
-      labels: how the labelled subset was drawn.
-      derived: steps, learning rate, parameter counts, ...
-    """
-    return {
-        "stage": stage,
-        "architecture": dataclasses.asdict(architecture),
-        "dataset": dataset,
-        "sources": sources,
-        "labels": labels,
-        "config": with_absolute_paths(to_flat(config)),
-        "derived": derived,
-        "versions": versions(),
-    }
-
-
-def versions() -> dict[str, str]:
-    """The versions that a run's results depend on."""
-    import tensorflow as tf
-    import tf_keras as keras
-
-    return {
-        "tf_simclr": __version__,
-        "tensorflow": tf.__version__,
-        "tf_keras": keras.__version__,
-        "python": platform.python_version(),
-    }

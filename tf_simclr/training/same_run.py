@@ -1,38 +1,73 @@
-"""Whether a directory holds the run that a command asks to continue."""
+"""Whether two records are of one run, and what has changed in it since."""
 
+import dataclasses
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from tf_simclr.config.field import OnResume
-from tf_simclr.config.flat import options
-from tf_simclr.data.sources.identity import (
-    SPELLINGS,
-    changed_content,
-    other_images,
-)
+from tf_simclr.config.flat import flags_with
+from tf_simclr.config.paths import same_place
+from tf_simclr.data.sources.identity import changed_content, other_content
 from tf_simclr.errors import UserError
+from tf_simclr.training.run_record import DatasetRecord, RunRecord
 
-# Parts of config.json that a run cannot change; of a flag its `on_resume` says
-# it. What an earlier version of this project did not yet record is not
-# compared.
-_PARTS = ("stage", "architecture", "dataset", "sources")
-
+# How the images were asked for: told, but the same may go by many names.
+_SPELLINGS = ("name", "train_split")
+_CONTENT = "content"
 _LONGEST = 60
+
+
+def same_run(
+    first: RunRecord | None, second: RunRecord, *, in_place: bool = False
+) -> bool:
+    """True if two records come from one run, at whatever step.
+
+    Args:
+      first, second: of runs or exports; None: of neither.
+      in_place: whether both lie in one `model_dir`. Those in one folder are
+        one run, however the choice of its labels was written.
+    """
+    if first is None:
+        return False
+    first, second = _without_class_names(first), _without_class_names(second)
+    kinds = [r.weights and r.weights.kind for r in (first, second)]
+    return (
+        kinds[0] == kinds[1]
+        and not any(_differences(first, second))
+        and (in_place or first.labels == second.labels)
+        and all(
+            map(same_place, _places(first, in_place), _places(second, in_place))
+        )
+    )
+
+
+def other_images(old: DatasetRecord, new: DatasetRecord) -> list[str]:
+    """Keys by which two records of data sets are of different images.
+
+    What only `new` holds is not compared, nor is the content where one does
+    not know its own.
+    """
+    first, second = old.to_json(), new.to_json()
+    keys = [
+        key
+        for key in first
+        if key not in (*_SPELLINGS, _CONTENT) and first[key] != second.get(key)
+    ]
+    return keys + [_CONTENT] * other_content(old.content, new.content)
 
 
 def continued(
     path: str,
-    stored: Mapping[str, Any],
-    record: Mapping[str, Any],
+    stored: RunRecord,
+    record: RunRecord,
     stored_labels: Mapping[str, Any] | None,
     labels: Mapping[str, Any] | None,
 ) -> list[str]:
-    """Refuses to continue another run, and tells what has changed.
+    """Refuses to continue another run; lists what has changed in this one.
 
     Args:
       path: the `model_dir`.
-      stored, record: its `config.json`, and what this command would write.
+      stored, record: its record, and what this command would write.
       stored_labels, labels: likewise for `labels.json`; None without labels.
 
     Returns:
@@ -41,23 +76,23 @@ def continued(
     Raises:
       UserError: names what differs, with both values.
     """
-    flags, new_flags = stored["config"], record["config"]
     differences = itertools.chain(
         _parts(stored, record),
         _labels(stored_labels, labels),
-        _flags(flags, new_flags),
+        _flags(stored, record),
     )
     for difference in differences:
         raise UserError(
             f"--model_dir={path} holds another run: its {difference}. Choose"
             " a new directory."
         )
+    flags, new_flags = stored.config, record.config
     changes = [
         f"changed    --{name} is {new_flags[name]}, no longer {flags[name]}"
         for name in changed_flags(flags, new_flags)
     ]
     return [
-        *_replanned(stored["derived"], record["derived"]),
+        *_replanned(stored, record),
         *changes,
         *_pictures(stored, record),
         *_conditions(stored, record),
@@ -72,96 +107,64 @@ def changed_flags(
     Paths are none of them: what lies there is compared, not where it lies.
 
     Args:
-      flags, new_flags: as `config` in `config.json`.
+      flags, new_flags: as `config` of a record.
     """
     return [
         name
-        for name in _names("told")
+        for name in flags_with(on_resume="told")
         if name in flags and flags[name] != new_flags[name]
     ]
 
 
-def _names(on_resume: OnResume) -> list[str]:
-    """The flags of that role."""
-    return [
-        option.field.name
-        for option in options()
-        if option.role["on_resume"] == on_resume
-    ]
+def _differences(old: RunRecord, new: RunRecord) -> Iterator[str]:
+    """What a run cannot change, in words. What one of the two records, of an
+    earlier version of this project, does not hold is not compared."""
+    yield from _parts(old, new)
+    # Flags beside the weights of others are those of an export.
+    if old.weights is None:
+        yield from _flags(old, new)
 
 
-def _pictures(
-    stored: Mapping[str, Any], record: Mapping[str, Any]
-) -> list[str]:
-    changed, compared = changed_content(
-        stored.get("dataset", {}), record["dataset"]
-    )
-    if not changed:
-        return []
-    return [
-        f"changed    pictures: {changed} of the {compared} that were compared"
-        " are not what they were"
-    ]
-
-
-def _conditions(
-    stored: Mapping[str, Any], record: Mapping[str, Any]
-) -> list[str]:
-    """Lines on what no flag decides alone: arithmetic, devices, versions."""
-    lines = []
-    old, new = stored["derived"], record["derived"]
-    asked = [part["config"].get("precision") for part in (stored, record)]
-    # Another --precision is told as such.
-    names = ["precision"] * (asked[0] == asked[1]) + ["devices"]
-    for name in names:
-        if name in old and name in new and old[name] != new[name]:
-            lines.append(
-                f"changed    {name}: {new[name]}, no longer {old[name]}"
-            )
-    old, new = stored.get("versions", {}), record.get("versions", {})
-    others = [
-        f"{name} {new[name]}, no longer {old[name]}"
-        for name in new
-        if name in old and old[name] != new[name]
-    ]
+def _parts(old: RunRecord, new: RunRecord) -> Iterator[str]:
+    if old.stage != new.stage:
+        yield f"stage is '{old.stage}', not '{new.stage}'"
+    if old.architecture and new.architecture:
+        first, second = old.architecture.to_json(), new.architecture.to_json()
+        yield from _part("architecture", first, second, first)
+    others = other_images(old.dataset, new.dataset)
     if others:
-        lines.append(f"changed    versions: {'; '.join(others)}")
-    return lines
+        first, second = old.dataset.to_json(), new.dataset.to_json()
+        yield from _part("dataset", first, second, [*_SPELLINGS, *others])
+    if old.sources is not None and new.sources is not None:
+        names = {**old.sources, **new.sources}
+        yield from _part("sources", old.sources, new.sources, names)
 
 
-def _replanned(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    if old["total_steps"] == new["total_steps"]:
-        return []
-    return [
-        f"re-planned {new['total_steps']} steps, no longer"
-        f" {old['total_steps']}: the learning rate follows the new warm-up"
-        f" ({new['warmup_steps']} steps) and cosine from the step reached"
+def _part(
+    part: str,
+    old: Mapping[str, Any],
+    new: Mapping[str, Any],
+    names: Iterable[str],
+) -> Iterator[str]:
+    differing = [
+        f"{name} is {_short(old.get(name))}, not {_short(new.get(name))}"
+        for name in names
+        if old.get(name) != new.get(name)
     ]
+    if differing:
+        yield f"{part} differs ({'; '.join(differing)})"
 
 
-def _parts(stored: Mapping[str, Any], record: Mapping[str, Any]):
-    for part in _PARTS:
-        if part not in stored:
-            continue
-        old, new = stored[part], record[part]
-        if not isinstance(old, dict):
-            if old != new:
-                yield f"{part} is '{old}', not '{new}'"
-            continue
-        names = {**old, **new} if part == "sources" else old
-        if part == "dataset":
-            others = other_images(old, new)
-            names = [*SPELLINGS, *others] if others else []
-        differing = [
-            f"{name} is {_short(old.get(name))}, not {_short(new.get(name))}"
-            for name in names
-            if old.get(name) != new.get(name)
-        ]
-        if differing:
-            yield f"{part} differs ({'; '.join(differing)})"
+def _flags(old: RunRecord, new: RunRecord) -> Iterator[str]:
+    first, second = old.config, new.config
+    for name in flags_with(on_resume="fixed"):
+        if name in first and name in second and first[name] != second[name]:
+            yield f"{name} is {first[name]}, not {second[name]}"
 
 
-def _labels(old: Mapping[str, Any] | None, new: Mapping[str, Any] | None):
+def _labels(
+    old: Mapping[str, Any] | None, new: Mapping[str, Any] | None
+) -> Iterator[str]:
     if not old or not new:
         return
     pairs = itertools.zip_longest(
@@ -183,12 +186,63 @@ def _subset(labels: Mapping[str, Any], first: tuple[str, int] | None) -> str:
     return f"{text} with '{first[0]}' in class {first[1]}"
 
 
-def _flags(old: Mapping[str, Any], new: Mapping[str, Any]):
-    for name in _names("fixed"):
-        if name in old and old[name] != new[name]:
-            yield f"{name} is {old[name]}, not {new[name]}"
-
-
 def _short(value: Any) -> str:
     text = str(value)
     return text if len(text) <= _LONGEST else text[:_LONGEST] + "..."
+
+
+def _without_class_names(record: RunRecord) -> RunRecord:
+    # Classes may be named anew.
+    dataset = dataclasses.replace(record.dataset, class_names=None)
+    return dataclasses.replace(record, dataset=dataset)
+
+
+def _places(record: RunRecord, in_place: bool) -> list[str | None]:
+    places = [record.weights and record.weights.path]
+    if not in_place:
+        places.append(record.config.get("model_dir"))
+    return places
+
+
+def _replanned(stored: RunRecord, record: RunRecord) -> list[str]:
+    old, new = stored.derived, record.derived
+    if old.total_steps == new.total_steps:
+        return []
+    return [
+        f"re-planned {new.total_steps} steps, no longer {old.total_steps}: the"
+        f" learning rate follows the new warm-up ({new.warmup_steps} steps) and"
+        " cosine from the step reached"
+    ]
+
+
+def _pictures(stored: RunRecord, record: RunRecord) -> list[str]:
+    changed, compared = changed_content(
+        stored.dataset.content, record.dataset.content
+    )
+    if not changed:
+        return []
+    return [
+        f"changed    pictures: {changed} of the {compared} that were compared"
+        " are not what they were"
+    ]
+
+
+def _conditions(stored: RunRecord, record: RunRecord) -> list[str]:
+    """Lines on what no flag decides alone: arithmetic, devices, versions."""
+    lines = []
+    asked = [part.config.get("precision") for part in (stored, record)]
+    # Another --precision is told as such.
+    names = ["precision"] * (asked[0] == asked[1]) + ["devices"]
+    for name in names:
+        old, new = (getattr(part.derived, name) for part in (stored, record))
+        if old is not None and new is not None and old != new:
+            lines.append(f"changed    {name}: {new}, no longer {old}")
+    old, new = stored.versions, record.versions
+    others = [
+        f"{name} {new[name]}, no longer {old[name]}"
+        for name in new
+        if name in old and old[name] != new[name]
+    ]
+    if others:
+        lines.append(f"changed    versions: {'; '.join(others)}")
+    return lines

@@ -199,7 +199,7 @@ class Summaries:
             if record is not None:
                 name = os.path.basename(os.path.abspath(self._path))
                 write_hyperparameters(record, name)
-                tf.summary.text("config", _as_text(record), step)
+                tf.summary.text("config", _as_text(record.to_json()), step)
             if not step:
                 write_views(task.batches, step)
 

@@ -7,7 +7,7 @@ from tf_simclr import manifests
 from tf_simclr.errors import UserError
 from tf_simclr.keras_compat import OBJECT_GRAPH_KEY
 from tf_simclr.progress import say
-from tf_simclr.training.run_dir import CONFIG_FILE
+from tf_simclr.training.run_record import RECORD_FILE
 from tf_simclr.weights.original import open_tf1, open_tf2
 from tf_simclr.weights.stored import StoredWeights, open_own, own_keys
 
@@ -93,7 +93,7 @@ def _find_prefix(path: str, where: str) -> str:
 def _of_own_run(folder: str) -> bool:
     # Beside the weights of an export there is a configuration, too.
     run_dir, name = os.path.split(os.path.abspath(folder))
-    is_run = os.path.exists(os.path.join(run_dir, CONFIG_FILE))
+    is_run = os.path.exists(os.path.join(run_dir, RECORD_FILE))
     return is_run and name == "checkpoints"
 
 

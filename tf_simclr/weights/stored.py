@@ -13,6 +13,11 @@ from tf_simclr.errors import UserError
 from tf_simclr.files import read_json
 from tf_simclr.keras_compat import VALUE_SUFFIX, stored_paths
 from tf_simclr.models.network import Architecture
+from tf_simclr.training.run_record import (
+    RECORD_FILE,
+    RunRecord,
+    read_record,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,8 +51,8 @@ class StoredWeights:
     stage: str = ""
     image_size: int | None = None
     class_names: tuple[str, ...] = ()
-    config: dict[str, Any] | None = None
-    record: dict[str, Any] | None = None
+    config: Mapping[str, Any] | None = None
+    record: RunRecord | None = None
     scores: dict[str, float] = dataclasses.field(default_factory=dict)
 
     @property
@@ -112,28 +117,28 @@ def open_own(
       UserError: there is no `config.json`.
     """
     folder = os.path.dirname(os.path.dirname(os.path.abspath(prefix)))
-    record_path = os.path.join(folder, "config.json")
-    if not os.path.exists(record_path):
+    record = read_record(folder)
+    if record is None or record.architecture is None:
+        path = os.path.join(folder, RECORD_FILE)
         raise UserError(
             f"{where} has no config.json beside its checkpoints folder (looked"
-            f" for {record_path}), which tells the architecture."
+            f" for {path}), which tells the architecture."
         )
-    record = read_json(record_path)
     step = int(reader.get_tensor("step" + VALUE_SUFFIX))
     return StoredWeights(
         path=prefix,
         kind="run of tf_simclr",
-        architecture=Architecture(**record["architecture"]),
+        architecture=record.architecture,
         shapes={key: tuple(shapes[key]) for key in keys.values()},
         keys=lambda names, _: {
             name: keys.get(name, PREFIX + name + VALUE_SUFFIX) for name in names
         },
         read=reader.get_tensor,
         step=step,
-        stage=record["stage"],
-        image_size=record["config"]["image_size"],
-        class_names=tuple(record["dataset"]["class_names"]),
-        config=record["config"],
+        stage=record.stage,
+        image_size=record.config["image_size"],
+        class_names=record.dataset.class_names or (),
+        config=record.config,
         record=record,
         scores=_scores(os.path.join(folder, "result.json"), step),
     )

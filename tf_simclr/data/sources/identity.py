@@ -2,8 +2,6 @@
 
 import hashlib
 import zlib
-from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
@@ -14,10 +12,6 @@ from tf_simclr.data.sources.pixels import (
     Pixels,
     RecordPixels,
 )
-
-# How the images were asked for: told, but the same may go by many names.
-SPELLINGS = ("name", "train_split")
-CONTENT = "content"
 
 # Image files that are read, or parts of an array; bytes of each file, and of
 # all images in memory.
@@ -57,16 +51,13 @@ def content_checksum(images: ImageSet) -> str:
     return "".join(_part(pixels, part) for part in parts)
 
 
-def changed_content(
-    old: Mapping[str, Any], new: Mapping[str, Any]
-) -> tuple[int, int]:
+def changed_content(first: str | None, second: str | None) -> tuple[int, int]:
     """Returns how many parts of two data sets differ, and of how many.
 
     Args:
-      old, new: as `dataset` in `config.json`. Parts that one of them could not
-        read, or has no checksum of, are not compared.
+      first, second: from `content_checksum`; None where it is not known. Parts
+        that one of them could not read are not compared.
     """
-    first, second = old.get(CONTENT), new.get(CONTENT)
     if not first or not second:
         return 0, 0
     if len(first) != len(second):
@@ -79,24 +70,15 @@ def changed_content(
     return sum(one != other for one, other in known), len(known)
 
 
-def other_images(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """Keys by which two records of data sets are of different images.
+def other_content(first: str | None, second: str | None) -> bool:
+    """True if two checksums of `content_checksum` are of other pictures.
 
     A few pictures may differ, such as a file that was damaged and has been
     mended: one, or a tenth of the parts that are compared, but not all.
-
-    Args:
-      old, new: as `dataset` in `config.json`. What only `new` holds is not
-        compared, nor is the content where one does not know its own.
     """
-    keys = [
-        key
-        for key in old
-        if key not in (*SPELLINGS, CONTENT) and old[key] != new.get(key)
-    ]
-    changed, compared = changed_content(old, new)
+    changed, compared = changed_content(first, second)
     mended = changed < compared and changed <= max(1, compared // _MENDED)
-    return [*keys, CONTENT] if changed and not mended else keys
+    return bool(changed) and not mended
 
 
 def _part(pixels: Pixels, indices: np.ndarray) -> str:

@@ -158,7 +158,7 @@ def make_hub_module(source: Exportable) -> HubModule:
     uint8 or float images. `serving_default` takes images, `serving_bytes`
     encoded ones, and both make the evaluation view themselves.
     """
-    config = source.record["config"]
+    config = source.record.config
     twin = build_network(
         source.network.architecture,
         source.image_size,

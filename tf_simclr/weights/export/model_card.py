@@ -1,15 +1,12 @@
 """README.md of an export: what the network is, and how to use it."""
 
 import shlex
-from collections.abc import Mapping
-from typing import Any
 
-from tf_simclr.config.flat import to_flat
-from tf_simclr.config.output import OutputConfig
+from tf_simclr.config.flat import flags_with, to_flat
 from tf_simclr.config.run import Config
-from tf_simclr.data.same_image import overlap_notice
 from tf_simclr.errors import at_most
 from tf_simclr.process import command
+from tf_simclr.training.run_record import RunRecord
 from tf_simclr.weights.export.folder import Exportable
 
 CARD_FILE = "README.md"
@@ -21,8 +18,6 @@ _STAGES = {
 }
 # Class names shown; the rest is counted.
 _SHOWN = 10
-# Flags that say nothing about the network.
-_NO_RECIPE = ("mode", "model_dir", "train_mode", *OutputConfig().__dict__)
 
 _LOADING = {
     "saved_model": """\
@@ -87,7 +82,7 @@ def model_card(source: Exportable, export_format: str) -> str:
         size=size,
     )
     parts = [
-        f"# SimCLRv2 ResNet-{architecture.depth}: {_STAGES[record['stage']]}",
+        f"# SimCLRv2 ResNet-{architecture.depth}: {_STAGES[record.stage]}",
         _section("Network", _network(source)),
         _section("Data", _data(source)),
         _section("Scores", _scores(source)),
@@ -127,34 +122,35 @@ def _network(source: Exportable) -> str:
             "- `logits_sup` is the online classifier of pretraining, which"
             " shows progress and is no result"
         )
-    weights = source.record.get("weights")
+    weights = source.record.weights
     if weights:
-        lines.append(f"- weights of the {weights['kind']}: {weights['path']}")
+        lines.append(f"- weights of the {weights.kind}: {weights.path}")
     return "\n".join(lines)
 
 
 def _data(source: Exportable) -> str:
-    dataset, labels = source.record["dataset"], source.record["labels"]
-    if not dataset.get("name"):
+    record = source.record
+    dataset, labels = record.dataset, record.labels
+    if not dataset.name:
         return "Not known: the weights do not tell what they were trained on."
     lines = [
-        f"- {dataset['name']}, split {dataset['train_split']}:"
-        f" {dataset['train_images']} images"
+        f"- {dataset.name}, split {dataset.train_split}:"
+        f" {dataset.train_images} images"
     ]
-    count = labels.get("count", 0)
+    count = labels.count or 0
     used = f"- labels used: {count}"
-    if source.record["stage"] == "distill":
+    if record.stage == "distill":
         used = "- labels used: those that the teacher learned from"
-        if source.record["config"].get("distillation_alpha", 1.0) < 1.0:
+        if record.config.get("distillation_alpha", 1.0) < 1.0:
             used += f", and {count} true ones"
-    elif source.record["stage"] == "pretrain":
+    elif record.stage == "pretrain":
         used = "- labels used: none for the features"
-    elif labels.get("labels_per_class"):
-        used += f" ({labels['labels_per_class']} per class"
-        used += f", seed {labels['label_seed']})"
-    elif labels.get("label_fraction"):
-        used += f" ({labels['label_fraction']:.0%} of them"
-        used += f", seed {labels['label_seed']})"
+    elif labels.labels_per_class:
+        used += f" ({labels.labels_per_class} per class"
+        used += f", seed {labels.label_seed})"
+    elif labels.label_fraction:
+        used += f" ({labels.label_fraction:.0%} of them"
+        used += f", seed {labels.label_seed})"
     return "\n".join([*lines, used])
 
 
@@ -162,29 +158,30 @@ def _scores(source: Exportable) -> str:
     scores = {k: v for k, v in source.scores.items() if k.startswith("eval/")}
     if not scores:
         return ""
-    split = source.record["config"].get("eval_split", "")
+    split = source.record.config.get("eval_split", "")
     rows = [f"| {name} | {value:.4f} |" for name, value in scores.items()]
-    seen = overlap_notice(source.record)
+    seen = source.record.overlap_notice
     rows += ["", f"**{seen}**"] if seen else []
     return "\n".join([f"| on split {split} | |", "|---|---:|", *rows])
 
 
-def _recipe(record: Mapping[str, Any]) -> str:
+def _recipe(record: RunRecord) -> str:
     """The flags that differ from their defaults, as a command."""
-    if not record["stage"]:
+    if not record.stage:
         return ""
-    defaults = to_flat(Config())
+    defaults, left_out = to_flat(Config()), flags_with(recipe=False)
     flags = [
         f"--{name}={shlex.quote(str(value))}"
-        for name, value in record["config"].items()
-        if name not in _NO_RECIPE
+        for name, value in record.config.items()
+        if name not in left_out
         and value is not None
         and value != defaults.get(name)
     ]
-    line = " \\\n    ".join([f"{command()} --mode={record['stage']}", *flags])
+    line = " \\\n    ".join([f"{command()} --mode={record.stage}", *flags])
     return f"```bash\n{line}\n```"
 
 
-def _versions(record: Mapping[str, Any]) -> str:
-    versions = record["versions"]
-    return "\n".join(f"- {name} {value}" for name, value in versions.items())
+def _versions(record: RunRecord) -> str:
+    return "\n".join(
+        f"- {name} {value}" for name, value in record.versions.items()
+    )
