@@ -76,7 +76,7 @@ def distilling(net, teacher):
         }
 
     def references(batch):
-        logits = teacher(batch["image"], training=False)["logits_sup"]
+        logits = teacher(batch["image"], training=False).logits
         return {"teacher_logits": logits}
 
     return classification_objective(net, losses, kernels(net), 0.01, references)

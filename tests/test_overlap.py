@@ -214,7 +214,7 @@ def test_a_run_says_what_its_score_is_of(npz, tmp_path, capsys):
     assert overlap_notice(record) == notice
     assert Overlap(**record["derived"]["overlap"]) == Overlap(24, 6, 6)
     scores = {"eval/label_top_1_accuracy": 1.0}
-    network = build_network(Architecture(**record["architecture"]), 8)
+    network = build_network(Architecture.from_json(record["architecture"]), 8)
     source = Exportable(network, record, 1, scores)
     assert f"**{notice}**" in model_card(source, "saved_model")
     assert notice in run_card(record, scores)

@@ -15,6 +15,7 @@ from tf_simclr.losses.classification import (
     distillation_loss,
     supervised_loss,
 )
+from tf_simclr.models.network import NetworkOutputs
 from tf_simclr.modes.context import StageContext
 from tf_simclr.modes.distill import distill
 from tf_simclr.modes.supervised_task import classification_objective
@@ -32,7 +33,7 @@ def task():
     teacher = rng.normal(size=(5, 3)).astype("float32")
 
     def network(images, training):
-        return {"logits_sup": tf.matmul(images, weights)}
+        return NetworkOutputs(images, [images], tf.matmul(images, weights), {})
 
     def losses(batch, rows):
         return {

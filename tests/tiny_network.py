@@ -7,7 +7,7 @@ import tf_keras as keras
 
 from tf_simclr.models.blocks import recomputed
 from tf_simclr.models.layers import ConvNorm, LayerFactory
-from tf_simclr.models.network import Classifier, ProjectionLayer
+from tf_simclr.models.network import Classifier, NetworkOutputs, ProjectionLayer
 
 
 class TinyNetwork(keras.Model):
@@ -29,7 +29,7 @@ class TinyNetwork(keras.Model):
         images: tf.Tensor,
         training: bool = False,
         stop_classifier_gradient: bool = False,
-    ) -> dict[str, tf.Tensor]:
+    ) -> NetworkOutputs:
         def convolve(images: tf.Tensor) -> tf.Tensor:
             return self.conv(images, training=training)
 
@@ -40,10 +40,9 @@ class TinyNetwork(keras.Model):
         projection = tf.cast(self.head(features, training=training), tf.float32)
         if stop_classifier_gradient:
             features = tf.stop_gradient(features)
-        return {
-            "proj_head_output": projection,
-            "logits_sup": self.classifier(features),
-        }
+        return NetworkOutputs(
+            features, [features, projection], self.classifier(features), {}
+        )
 
 
 def tiny_network(seed: int = 0, classes: int = 3, **options) -> TinyNetwork:

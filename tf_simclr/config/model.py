@@ -2,17 +2,58 @@
 
 import dataclasses
 
-from tf_simclr.config.field import LOADING, TRAINING, check_fields, option
+from tf_simclr.config.field import (
+    LOADING,
+    TRAINING,
+    Needs,
+    check_fields,
+    option,
+)
 from tf_simclr.config.zoo import with_zoo_model
 from tf_simclr.errors import UserError
+from tf_simclr.models.registry import BACKBONES, DEFAULT_BACKBONE
 
 RESNET_DEPTHS = (18, 34, 50, 101, 152, 200)
+
+
+def _describes(flag: str) -> Needs:
+    """The condition that the flag describes the backbone."""
+    return Needs(
+        "with a --backbone that it does not describe",
+        lambda c: flag in BACKBONES[c.model.backbone].flags,
+    )
 
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
     """Encoder, projection head and the layer that the classifier reads."""
 
+    backbone: str = option(
+        DEFAULT_BACKBONE,
+        "The encoder: a ResNet, which --resnet_depth, --width_multiplier,"
+        " --sk_ratio, --se_ratio and --stem describe, or ConvNeXt-Tiny.",
+        choices=BACKBONES.keys(),
+        on_resume="told",
+        read_by=TRAINING | LOADING,
+    )
+    backbone_weights: str | None = option(
+        None,
+        "Weights of the encoder to start from: a file in Keras's formats (.h5,"
+        " .weights.h5, .keras) of the application of the same name without its"
+        " classifier (include_top=False).",
+        path=True,
+        on_resume="free",
+        read_by=TRAINING,
+        needs=Needs(
+            "with --checkpoint, --from_scratch or a --backbone that Keras has"
+            " no weights for",
+            lambda c: (
+                not c.objective.checkpoint
+                and not c.objective.from_scratch
+                and BACKBONES[c.model.backbone].loads_keras_weights
+            ),
+        ),
+    )
     model: str | None = option(
         None,
         "A published SimCLRv2 network by its name, such as r50_1x_sk0 or"
@@ -20,12 +61,17 @@ class ModelConfig:
         " lists them).",
         on_resume="told",
         read_by=TRAINING | LOADING,
+        needs=Needs(
+            "with a --backbone other than resnet",
+            lambda c: c.model.backbone == DEFAULT_BACKBONE,
+        ),
     )
     resnet_depth: int = option(
         50,
         "Depth of ResNet: 18, 34, 50, 101, 152 or 200.",
         on_resume="told",
         read_by=TRAINING | LOADING,
+        needs=_describes("resnet_depth"),
     )
     width_multiplier: float = option(
         1.0,
@@ -35,6 +81,7 @@ class ModelConfig:
         maximum=64.0,
         on_resume="told",
         read_by=TRAINING | LOADING,
+        needs=_describes("width_multiplier"),
     )
     sk_ratio: float = option(
         0.0,
@@ -44,6 +91,7 @@ class ModelConfig:
         maximum=1.0,
         on_resume="told",
         read_by=TRAINING | LOADING,
+        needs=_describes("sk_ratio"),
     )
     se_ratio: float = option(
         0.0,
@@ -52,6 +100,7 @@ class ModelConfig:
         maximum=1.0,
         on_resume="told",
         read_by=TRAINING | LOADING,
+        needs=_describes("se_ratio"),
     )
     stem: str = option(
         "auto",
@@ -60,6 +109,7 @@ class ModelConfig:
         choices=("auto", "cifar", "imagenet"),
         on_resume="told",
         read_by=TRAINING | LOADING,
+        needs=_describes("stem"),
     )
     proj_head_mode: str = option(
         "nonlinear",

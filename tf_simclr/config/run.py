@@ -221,7 +221,11 @@ class Config:
         if stage != "finetune" or objective.from_scratch:
             self.model.check_selector()
         if stage == "finetune":
-            if not objective.checkpoint and not objective.from_scratch:
+            if not (
+                objective.checkpoint
+                or objective.from_scratch
+                or self.model.backbone_weights
+            ):
                 raise UserError(
                     "Fine-tuning needs weights to start from: give"
                     " --checkpoint=DIR of a pretraining run, or --from_scratch"

@@ -6,14 +6,10 @@ from tf_simclr.config.model import selector_error
 from tf_simclr.config.run import Config
 from tf_simclr.errors import UserError
 from tf_simclr.models.network import Architecture
+from tf_simclr.models.registry import backbone_named
 
 # Flag -> the part of the architecture that it decides.
 _DECIDES = {
-    "resnet_depth": "depth",
-    "width_multiplier": "width_multiplier",
-    "sk_ratio": "sk_ratio",
-    "se_ratio": "se_ratio",
-    "stem": "cifar_stem",
     "proj_head_mode": "head_layers",
     "num_proj_layers": "head_layers",
     "proj_out_dim": "projection_dim",
@@ -36,16 +32,31 @@ def check_given_flags(
     Raises:
       UserError: names the flag and both values.
     """
-    for flag, attribute in _DECIDES.items():
+    backbone = backbone_named(stored.backbone)
+    # The other flags may describe any backbone: they are asked for this one.
+    asked_encoder = backbone.encoder_class().Shape.described(
+        config.model, config.data.image_size
+    )
+    compared = [("backbone", "backbone", described, stored)]
+    for flag, part in backbone.flags.items():
+        compared.append((flag, part, asked_encoder, stored.encoder))
+    for flag, part in _DECIDES.items():
+        compared.append((flag, part, described, stored))
+    for flag, part, asked_of, found_in in compared:
         if flag not in config.given:
             continue
-        asked = getattr(described, attribute)
-        found = getattr(stored, attribute)
+        asked, found = getattr(asked_of, part), getattr(found_in, part)
         if asked != found:
             raise UserError(
                 f"--{flag} contradicts the weights in {path}: they have"
-                f" {attribute} {found}, the flag asks for {asked}. Leave the"
+                f" {part} {found}, the flag asks for {asked}. Leave the"
                 " flag out to take what is stored."
+            )
+    for flag in backbone_named(described.backbone).flags:
+        if flag in config.given and flag not in backbone.flags:
+            raise UserError(
+                f"--{flag} does not describe the weights in {path}: they have"
+                f" backbone {stored.backbone}. Leave the flag out."
             )
 
 
@@ -144,3 +155,11 @@ def _check_flags(config: Config, stored: Architecture, path: str) -> None:
         config.model, config.data.image_size, 0
     )
     check_given_flags(config, described, stored, path)
+    if (
+        config.train.recompute
+        and not backbone_named(stored.backbone).recomputes
+    ):
+        raise UserError(
+            f"--recompute has no effect on the weights in {path}, whose"
+            f" backbone {stored.backbone} keeps all activations: leave it out."
+        )

@@ -60,9 +60,9 @@ def contrastive_objective(
         outputs = network(
             _views(batch), training=True, stop_classifier_gradient=True
         )
-        rows = _by_view("projection", outputs["proj_head_output"])
+        rows = _by_view("projection", outputs.projection)
         if online:
-            rows |= _by_view("logits", outputs["logits_sup"])
+            rows |= _by_view("logits", outputs.logits)
         return rows
 
     def references(batch: Batch) -> Rows:

@@ -76,7 +76,7 @@ def distill(config: Config) -> dict[str, float]:
         check_several_classes(context.subset, config.data)
 
     def taught(batch: Batch) -> Rows:
-        logits = teacher(batch["image"], training=False)["logits_sup"]
+        logits = teacher(batch["image"], training=False).logits
         return {"teacher_logits": tf.stop_gradient(logits)}
 
     def losses(batch: Batch, rows: Rows) -> dict[str, tf.Tensor]:

@@ -70,7 +70,7 @@ class LoadedNetwork:
         if stored.record is None:
             record = {
                 "stage": stored.stage,
-                "architecture": dataclasses.asdict(stored.architecture),
+                "architecture": stored.architecture.to_json(),
                 "dataset": {"class_names": names},
                 "labels": {},
                 "config": with_absolute_paths(to_flat(self.config)),

@@ -69,7 +69,7 @@ def classification_objective(
         }
 
     def forward(batch: Batch) -> Rows:
-        return {"logits": network(batch["image"], training=True)["logits_sup"]}
+        return {"logits": network(batch["image"], training=True).logits}
 
     def loss(batch: Batch, rows: Rows) -> tuple[tf.Tensor, Metrics]:
         terms = losses(batch, rows)

@@ -5,6 +5,7 @@ from typing import Any
 
 from tf_simclr.config.flat import shell_command
 from tf_simclr.data.same_image import overlap_notice
+from tf_simclr.models.network import Architecture
 from tf_simclr.report.evaluation_text import interval_note, interval_text
 from tf_simclr.report.pipeline_data import PipelineData, StageData
 
@@ -12,23 +13,17 @@ from tf_simclr.report.pipeline_data import PipelineData, StageData
 def run_facts(record: Mapping[str, Any]) -> dict[str, str]:
     """{title: text} of a run, from what its `config.json` holds."""
     dataset, derived = record["dataset"], record["derived"]
-    architecture, config = record["architecture"], record["config"]
+    config = record["config"]
     epochs = (
         derived["total_steps"]
         * config["train_batch_size"]
         / derived["train_images"]
     )
-    network = (
-        f"ResNet-{architecture['depth']},"
-        f" width {architecture['width_multiplier']:g}"
-    )
-    if architecture["sk_ratio"]:
-        network += ", selective kernels"
     return {
         "data": f"{dataset['name']} at {dataset['image_size']} pixels",
         "images": f"{derived['train_images']:,}",
         "labels": f"{record['labels']['count']:,}",
-        "network": network,
+        "network": Architecture.from_json(record["architecture"]).summary,
         "parameters": f"{derived['parameters']:,}",
         "trained": f"{derived['trained_parameters']:,}",
         "optimizer": f"{config['optimizer']}, peak learning rate"

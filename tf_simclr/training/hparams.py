@@ -96,7 +96,7 @@ def hyperparameters(record: Mapping[str, Any]) -> dict[str, Any]:
     """The columns of a run, from what its `config.json` holds."""
     columns = {
         "stage": record["stage"],
-        **{name: record["architecture"][name] for name in _ARCHITECTURE},
+        **{name: record["architecture"].get(name) for name in _ARCHITECTURE},
         **{name: record["config"].get(name) for name in _OPTIONS},
     }
     return {

@@ -188,7 +188,7 @@ def config_record(
     """
     return {
         "stage": stage,
-        "architecture": dataclasses.asdict(architecture),
+        "architecture": architecture.to_json(),
         "dataset": dataset,
         "sources": sources,
         "labels": labels,

@@ -144,7 +144,7 @@ def open_own(
     return StoredWeights(
         path=prefix,
         kind="run of tf_simclr",
-        architecture=Architecture(**record["architecture"]),
+        architecture=Architecture.from_json(record["architecture"]),
         shapes={key: tuple(shapes[key]) for key in keys.values()},
         keys=lambda names, _: {
             name: keys.get(name, PREFIX + name + SUFFIX) for name in names
