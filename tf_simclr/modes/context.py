@@ -31,7 +31,6 @@ from tf_simclr.models.network import (
     SimCLRNetwork,
     build_network,
 )
-from tf_simclr.modes.prepare import write_image_files
 from tf_simclr.optimizers.schedule import SchedulePlan
 from tf_simclr.progress import say, say_once
 from tf_simclr.report.evaluation_files import write_evaluation
@@ -318,6 +317,9 @@ class StageContext:
         if self.config.output.export:
             exports = self.run_dir.file(EXPORTS)
             ExportFolder(exports, record, in_place=self._continues).check()
+        # Here, since that module builds what this one defines.
+        from tf_simclr.modes.prepare import write_image_files
+
         with self.run_dir.locked():
             # Another process may have written since the first look.
             changes = self.run_dir.check_usable(record, labels)
