@@ -1,6 +1,7 @@
 """What the network looks like."""
 
 import dataclasses
+from typing import Any
 
 from tf_simclr.config.field import (
     LOADING,
@@ -14,6 +15,20 @@ from tf_simclr.errors import UserError
 from tf_simclr.models.registry import BACKBONES, DEFAULT_BACKBONE
 
 RESNET_DEPTHS = (18, 34, 50, 101, 152, 200)
+
+
+def starts_from_keras(config: Any) -> bool:
+    """True if a stage of this whole configuration reads `backbone_weights`."""
+    named = config.model.backbone_weights is not None
+    return named and _may_start_from_keras(config)
+
+
+def _may_start_from_keras(config: Any) -> bool:
+    return (
+        not config.objective.checkpoint
+        and not config.objective.from_scratch
+        and BACKBONES[config.model.backbone].loads_keras_weights
+    )
 
 
 def _describes(flag: str) -> Needs:
@@ -47,11 +62,7 @@ class ModelConfig:
         needs=Needs(
             "with --checkpoint, --from_scratch or a --backbone that Keras has"
             " no weights for",
-            lambda c: (
-                not c.objective.checkpoint
-                and not c.objective.from_scratch
-                and BACKBONES[c.model.backbone].loads_keras_weights
-            ),
+            _may_start_from_keras,
         ),
     )
     model: str | None = option(

@@ -16,7 +16,7 @@ from tf_simclr.config.field import (
     declared_options,
     option,
 )
-from tf_simclr.config.model import ModelConfig
+from tf_simclr.config.model import ModelConfig, starts_from_keras
 from tf_simclr.config.objective import ObjectiveConfig
 from tf_simclr.config.optimizer import OptimizerConfig
 from tf_simclr.config.output import OutputConfig
@@ -224,7 +224,7 @@ class Config:
             if not (
                 objective.checkpoint
                 or objective.from_scratch
-                or self.model.backbone_weights
+                or starts_from_keras(self)
             ):
                 raise UserError(
                     "Fine-tuning needs weights to start from: give"

@@ -43,7 +43,8 @@ class Encoder(keras.layers.Layer):
     feature_dim: int
 
     def __init__(self, make: LayerFactory, shape: registry.Shape):
-        super().__init__(dtype=make.precision)
+        # Images come in float32, whatever the precision of the layers.
+        super().__init__(dtype=make.precision, autocast=False)
         self.recompute = make.recompute
 
     def parts(self) -> Mapping[str, keras.layers.Layer]:

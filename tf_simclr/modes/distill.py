@@ -13,6 +13,7 @@ from tf_simclr.modes.prepare import prepare_stage
 from tf_simclr.modes.supervised_task import classification_task
 from tf_simclr.training.objective import Rows
 from tf_simclr.weights.assign import assign_weights
+from tf_simclr.weights.backbone import load_backbone_weights
 from tf_simclr.weights.open import open_weights
 from tf_simclr.weights.stored import StoredWeights
 
@@ -60,7 +61,12 @@ def distill(config: Config) -> dict[str, float]:
         ).for_classification(config.model.selected_layer, num_classes)
     network = context.build(architecture)
     notes = [f"teacher    {stored.path}"]
+    begun = load_backbone_weights(config, network)
+    if begun:
+        path = config.model.backbone_weights
+        notes.append(f"start      {path}: the encoder")
     if start is not None:
+        begun = {"checkpoint": start}
         report = assign_weights(network, start, with_classifier=False)
         notes.append(f"start      {start.path}: {report}")
     teacher = context.build(stored.architecture)
@@ -113,7 +119,7 @@ def distill(config: Config) -> dict[str, float]:
         f" {objective.distillation_temperature:g}, weight {alpha:g}; the"
         f" teacher is {share:.1f} times the student's size"
     )
-    sources = {"teacher": stored} | ({"checkpoint": start} if start else {})
+    sources = {"teacher": stored, **begun}
     return context.run(
         task,
         notes,

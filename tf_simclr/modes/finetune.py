@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from tf_simclr.config.model import starts_from_keras
 from tf_simclr.config.run import Config
 from tf_simclr.data.batches import Batch
 from tf_simclr.losses.classification import supervised_loss
@@ -14,6 +15,7 @@ from tf_simclr.modes.prepare import prepare_stage
 from tf_simclr.modes.supervised_task import classification_task
 from tf_simclr.training.objective import Rows
 from tf_simclr.weights.assign import assign_weights
+from tf_simclr.weights.backbone import load_backbone_weights
 from tf_simclr.weights.open import open_weights
 from tf_simclr.weights.stored import StoredWeights
 
@@ -39,10 +41,18 @@ def finetune(config: Config) -> dict[str, float]:
     architecture = _architecture(config, stored, len(context.class_names))
     # A classifier that starts at zero: nothing that an online classifier
     # learned in pretraining from other labels survives.
-    zero_init = stored is not None or config.objective.zero_init_logits_layer
+    zero_init = (
+        stored is not None
+        or starts_from_keras(config)
+        or config.objective.zero_init_logits_layer
+    )
     network = context.build(architecture, zero_init=zero_init)
+    sources = load_backbone_weights(config, network)
     notes = ["start      random weights (supervised baseline)"]
+    if sources:
+        notes = [f"start      {config.model.backbone_weights}: the encoder"]
     if stored is not None:
+        sources = {"checkpoint": stored}
         report = assign_weights(
             network, stored, with_classifier=config.objective.keep_head
         )
@@ -70,7 +80,7 @@ def finetune(config: Config) -> dict[str, float]:
         task,
         notes,
         context.classifier_evaluator(network),
-        {"checkpoint": stored} if stored else {},
+        sources,
     )
 
 

@@ -25,6 +25,7 @@ from tf_simclr.optimizers.schedule import WarmupCosine
 from tf_simclr.training.step import Task
 from tf_simclr.training.step_probe import StepProbe
 from tf_simclr.weights.assign import assign_weights
+from tf_simclr.weights.backbone import load_backbone_weights
 from tf_simclr.weights.open import open_weights
 from tf_simclr.weights.stored import StoredWeights
 
@@ -52,8 +53,12 @@ def pretrain(config: Config) -> dict[str, float]:
         config, stored, len(context.class_names) if online else 0
     )
     network = context.build(architecture)
+    sources = load_backbone_weights(config, network)
     start = []
+    if sources:
+        start = [f"start      {config.model.backbone_weights}: the encoder"]
     if stored is not None:
+        sources = {"checkpoint": stored}
         report = assign_weights(network, stored, with_classifier=False)
         start = [f"start      {stored.path}: {report}"]
     classifier = network.classifier.trainable_variables if online else []
@@ -144,7 +149,6 @@ def pretrain(config: Config) -> dict[str, float]:
             f"memory     {objective.memory_size} past embeddings, momentum"
             f" {objective.memory_momentum:g}"
         )
-    sources = {"checkpoint": stored} if stored else {}
     return context.run(task, notes, evaluator, sources)
 
 
