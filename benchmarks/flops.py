@@ -36,6 +36,9 @@ def _layer_flops(network: keras.Model, image_size: int) -> list[int]:
         if op.type == "Conv2D":
             # Kernels are (height, width, channels in, channels out).
             per_output = math.prod(op.inputs[1].shape[:-1])
+        elif op.type == "DepthwiseConv2dNative":
+            # Of one channel each.
+            per_output = math.prod(op.inputs[1].shape[:2])
         elif op.type == "MatMul":
             per_output = op.inputs[0].shape[-1]
         else:
