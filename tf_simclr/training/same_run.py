@@ -12,6 +12,7 @@ from tf_simclr.data.sources.identity import (
     other_images,
 )
 from tf_simclr.errors import UserError
+from tf_simclr.models.registry import DEFAULT_BACKBONE
 
 # Parts of config.json that a run cannot change; of a flag its `on_resume` says
 # it. What an earlier version of this project did not yet record is not
@@ -149,6 +150,11 @@ def _parts(stored: Mapping[str, Any], record: Mapping[str, Any]):
                 yield f"{part} is '{old}', not '{new}'"
             continue
         names = {**old, **new} if part == "sources" else old
+        if part == "architecture":
+            # That of a ResNet does not name it.
+            old, new = ({"backbone": DEFAULT_BACKBONE, **a} for a in (old, new))
+            if old["backbone"] != new["backbone"]:
+                names = ["backbone"]
         if part == "dataset":
             others = other_images(old, new)
             names = [*SPELLINGS, *others] if others else []
