@@ -64,8 +64,7 @@ SIZE = "--image_size=8"
 
 
 @pytest.fixture
-def registered(monkeypatch):
-    monkeypatch.setattr(registry, "BACKBONES", registry.BACKBONES)
+def registered():
     registry.register(TINY)
     yield
     del registry.BACKBONES["tiny_cnn"]
@@ -364,39 +363,46 @@ def test_small_images_and_other_files_are_refused(shallow, tmp_path):
         network.encoder.load_keras_weights(path)
 
 
+KERAS = ["--backbone=convnext_tiny", "--backbone_weights=keras.h5"]
+DATA_32 = [*DATA, "--image_size=32"]
+
+
 @pytest.mark.slow
-def test_convnext_goes_through_all_stages(shallow, folder, capsys):
+def test_convnext_starts_from_keras_and_continues(shallow, folder, capsys):
     application().save_weights("keras.h5")
     application(seed=1).save_weights("other.h5")
-    data = [*DATA, "--image_size=32"]
-    keras_weights = ["--backbone=convnext_tiny", "--backbone_weights=keras.h5"]
-    pretrain = ["--mode=pretrain", *data, "--model_dir=pretrained"]
-    assert call(*pretrain, *keras_weights) == 0
-    told = capsys.readouterr().out
-    assert "start      " in told and "keras.h5: the encoder" in told
-    other = ["--backbone=convnext_tiny", "--backbone_weights=other.h5"]
+    pretrain = ["--mode=pretrain", *DATA_32, "--model_dir=pretrained"]
+    assert call(*pretrain, *KERAS) == 0
+    assert "keras.h5: the encoder" in capsys.readouterr().out
+    other = [KERAS[0], "--backbone_weights=other.h5"]
     assert call(*pretrain, *other) == 2
     assert "sources differs (backbone_weights is" in capsys.readouterr().err
+    assert call(*pretrain, "--resnet_depth=18") == 2
+    told = "architecture differs (backbone is convnext_tiny, not resnet)"
+    assert told in capsys.readouterr().err
     # It goes on where it was, not from the file.
-    assert call(*pretrain, *keras_weights, "--train_epochs=2") == 0
-    assert "Continuing from step 3" in capsys.readouterr().out
+    assert call(*pretrain, *KERAS, "--train_epochs=2") == 0
+    assert "Continuing from step 4 of 7" in capsys.readouterr().out
 
-    linear = ["--mode=finetune", *data, "--fine_tune_after_block=4"]
-    assert call(*linear, *keras_weights, "--model_dir=linear") == 0
+
+@pytest.mark.slow
+def test_convnext_is_teacher_student_and_export(shallow, folder, capsys):
+    application().save_weights("keras.h5")
+    linear = ["--mode=finetune", *DATA_32, "--fine_tune_after_block=4"]
+    linear += ["--model_dir=linear"]
+    assert call(*linear, *KERAS, "--export") == 0
     found = weights("linear")
     expected = application().get_weights()
     encoder = [v for k, v in found.items() if k.startswith("encoder/")]
     assert len(encoder) == len(expected)
     total = sum(float(np.abs(v).sum()) for v in expected)
     assert sum(float(np.abs(v).sum()) for v in encoder) == pytest.approx(total)
-
-    finetune = ["--mode=finetune", *data, "--checkpoint=pretrained"]
-    finetune += ["--fine_tune_after_block=1", "--model_dir=finetuned"]
-    assert call(*finetune, "--export") == 0
-    (card,) = (folder / "finetuned/saved_model").glob("*/README.md")
+    (card,) = (folder / "linear/saved_model").glob("*/README.md")
     text = card.read_text()
     assert text.startswith("# SimCLRv2 ConvNeXt-Tiny: fine-tuned on labels")
-    distill = ["--mode=distill", *data, "--teacher=finetuned"]
+    assert "10 features" in text
+
+    distill = ["--mode=distill", *DATA_32, "--teacher=linear"]
     student = ["--backbone=convnext_tiny", "--model_dir=student"]
     assert call(*distill, *student) == 0
     scored = ["--mode=eval", "--checkpoint=student", "--dataset=tiny.npz"]
@@ -406,5 +412,7 @@ def test_convnext_goes_through_all_stages(shallow, folder, capsys):
     )
     name = "eval/label_top_1_accuracy"
     assert found[name] == pytest.approx(wanted[name])
-    assert call(*finetune[:-1], "--keep_head", *keras_weights) == 2
+    again = ["--mode=finetune", *DATA_32, "--checkpoint=linear", *KERAS]
+    capsys.readouterr()
+    assert call(*again, "--model_dir=again") == 2
     assert "--backbone_weights has no effect with" in capsys.readouterr().err
