@@ -1,6 +1,7 @@
 """ConvNeXt (arXiv 2201.03545) of `tf_keras.applications` as a backbone."""
 
 import dataclasses
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -31,6 +32,11 @@ class DepthwiseConv(keras.layers.Conv2D):
         kernel = tf.transpose(self.kernel, [0, 1, 3, 2])
         outputs = tf.nn.depthwise_conv2d(inputs, kernel, [1, 1, 1, 1], "SAME")
         return tf.nn.bias_add(outputs, self.bias)
+
+
+def gelu(inputs: tf.Tensor) -> tf.Tensor:
+    """x * P(N(0, 1) <= x), without `tf.nn.gelu`'s erfc, which ONNX lacks."""
+    return 0.5 * inputs * (1.0 + tf.math.erf(inputs / math.sqrt(2.0)))
 
 
 class Group(keras.layers.Layer):
@@ -133,6 +139,8 @@ def _in_precision(policy: str):
             # Pooled features are float32.
             pooled = len(layer.output_shape) == 2
             config["dtype"] = "float32" if pooled else policy
+        if config.get("activation") == "gelu":
+            config["activation"] = gelu
         if config.get("groups", 1) > 1:
             kind = DepthwiseConv
         return kind.from_config(config)
