@@ -46,7 +46,7 @@ def one_block():
     """For the tests of a module, a ResNet-18 is a single block: soon traced."""
     from one_block import ONE_BLOCK
 
-    from tf_simclr.models.encoder import ARCHITECTURES
+    from tf_simclr.models.resnet import ARCHITECTURES
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(ARCHITECTURES, 18, ONE_BLOCK)

@@ -8,6 +8,7 @@ import numpy as np
 
 from tf_simclr.models.momentum import named_variables
 from tf_simclr.models.network import Architecture, SimCLRNetwork
+from tf_simclr.models.resnet import ResNetShape
 
 FOLDER = pathlib.Path(__file__).parent / "golden"
 
@@ -46,11 +47,14 @@ def fill(network: SimCLRNetwork, keys: dict[str, str]) -> None:
 def architecture(config: dict) -> Architecture:
     """The architecture that a golden config describes."""
     return Architecture(
-        depth=config["depth"],
-        width_multiplier=config["width"],
-        sk_ratio=config["sk"],
-        se_ratio=config.get("se", 0.0),
-        cifar_stem=config["size"] <= 32,
+        backbone="resnet",
+        encoder=ResNetShape(
+            depth=config["depth"],
+            width_multiplier=config["width"],
+            sk_ratio=config["sk"],
+            se_ratio=config.get("se", 0.0),
+            cifar_stem=config["size"] <= 32,
+        ),
         head_layers=3,
         kept_head_layers=3,
         projection_dim=128,

@@ -18,9 +18,9 @@ ONE_BLOCK = (False, (0, 0, 0, 1))
 def shorten() -> None:
     """Leaves one residual block, in this process, for several processes at
     once to be ready soon."""
-    from tf_simclr.models import encoder
+    from tf_simclr.models import resnet
 
-    encoder.ARCHITECTURES[18] = ONE_BLOCK
+    resnet.ARCHITECTURES[18] = ONE_BLOCK
 
 
 if __name__ == "__main__":

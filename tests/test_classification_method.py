@@ -3,6 +3,7 @@
 import itertools
 import pathlib
 import shutil
+import types
 
 import numpy as np
 import pytest
@@ -42,7 +43,7 @@ class Linear(keras.Model):
             variable.assign(rng.normal(size=variable.shape))
 
     def call(self, images, training=False):
-        return {"logits_sup": self.classifier(images)}
+        return types.SimpleNamespace(logits=self.classifier(images))
 
 
 def distilling() -> Distillation:
@@ -77,8 +78,8 @@ def test_labels_weigh_as_much_as_asked_for(size):
     known = LABELS >= 0
     with tf.GradientTape() as tape:
         images = batch(range(5))["image"]
-        logits = method.network(images)["logits_sup"]
-        answers = method.teacher(images)["logits_sup"]
+        logits = method.network(images).logits
+        answers = method.teacher(images).logits
         wanted = ALPHA * distillation_loss(answers, logits)
         wanted += (1 - ALPHA) * supervised_loss(LABELS[known], logits[known])
     wanted = gradient(tape, wanted, method)
@@ -95,7 +96,7 @@ def test_figures_of_labelled_images_are_sums_and_their_count():
     _, none, _ = whole_loss(method, batch([0, 2]))
     assert float(none[LABELLED]) == float(none["supervised_loss"]) == 0
     _, both, _ = whole_loss(method, batch([1, 3, 4]))
-    logits = method.network(batch([1, 3])["image"])["logits_sup"]
+    logits = method.network(batch([1, 3])["image"]).logits
     mean = float(supervised_loss(LABELS[[1, 3]], logits))
     assert float(both[LABELLED]) == 2
     assert np.isclose(float(both["supervised_loss"]), 2 * (1 - ALPHA) * mean)

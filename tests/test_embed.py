@@ -106,7 +106,7 @@ def test_features_are_those_of_the_network(embedded, dataset, trained):
     assign_weights(network, stored, with_classifier=True)
     with np.load(dataset) as archive:
         images, labels = archive["x_train"], archive["y_train"]
-    outputs = network(tf.constant(images / np.float32(255)))
+    outputs = network(tf.constant(images / np.float32(255))).by_name()
     with np.load(embedded / "features.npz", allow_pickle=False) as found:
         names = {
             "features": "final_avg_pool",

@@ -152,7 +152,7 @@ def test_a_due_checkpoint_is_there_before_its_evaluation(tmp_path):
 def test_an_evaluation_ends_at_its_next_batch(tmp_path, monkeypatch):
     network = tiny_network(classes=3)
     predictor = predict.Predictor(
-        network, ["logits_sup"], image_size=8, batch_size=1
+        network, ["logits"], image_size=8, batch_size=1
     )
     images = tf.zeros([1, 8, 8, 3])
     seen = []

@@ -22,10 +22,10 @@ from tf_simclr.data.sources.image_set import ImageSet
 from tf_simclr.data.sources.pixels import FilePixels
 from tf_simclr.errors import ExportFailed, UserError
 from tf_simclr.evaluation.predict import Predictor
-from tf_simclr.models.encoder import ARCHITECTURES
 from tf_simclr.models.layers import LayerFactory
 from tf_simclr.models.momentum import named_variables
 from tf_simclr.models.network import Architecture, build_network
+from tf_simclr.models.resnet import ARCHITECTURES, ResNetShape
 from tf_simclr.modes.pipeline import _part_config, _parts
 from tf_simclr.training.run_record import (
     DatasetRecord,
@@ -46,18 +46,17 @@ STEP = 7
 BLOCKS = (1, 1, 1, 1)
 # Bottlenecks with selective kernels, and a smaller network for the rest.
 SELECTIVE = Architecture(
-    depth=50,
-    width_multiplier=0.03,
-    sk_ratio=0.0625,
-    se_ratio=0.0,
-    cifar_stem=True,
+    backbone="resnet",
+    encoder=ResNetShape(50, 0.03, sk_ratio=0.0625, cifar_stem=True),
     head_layers=3,
     kept_head_layers=1,
     projection_dim=16,
     num_classes=3,
     classifier_layer=1,
 )
-SMALL = dataclasses.replace(SELECTIVE, depth=18, sk_ratio=0.0)
+SMALL = dataclasses.replace(
+    SELECTIVE, encoder=ResNetShape(18, 0.03, cifar_stem=True)
+)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -228,7 +227,7 @@ def snippets(export: str) -> list[str]:
 def test_elsewhere_it_computes_what_the_network_does(elsewhere):
     source, _, views, found = elsewhere
     expected = source.network(tf.constant(views))
-    for name, value in expected.items():
+    for name, value in expected.by_name().items():
         assert np.allclose(found[f"call_{name}"], value, atol=1e-5), name
     for plain, original in (
         ("features", "final_avg_pool"),
@@ -257,14 +256,14 @@ def test_elsewhere_files_give_what_the_runs_evaluation_gives(elsewhere):
     )
     predict = Predictor(
         source.network,
-        ["final_avg_pool", "logits_sup"],
+        ["features", "logits"],
         image_size=SIZE,
         batch_size=2,
     )
     expected = predict(images)
-    features = expected["final_avg_pool"]
+    features = expected["features"]
     assert np.abs(found["bytes_features"] - features).max() < 1e-5
-    likeliest = np.argmax(expected["logits_sup"], axis=1)
+    likeliest = np.argmax(expected["logits"], axis=1)
     assert [NAMES[i].encode() for i in likeliest] == list(found["bytes_class"])
     assert np.allclose(
         found["bytes_probability"], found["bytes_probabilities"].max(axis=1)

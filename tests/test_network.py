@@ -49,7 +49,7 @@ def test_forward_equals_the_tf2_release(name, figures):
     assert sum(int(tf.size(v)) for v in trainable) == described["num_trainable"]
 
     images = tf.constant(golden.images(config["size"]))
-    outputs = network(images, training=False)
+    outputs = network(images, training=False).by_name()
     for key in ["final_avg_pool", "logits_sup", *HEAD]:
         error = golden.relative_error(outputs[key], figures[f"{name}/{key}"])
         assert error < 1e-4, key
@@ -66,10 +66,7 @@ def test_forward_equals_the_tf2_release(name, figures):
             outputs = network(
                 images, training=True, stop_classifier_gradient=True
             )
-            projection, logits = (
-                outputs["proj_head_output"],
-                outputs["logits_sup"],
-            )
+            projection, logits = outputs.projection, outputs.logits
             loss = tf.reduce_mean(projection**2) + tf.reduce_mean(logits**2)
         return (
             projection,
@@ -93,7 +90,7 @@ def test_forward_equals_the_tf1_release(name):
     figures = golden.load("tf1_forward.npz")
     config = TF1[name]["config"]
     network = filled(config, tf1_names)
-    outputs = network(tf.constant(golden.images(config["size"])))
+    outputs = network(tf.constant(golden.images(config["size"]))).by_name()
     for key in ("final_avg_pool", "proj_head_output", "logits_sup"):
         error = golden.relative_error(outputs[key], figures[f"{name}/{key}"])
         assert error < 1e-4, key

@@ -44,6 +44,10 @@ def test_flags_that_are_not_given_yet_are_named():
         precision="mixed_float16",
     )
     assert "what helps: --micro_batch_size=1, a smaller" in text
+    assert "or a smaller --image_size, --width_multiplier or --res" in text
+    text = failing(train_batch_size=48, backbone="convnext_tiny")
+    assert "--recompute" not in text
+    assert "or a smaller --image_size. Received" in text
 
 
 def test_evaluation_names_its_batch():

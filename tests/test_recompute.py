@@ -14,13 +14,17 @@ import tiny
 from tf_simclr.models.blocks import BlockGroup
 from tf_simclr.models.layers import LayerFactory
 from tf_simclr.models.network import Architecture, build_network
+from tf_simclr.models.resnet import ResNetShape
 
 ARCHITECTURE = Architecture(
-    depth=18,
-    width_multiplier=0.06,
-    sk_ratio=0.0625,
-    se_ratio=0.1,
-    cifar_stem=False,
+    backbone="resnet",
+    encoder=ResNetShape(
+        depth=18,
+        width_multiplier=0.06,
+        sk_ratio=0.0625,
+        se_ratio=0.1,
+        cifar_stem=False,
+    ),
     head_layers=1,
     kept_head_layers=1,
     projection_dim=8,
@@ -45,7 +49,7 @@ def network(recompute: bool, frozen_block: int = -1, **options):
 def step(net):
     def compute(images):
         with tf.GradientTape() as tape:
-            outputs = net(images, training=True)["proj_head_output"]
+            outputs = net(images, training=True).projection
             loss = tf.reduce_mean(tf.square(outputs - 0.5))
         return loss, tape.gradient(loss, net.trainable_variables)
 
@@ -104,7 +108,7 @@ def remembered_bytes(net, images: tf.TensorSpec) -> int:
 
     def compute(images):
         with tf.GradientTape() as tape:
-            outputs = net(images, training=True)["proj_head_output"]
+            outputs = net(images, training=True).projection
             loss = tf.reduce_mean(tf.square(outputs))
         graph = tf.compat.v1.get_default_graph()
         before.extend(graph.get_operations())

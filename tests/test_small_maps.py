@@ -7,9 +7,9 @@ import tensorflow as tf
 from benchmarks.speed import convolutions
 from tf_simclr.config.model import ModelConfig
 from tf_simclr.models import small_maps
-from tf_simclr.models.encoder import ARCHITECTURES
 from tf_simclr.models.layers import LayerFactory
 from tf_simclr.models.network import Architecture, build_network
+from tf_simclr.models.resnet import ARCHITECTURES
 
 # (images, side, channels in and out, kernel, stride), one for every form: side
 # by side and products; fewer side by side; products of odd and even strided
@@ -141,7 +141,7 @@ def test_network_is_the_same(monkeypatch):
     @tf.function
     def loss_and_gradients(network):
         with tf.GradientTape() as tape:
-            found = network(images, training=True)["proj_head_output"]
+            found = network(images, training=True).projection
             loss = tf.reduce_sum(found * tf.range(4.0)[:, None])
         gradients = tape.gradient(loss, network.trainable_variables)
         return loss, tf.linalg.global_norm(gradients)

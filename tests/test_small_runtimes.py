@@ -12,7 +12,7 @@ from tf_simclr import cli
 from tf_simclr.data.batches import evaluation_batches
 from tf_simclr.data.sources.arrays import load_digits
 from tf_simclr.errors import UserError
-from tf_simclr.models.encoder import ARCHITECTURES
+from tf_simclr.models.resnet import ARCHITECTURES
 from tf_simclr.weights.export.small_runtimes import check_onnx
 
 SIZE = 12

@@ -12,6 +12,7 @@ import tiny
 from benchmarks.lib import flops
 from benchmarks.speed import memory, train_step
 from tf_simclr.models.network import Architecture, build_network
+from tf_simclr.models.resnet import ResNetShape
 
 FLAGS = (
     "--width_multiplier=0.05 --image_size=8 --train_batch_size=4"
@@ -22,7 +23,7 @@ FLAGS = (
 def test_operations_of_a_known_network():
     # ResNet-50's encoder: 4.09e9 multiplications and additions at 224, of
     # which this stem's and shortcuts' layout has the textbook's.
-    architecture = Architecture(50, 1.0, 0.0, 0.0, False, 0, 0, 128, 0, 0)
+    architecture = Architecture("resnet", ResNetShape(50), 0, 0, 128, 0, 0)
     network = build_network(architecture, 32)
     forward = flops.forward_flops(network, 224)
     assert np.isclose(forward, 2 * 4.09e9, rtol=0.01)

@@ -6,7 +6,12 @@ import tf_keras as keras
 from tf_simclr.config import ModelConfig
 from tf_simclr.models.blocks import recomputed
 from tf_simclr.models.layers import ConvNorm, LayerFactory
-from tf_simclr.models.network import Architecture, Classifier, ProjectionLayer
+from tf_simclr.models.network import (
+    Architecture,
+    Classifier,
+    NetworkOutputs,
+    ProjectionLayer,
+)
 
 
 class TinyNetwork(keras.Model):
@@ -28,7 +33,7 @@ class TinyNetwork(keras.Model):
         images: tf.Tensor,
         training: bool = False,
         stop_classifier_gradient: bool = False,
-    ) -> dict[str, tf.Tensor]:
+    ) -> NetworkOutputs:
         def convolve(images: tf.Tensor) -> tf.Tensor:
             return self.conv(images, training=training)
 
@@ -39,10 +44,9 @@ class TinyNetwork(keras.Model):
         projection = tf.cast(self.head(features, training=training), tf.float32)
         if stop_classifier_gradient:
             features = tf.stop_gradient(features)
-        return {
-            "proj_head_output": projection,
-            "logits_sup": self.classifier(features),
-        }
+        return NetworkOutputs(
+            features, [features, projection], self.classifier(features), {}
+        )
 
 
 def tiny_network(seed: int = 0, classes: int = 3, **options) -> TinyNetwork:

@@ -56,7 +56,7 @@ class Model:
 
     Attributes:
       network: the Keras model, float32; call it with images (N, S, S, 3) in
-        [0, 1] for named outputs.
+        [0, 1] for `NetworkOutputs`.
       path: where its weights lie.
       classes: names of its classes; empty without a classifier.
       image_size: S, the side of the view in pixels.
@@ -75,16 +75,15 @@ class Model:
         self.record = stored.record
         self._predictors: dict[tuple[str, ...], Predictor] = {}
 
-    def embed(
-        self, images: Images, output: str = "final_avg_pool"
-    ) -> np.ndarray:
+    def embed(self, images: Images, output: str = "features") -> np.ndarray:
         """The features of images, in their order.
 
         Args:
           images: the path of an image or of a folder of images, several
             paths, or an array (N, H, W, 3) or (H, W, 3), uint8 or floats in
             [0, 1]. All are seen in the view of evaluation.
-          output: which of the network's outputs.
+          output: `features` of the encoder, `projection` of the projection
+            head, or `logits`.
 
         Returns:
           float32 (N, d).
@@ -110,8 +109,8 @@ class Model:
                 f"The weights in {self.path} have learned no classes, as"
                 " predictions need: fine-tune them first."
             )
-        ids, found = self._outputs(images, "logits_sup")
-        logits = found["logits_sup"]
+        ids, found = self._outputs(images, "logits")
+        logits = found["logits"]
         # Of float32, as exports compute.
         shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
         best = logits.argmax(axis=1)
@@ -137,11 +136,10 @@ class Model:
         return image_set.ids, self._predictors[name,](image_set)
 
     def _check(self, name: str) -> None:
-        size = self.image_size
-        names = self.network(np.zeros([1, size, size, 3], np.float32))
+        names = ["features", "projection"] + ["logits"] * bool(self.classes)
         if name not in names:
             raise UserError(
-                f"The network has the outputs {', '.join(names)}. Received:"
+                f"The network's outputs are {', '.join(names)}. Received:"
                 f" {name}"
             )
 

@@ -38,9 +38,11 @@ def _layer_flops(network: keras.Model, image_size: int) -> list[int]:
 
 def operation_flops(operation: tf.Operation) -> int:
     """Of a convolution or a matrix product; 0 of anything else."""
-    if operation.type not in ("Conv2D", "MatMul"):
+    if operation.type not in ("Conv2D", "DepthwiseConv2dNative", "MatMul"):
         return 0
     # Each output is a sum over one column of the kernel, whose last axis is
-    # the channels out.
-    terms = math.prod(operation.inputs[1].shape[:-1])
+    # the channels out; a depthwise kernel has one column for each channel.
+    kernel = operation.inputs[1].shape
+    depthwise = operation.type == "DepthwiseConv2dNative"
+    terms = math.prod(kernel[:2] if depthwise else kernel[:-1])
     return 2 * math.prod(operation.outputs[0].shape) * terms

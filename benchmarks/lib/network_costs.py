@@ -14,6 +14,7 @@ import tensorflow as tf
 from benchmarks.lib.flops import operation_flops
 from tf_simclr.models.batch_norm import BatchNorm
 from tf_simclr.models.network import Architecture, SimCLRNetwork
+from tf_simclr.models.resnet import ResNetShape
 
 # Operations whose outputs the backward pass reads: batch norm its input (the
 # convolution's output), the next layer its own input, and the mixing of two
@@ -49,11 +50,8 @@ class NetworkCosts:
 def architecture(depth: int, width: float, selective: bool) -> Architecture:
     """The network of the paper's pretraining, with its head of 3 layers."""
     return Architecture(
-        depth=depth,
-        width_multiplier=width,
-        sk_ratio=0.0625 if selective else 0.0,
-        se_ratio=0.0,
-        cifar_stem=False,
+        backbone="resnet",
+        encoder=ResNetShape(depth, width, 0.0625 if selective else 0.0),
         head_layers=3,
         kept_head_layers=3,
         projection_dim=128,

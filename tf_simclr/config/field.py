@@ -15,7 +15,7 @@ import numbers
 import os
 import types
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, Literal
 
 from tf_simclr.errors import UserError
@@ -87,7 +87,7 @@ def option(
     default: Any,
     help_text: str,
     *,
-    choices: tuple[str, ...] | None = None,
+    choices: Collection[str] | None = None,
     minimum: float | None = None,
     maximum: float | None = None,
     above: float | None = None,
@@ -110,7 +110,8 @@ def option(
     Args:
       default: the flag's default.
       help_text: one or two sentences for `--helpfull`.
-      choices: the values an enum flag may take.
+      choices: the values an enum flag may take; may grow until the flags are
+        read.
       minimum: smallest allowed number (inclusive).
       maximum: largest allowed number (inclusive).
       above: exclusive lower bound.

@@ -1,18 +1,72 @@
 """What the network looks like."""
 
 import dataclasses
+from typing import Any
 
-from tf_simclr.config.field import LOADING, TRAINING, check_fields, option
+from tf_simclr.config.field import (
+    LOADING,
+    TRAINING,
+    Needs,
+    check_fields,
+    option,
+)
 from tf_simclr.config.zoo import with_zoo_model
 from tf_simclr.errors import UserError
+from tf_simclr.models.registry import BACKBONES, DEFAULT_BACKBONE
 
 RESNET_DEPTHS = (18, 34, 50, 101, 152, 200)
+
+
+def starts_from_keras(config: Any) -> bool:
+    """True if a stage of this whole configuration reads `backbone_weights`."""
+    named = config.model.backbone_weights is not None
+    return named and _may_start_from_keras(config)
+
+
+def _may_start_from_keras(config: Any) -> bool:
+    return (
+        not config.objective.checkpoint
+        and not config.objective.from_scratch
+        and BACKBONES[config.model.backbone].loads_keras_weights
+    )
+
+
+def _describes(flag: str) -> Needs:
+    """The condition that the flag describes the backbone."""
+    return Needs(
+        "with a --backbone that it does not describe",
+        lambda c: flag in BACKBONES[c.model.backbone].flags,
+    )
 
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
     """Encoder, projection head and the layer that the classifier reads."""
 
+    backbone: str = option(
+        DEFAULT_BACKBONE,
+        "The encoder: a ResNet, which --resnet_depth, --width_multiplier,"
+        " --sk_ratio, --se_ratio and --stem describe, or ConvNeXt-Tiny.",
+        choices=BACKBONES.keys(),
+        hparam=True,
+        describes="backbone",
+        on_resume="told",
+        read_by=TRAINING | LOADING,
+    )
+    backbone_weights: str | None = option(
+        None,
+        "Weights of the encoder to start from: a file in Keras's formats (.h5,"
+        " .weights.h5, .keras) of the application of the same name without its"
+        " classifier (include_top=False).",
+        path=True,
+        on_resume="free",
+        read_by=TRAINING,
+        needs=Needs(
+            "with --checkpoint, --from_scratch or a --backbone that Keras has"
+            " no weights for",
+            _may_start_from_keras,
+        ),
+    )
     model: str | None = option(
         None,
         "A published SimCLRv2 network by its name, such as r50_1x_sk0 or"
@@ -20,6 +74,10 @@ class ModelConfig:
         " lists them).",
         on_resume="told",
         read_by=TRAINING | LOADING,
+        needs=Needs(
+            "with a --backbone other than resnet",
+            lambda c: c.model.backbone == DEFAULT_BACKBONE,
+        ),
     )
     resnet_depth: int = option(
         50,
@@ -29,6 +87,7 @@ class ModelConfig:
         describes="depth",
         on_resume="told",
         read_by=TRAINING | LOADING,
+        needs=_describes("resnet_depth"),
     )
     width_multiplier: float = option(
         1.0,
@@ -41,6 +100,7 @@ class ModelConfig:
         describes="width_multiplier",
         on_resume="told",
         read_by=TRAINING | LOADING,
+        needs=_describes("width_multiplier"),
     )
     sk_ratio: float = option(
         0.0,
@@ -53,6 +113,7 @@ class ModelConfig:
         describes="sk_ratio",
         on_resume="told",
         read_by=TRAINING | LOADING,
+        needs=_describes("sk_ratio"),
     )
     se_ratio: float = option(
         0.0,
@@ -63,6 +124,7 @@ class ModelConfig:
         describes="se_ratio",
         on_resume="told",
         read_by=TRAINING | LOADING,
+        needs=_describes("se_ratio"),
     )
     stem: str = option(
         "auto",
@@ -72,6 +134,7 @@ class ModelConfig:
         describes="cifar_stem",
         on_resume="told",
         read_by=TRAINING | LOADING,
+        needs=_describes("stem"),
     )
     proj_head_mode: str = option(
         "nonlinear",

@@ -18,7 +18,7 @@ from tf_simclr.config.field import (
     declared_options,
     option,
 )
-from tf_simclr.config.model import ModelConfig
+from tf_simclr.config.model import ModelConfig, starts_from_keras
 from tf_simclr.config.objective import ObjectiveConfig
 from tf_simclr.config.optimizer import OptimizerConfig
 from tf_simclr.config.output import OutputConfig
@@ -257,7 +257,11 @@ class Config:
         if stage != "finetune" or objective.from_scratch:
             self.model.check_selector()
         if stage == "finetune":
-            if not objective.checkpoint and not objective.from_scratch:
+            if not (
+                objective.checkpoint
+                or objective.from_scratch
+                or starts_from_keras(self)
+            ):
                 raise UserError(
                     "Fine-tuning needs weights to start from: give"
                     " --checkpoint=DIR of a pretraining run, or --from_scratch"

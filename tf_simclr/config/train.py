@@ -12,10 +12,12 @@ from tf_simclr.config.field import (
     MAX_STEPS,
     PREVIEW,
     TRAINING,
+    Needs,
     check_fields,
     option,
 )
 from tf_simclr.errors import UserError
+from tf_simclr.models.registry import BACKBONES
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,6 +164,13 @@ class TrainConfig:
         " more forward pass, the same gradients.",
         on_resume="free",
         read_by=TRAINING,
+        # A checkpoint tells its backbone when it is opened.
+        needs=Needs(
+            "with a --backbone that keeps all activations",
+            lambda c: (
+                c.objective.checkpoint or BACKBONES[c.model.backbone].recomputes
+            ),
+        ),
     )
     micro_batch_size: int = option(
         0,

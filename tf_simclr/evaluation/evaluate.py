@@ -116,7 +116,7 @@ def classifier_evaluator(
       images: the evaluation split; some of its images are labelled.
       config: image size, batch size and number of batches.
     """
-    predict = _predictor(network, ["logits_sup"], config)
+    predict = _predictor(network, ["logits"], config)
     sample = evaluation_sample(images, config)
 
     def measure() -> tuple[Scores, Predictions | None]:
@@ -145,7 +145,7 @@ def pretraining_evaluator(
       config: image size, batch size and number of batches.
     """
     online = network.classifier is not None
-    names = ["final_avg_pool", "logits_sup"] if online else ["final_avg_pool"]
+    names = ["features", "logits"] if online else ["features"]
     predict = _predictor(network, names, config)
     embed = _predictor(network, names[:1], config)
     sample = evaluation_sample(images, config)
@@ -162,9 +162,9 @@ def pretraining_evaluator(
             return {}, None
         scores = {
             KNN.name: knn_accuracy(
-                found["final_avg_pool"],
+                found["features"],
                 found["label"],
-                known["final_avg_pool"],
+                known["features"],
                 known["label"],
             )
         }
@@ -193,7 +193,7 @@ def _finite(found: dict[str, np.ndarray]) -> bool:
 def _predictions(
     sample: EvaluationSample, found: dict[str, np.ndarray]
 ) -> Predictions:
-    logits = found["logits_sup"]
+    logits = found["logits"]
     return Predictions(
         found["label"],
         logits,
@@ -204,7 +204,7 @@ def _predictions(
 
 
 def _accuracies(found: dict[str, np.ndarray]) -> Scores:
-    labels, logits = found["label"], found["logits_sup"]
+    labels, logits = found["label"], found["logits"]
     scores = {TOP_1.name: top_k_accuracy(labels, logits, 1)}
     if has_top_5(logits.shape[1]):
         scores[TOP_5.name] = top_k_accuracy(labels, logits, 5)

@@ -6,7 +6,11 @@ import tensorflow as tf
 
 from tf_simclr.evaluation.evaluate import Evaluator
 from tf_simclr.models.momentum import copy_weights
-from tf_simclr.models.network import SimCLRNetwork, build_network
+from tf_simclr.models.network import (
+    NetworkOutputs,
+    SimCLRNetwork,
+    build_network,
+)
 
 
 class Float32Copy:
@@ -48,7 +52,7 @@ class Float32Copy:
 
     def __call__(
         self, images: tf.Tensor, training: bool = False
-    ) -> dict[str, tf.Tensor]:
+    ) -> NetworkOutputs:
         """The outputs of the network as of the last `refresh`."""
         return self._copy(images, training=training)
 

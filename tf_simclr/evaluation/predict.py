@@ -49,8 +49,8 @@ class Predictor:
     is computed once, whatever their number.
 
     Args:
-      network: maps a batch of images to named outputs.
-      names: which outputs to keep, such as `final_avg_pool`.
+      network: maps a batch of images to `NetworkOutputs`.
+      names: which outputs to keep, such as `features`.
       image_size: side of the evaluation view.
       batch_size: images at a time, over all replicas.
     """
@@ -69,7 +69,7 @@ class Predictor:
 
         def on_replica(images: tf.Tensor) -> dict[str, tf.Tensor]:
             outputs = network(images, training=False)
-            return {name: outputs[name] for name in names}
+            return {name: getattr(outputs, name) for name in names}
 
         self._on_replica = on_replica
 

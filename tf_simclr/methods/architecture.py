@@ -7,6 +7,7 @@ from tf_simclr.config.model import selector_error
 from tf_simclr.config.run import Config
 from tf_simclr.errors import UserError
 from tf_simclr.models.network import Architecture
+from tf_simclr.models.registry import backbone_named
 
 
 def check_given_flags(
@@ -25,17 +26,32 @@ def check_given_flags(
     Raises:
       UserError: names the flag and both values.
     """
-    ours, theirs = described.to_json(), stored.to_json()
+    backbone = backbone_named(stored.backbone)
+    # The other flags may describe any backbone: they are asked for this one.
+    asked_encoder = backbone.encoder_class().Shape.described(
+        config.model, config.data.image_size
+    )
+    wanted = dataclasses.replace(
+        described, backbone=stored.backbone, encoder=asked_encoder
+    ).to_json()
+    ours = {**wanted, "backbone": described.backbone}
+    theirs = {**stored.to_json(), "backbone": stored.backbone}
     for option in options():
         flag, attribute = option.field.name, option.role["describes"]
-        if attribute is None or flag not in config.given:
+        if attribute not in theirs or flag not in config.given:
             continue
-        asked, found = ours.get(attribute), theirs.get(attribute)
+        asked, found = ours[attribute], theirs[attribute]
         if asked != found:
             raise UserError(
                 f"--{flag} contradicts the weights in {path}: they have"
                 f" {attribute} {found}, the flag asks for {asked}. Leave the"
                 " flag out to take what is stored."
+            )
+    for flag in backbone_named(described.backbone).flags:
+        if flag in config.given and flag not in backbone.flags:
+            raise UserError(
+                f"--{flag} does not describe the weights in {path}: they have"
+                f" backbone {stored.backbone}. Leave the flag out."
             )
 
 
@@ -134,3 +150,11 @@ def _check_flags(config: Config, stored: Architecture, path: str) -> None:
         config.model, config.data.image_size, 0
     )
     check_given_flags(config, described, stored, path)
+    if (
+        config.train.recompute
+        and not backbone_named(stored.backbone).recomputes
+    ):
+        raise UserError(
+            f"--recompute has no effect on the weights in {path}, whose"
+            f" backbone {stored.backbone} keeps all activations: leave it out."
+        )

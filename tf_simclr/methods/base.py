@@ -17,6 +17,7 @@ from tf_simclr.methods.job import Job
 from tf_simclr.metrics import Chart, Metric, declare
 from tf_simclr.models.network import SimCLRNetwork
 from tf_simclr.optimizers.factory import decayed_in_loss, make_optimizer
+from tf_simclr.weights.backbone import BackboneWeights, load_backbone_weights
 from tf_simclr.weights.stored import StoredWeights
 
 # {metric name: scalar}.
@@ -54,6 +55,7 @@ class Method:
       optimizer: updates them.
       decayed: the variables whose weight decay is a term of the loss.
       notes: lines for the announcement of the run.
+      sources: {flag: the weights that it named}.
     """
 
     # Which stage it belongs to: pretrain, finetune or distill.
@@ -97,6 +99,9 @@ class Method:
     def __init__(self, job: Job):
         self.job = job
         self.notes: list[str] = []
+        self.sources: dict[str, StoredWeights | BackboneWeights] = dict(
+            job.sources
+        )
         self.network = self.build(job)
         classifier = self.classifier_variables
         self.trainable: Sequence[tf.Variable] = self.network.trainable_variables
@@ -117,6 +122,21 @@ class Method:
           UserError: stored weights contradict a flag, or the data.
         """
         raise NotImplementedError
+
+    def load_backbone(self, network: SimCLRNetwork) -> bool:
+        """Loads the encoder that `--backbone_weights` names, if the stage
+        starts from it; returns whether it does.
+
+        Raises:
+          UserError: the file does not hold weights of that backbone.
+        """
+        config = self.job.config
+        found = load_backbone_weights(config, network)
+        if found:
+            self.sources |= found
+            path = config.model.backbone_weights
+            self.notes.append(f"start      {path}: the encoder")
+        return bool(found)
 
     @property
     def classifier_variables(self) -> Sequence[tf.Variable]:

@@ -121,7 +121,7 @@ class Classification(Method):
     def forward(self, batch: Batch) -> Outputs:
         """The network's logits."""
         outputs = self.network(batch["image"], training=True)
-        return {"logits": outputs["logits_sup"]}
+        return {"logits": outputs.logits}
 
     def loss(self, batch: Batch, outputs: Outputs) -> tuple[tf.Tensor, Metrics]:
         """The sum of `terms`."""

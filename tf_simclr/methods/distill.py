@@ -125,11 +125,13 @@ class Distillation(Classification):
             architecture = Architecture.for_pretraining(
                 config.model, config.data.image_size, 0
             )
-            return job.build(
+            student = job.build(
                 architecture.for_classification(
                     config.model.selected_layer, classes
                 )
             )
+            self.load_backbone(student)
+            return student
         student = job.build(
             classification_architecture(
                 config, start.architecture, start.path, classes
@@ -164,7 +166,7 @@ class Distillation(Classification):
 
     def targets(self, batch: Batch) -> Outputs:
         """The teacher's logits."""
-        logits = self.teacher(batch["image"], training=False)["logits_sup"]
+        logits = self.teacher(batch["image"], training=False).logits
         return {"teacher_logits": tf.stop_gradient(logits)}
 
     def terms(self, batch: Batch, outputs: Outputs) -> Metrics:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from tf_simclr.config.model import starts_from_keras
 from tf_simclr.config.run import Config
 from tf_simclr.data.batches import Batch
 from tf_simclr.data.class_mapping import KnownClasses
@@ -63,23 +64,27 @@ class FineTuning(Classification):
         architecture = _architecture(job, stored)
         # A classifier that starts at zero: nothing that an online classifier
         # learned in pretraining from other labels survives.
-        zero_init = stored is not None or objective.zero_init_logits_layer
+        zero_init = (
+            stored is not None
+            or starts_from_keras(job.config)
+            or objective.zero_init_logits_layer
+        )
         network = job.build(architecture, zero_init=zero_init)
-        start = "random weights (supervised baseline)"
         if stored is not None:
             report = assign_weights(
                 network, stored, with_classifier=objective.keep_head
             )
-            start = f"{stored.path}: {report}"
+            self.notes.append(f"start      {stored.path}: {report}")
+        elif not self.load_backbone(network):
+            self.notes.append("start      random weights (supervised baseline)")
         network.encoder.freeze_up_to(
             objective.fine_tune_after_block,
             update_statistics=objective.frozen_batch_norm == "update",
         )
-        self.notes += [
-            f"start      {start}",
+        self.notes.append(
             f"classifier on head layer {architecture.classifier_layer} of"
-            f" {architecture.head_layers}",
-        ]
+            f" {architecture.head_layers}"
+        )
         return network
 
     def terms(self, batch: Batch, outputs: Outputs) -> Metrics:

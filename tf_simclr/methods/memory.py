@@ -62,7 +62,7 @@ class ContrastMemory(tf.Module):
         Args:
           views: (2n, h, w, 3), first views, then second views.
         """
-        outputs = self.average(views, training=True)["proj_head_output"]
+        outputs = self.average(views, training=True).projection
         first, second = tf.split(tf.stop_gradient(outputs), 2)
         return first, second
 

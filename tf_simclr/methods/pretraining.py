@@ -86,11 +86,13 @@ class Pretraining(Method):
         )
         classes = len(job.class_names) if self.online else 0
         if stored is None:
-            return job.build(
+            network = job.build(
                 Architecture.for_pretraining(
                     config.model, config.data.image_size, classes
                 )
             )
+            self.load_backbone(network)
+            return network
         network = job.build(
             pretraining_architecture(
                 config, stored.architecture, stored.path, classes
@@ -148,9 +150,9 @@ class Pretraining(Method):
         outputs = self.network(
             both_views(batch), training=True, stop_classifier_gradient=True
         )
-        found = by_view("projection", outputs["proj_head_output"])
+        found = by_view("projection", outputs.projection)
         if self.online:
-            found |= by_view("logits", outputs["logits_sup"])
+            found |= by_view("logits", outputs.logits)
         return found
 
     def loss(self, batch: Batch, outputs: Outputs) -> tuple[tf.Tensor, Metrics]:

@@ -17,9 +17,9 @@ def build(
       options: those of `ModelConfig`, such as `resnet_depth=18`.
 
     Returns:
-      A Keras model: images (N, image_size, image_size, 3) in [0, 1] to named
-      outputs, among them `final_avg_pool` (N, d), `proj_head_output` and, with
-      a classifier, `logits_sup` (N, num_classes).
+      A Keras model: images (N, image_size, image_size, 3) in [0, 1] to
+      `NetworkOutputs`, among them `features` (N, d), `projection` and, with a
+      classifier, `logits` (N, num_classes).
 
     Raises:
       UserError: an option is out of its bounds.

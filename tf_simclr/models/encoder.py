@@ -1,162 +1,139 @@
-"""The ResNet encoder, from images to named features."""
+"""The part that all backbones share: named outputs, and freezing."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import tensorflow as tf
 import tf_keras as keras
 
+from tf_simclr.models import registry
 from tf_simclr.models.batch_norm import BatchNorm
-from tf_simclr.models.blocks import BlockGroup, recomputed
-from tf_simclr.models.layers import ConvNorm, LayerFactory
-
-# Depth -> (bottleneck blocks?, blocks per group).
-ARCHITECTURES = {
-    18: (False, (2, 2, 2, 2)),
-    34: (False, (3, 4, 6, 3)),
-    50: (True, (3, 4, 6, 3)),
-    101: (True, (3, 4, 23, 3)),
-    152: (True, (3, 8, 36, 3)),
-    200: (True, (3, 24, 36, 3)),
-}
-STEM_FILTERS = 64
-GROUP_FILTERS = (64, 128, 256, 512)
+from tf_simclr.models.layers import LayerFactory
+from tf_simclr.models.momentum import named_variables
 
 
-def scaled(filters: int, width_multiplier: float) -> int:
-    """A channel count under the width multiplier; at least 1."""
-    return max(1, round(filters * width_multiplier))
+class EncoderOutputs(NamedTuple):
+    """Features of a batch of images.
 
-
-class Stem(keras.layers.Layer):
-    """The layers before the first block group.
-
-    'cifar' is one 3x3 convolution; the ImageNet stem is a 7x7 convolution of
-    stride 2 (with `resnet_d`: three 3x3 convolutions) and a max-pool.
+    Attributes:
+      features: float32 (N, feature_dim), pooled.
+      maps: {name: (N, h, w, c)}, by the backbone's own names.
     """
 
-    def __init__(
-        self, make: LayerFactory, filters: int, *, cifar: bool, resnet_d: bool
-    ):
-        super().__init__(dtype=make.precision)
-        self.pool = not cifar
-        if cifar:
-            self.units = [ConvNorm(make, filters, 3)]
-        elif resnet_d:
-            half = max(1, filters // 2)
-            self.units = [
-                ConvNorm(make, half, 3, 2),
-                ConvNorm(make, half, 3),
-                ConvNorm(make, filters, 3),
-            ]
-        else:
-            self.units = [ConvNorm(make, filters, 7, 2)]
-
-    def call(
-        self, inputs: tf.Tensor, training: bool = False
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns the last convolution's output and the stem's output."""
-        for unit in self.units[:-1]:
-            inputs = unit(inputs, training=training)
-        last = self.units[-1]
-        convolved = last.conv(inputs)
-        outputs = last.activate(convolved, training)
-        if self.pool:
-            outputs = tf.nn.max_pool2d(outputs, 3, 2, "SAME")
-        return convolved, outputs
+    features: tf.Tensor
+    maps: dict[str, tf.Tensor]
 
 
 class Encoder(keras.layers.Layer):
-    """A ResNet with optional selective kernels, without a classifier.
+    """A network from images to features, without a classifier.
+
+    A backbone is a subclass. Its layers are attributes or stand in lists that
+    are: the attributes' names are those of the checkpoint.
+
+    Attributes:
+      Shape: the class of its options.
+      feature_dim: width of the features; set in the constructor.
 
     Args:
-      make: the layer factory (norm, padding, precision).
-      depth: 18, 34, 50, 101, 152 or 200.
-      width_multiplier: multiplies every channel count.
-      sk_ratio: above 0: selective kernels and ResNet-D parts.
-      se_ratio: above 0: squeeze-and-excitation.
-      cifar_stem: whether the stem keeps the resolution.
+      make: makes its layers; tells norm and precision.
+      shape: its options.
     """
 
-    def __init__(
-        self,
-        make: LayerFactory,
-        depth: int = 50,
-        width_multiplier: float = 1.0,
-        sk_ratio: float = 0.0,
-        se_ratio: float = 0.0,
-        cifar_stem: bool = False,
-    ):
-        super().__init__(dtype=make.precision)
-        bottleneck, blocks = ARCHITECTURES[depth]
+    Shape: type[registry.Shape] = registry.Shape
+    feature_dim: int
+
+    def __init__(self, make: LayerFactory, shape: registry.Shape):
+        # Images come in float32, whatever the precision of the layers.
+        super().__init__(dtype=make.precision, autocast=False)
         self.recompute = make.recompute
-        self.stem = Stem(
-            make,
-            scaled(STEM_FILTERS, width_multiplier),
-            cifar=cifar_stem,
-            resnet_d=sk_ratio > 0,
-        )
-        self.groups = [
-            BlockGroup(
-                make,
-                scaled(filters, width_multiplier),
-                count,
-                strides=1 if index == 0 else 2,
-                bottleneck=bottleneck,
-                sk_ratio=sk_ratio,
-                se_ratio=se_ratio,
-            )
-            for index, (filters, count) in enumerate(
-                zip(GROUP_FILTERS, blocks, strict=True)
-            )
-        ]
-        self.feature_dim = scaled(GROUP_FILTERS[-1], width_multiplier) * (
-            4 if bottleneck else 1
-        )
 
-    def freeze_up_to(
-        self, block: int, *, update_statistics: bool = False
-    ) -> None:
-        """Freezes the stem and the groups 1..`block`.
+    def parts(self) -> Mapping[str, keras.layers.Layer]:
+        """{name of a group: the layer with all its variables}, in order."""
+        raise NotImplementedError
 
-        Args:
-          block: -1 freezes nothing, 0 the stem, 4 the whole encoder: what the
-            flag `fine_tune_after_block` means.
-          update_statistics: whether batch norm in frozen parts still uses and
-            updates batch statistics, as it does in the original release.
-        """
-        for index, part in enumerate([self.stem, *self.groups]):
-            part.trainable = index > block
-            for layer in part.submodules:
-                if isinstance(layer, BatchNorm):
-                    layer.updates_while_frozen = update_statistics
-
-    def call(
-        self, images: tf.Tensor, training: bool = False
-    ) -> dict[str, tf.Tensor]:
+    def encode(self, images: tf.Tensor, training: bool) -> EncoderOutputs:
         """Encodes a batch of images.
 
         Args:
           images: (N, H, W, 3), in [0, 1].
           training: whether batch norm uses and updates batch statistics.
-
-        Returns:
-          Features by the original's names: `initial_conv`,
-          `initial_max_pool`, `block_group1` ... `block_group4` (N, h, w, c),
-          and `final_avg_pool` (N, feature_dim) in float32. Where the layers
-          are computed again for their gradients, there is no `initial_conv`
-          in training: it would have to be kept.
         """
-        images = tf.cast(images, self.compute_dtype)
-        if training and self.recompute:
-            outputs = recomputed(
-                lambda images: self.stem(images, training=True)[1], images
-            )
-            features = {"initial_max_pool": outputs}
-        else:
-            convolved, outputs = self.stem(images, training=training)
-            features = {"initial_conv": convolved, "initial_max_pool": outputs}
-        for index, group in enumerate(self.groups, start=1):
-            outputs = group(outputs, training=training)
-            features[f"block_group{index}"] = outputs
-        features["final_avg_pool"] = tf.reduce_mean(
-            tf.cast(outputs, tf.float32), [1, 2]
+        raise NotImplementedError
+
+    def load_keras_weights(self, path: str) -> None:
+        """Takes over weights that Keras wrote, from the file of
+        `--backbone_weights`.
+
+        Raises:
+          ValueError, OSError: the file holds no weights of this network.
+        """
+        raise NotImplementedError
+
+    def call(self, images: tf.Tensor, training: bool = False) -> EncoderOutputs:
+        return self.encode(images, training)
+
+    def freeze_up_to(
+        self, block: int, *, update_statistics: bool = False
+    ) -> None:
+        """Freezes the first group and the groups 1..`block`.
+
+        Args:
+          block: -1 freezes nothing, 0 the first group, 4 the whole encoder:
+            the meaning of the flag `fine_tune_after_block`.
+          update_statistics: whether batch norm in frozen parts still uses and
+            updates batch statistics, as it does in the original release.
+        """
+        for index, part in enumerate(self.parts().values()):
+            part.trainable = index > block
+            for layer in part.submodules:
+                if isinstance(layer, BatchNorm):
+                    layer.updates_while_frozen = update_statistics
+
+
+def check_built(
+    encoder: Encoder, backbone: registry.Backbone, outputs: EncoderOutputs
+) -> None:
+    """Compares an encoder that has variables with its registration.
+
+    Args:
+      encoder: was called.
+      backbone: its registration.
+      outputs: its outputs in inference.
+
+    Raises:
+      ValueError: names what does not fit.
+    """
+    name, parts = backbone.name, encoder.parts()
+    if tuple(parts) != backbone.groups:
+        raise ValueError(
+            f"The parts of the backbone {name!r} are {tuple(parts)}, not the"
+            f" groups that it registers: {backbone.groups}."
         )
-        return features
+    if tuple(outputs.maps) != backbone.maps:
+        raise ValueError(
+            f"The backbone {name!r} returns the maps {tuple(outputs.maps)}, not"
+            f" those that it registers: {backbone.maps}."
+        )
+    features = outputs.features
+    if features.dtype != tf.float32 or features.shape[1:] != [
+        encoder.feature_dim
+    ]:
+        raise ValueError(
+            f"The features of the backbone {name!r} must be float32 (N,"
+            f" {encoder.feature_dim}). Received: {features.dtype.name}"
+            f" {features.shape}"
+        )
+    every = {variable.ref() for variable in encoder.variables}
+    in_parts = [v.ref() for part in parts.values() for v in part.variables]
+    if set(in_parts) != every or len(in_parts) != len(every):
+        raise ValueError(
+            f"Each variable of the backbone {name!r} must belong to one of its"
+            f" parts; of {len(every)} variables they have {len(in_parts)}."
+        )
+    named = {variable.ref() for variable in named_variables(encoder).values()}
+    if named != every:
+        raise ValueError(
+            f"Only {len(named)} of the {len(every)} variables of the backbone"
+            f" {name!r} belong to layers that are attributes, or stand in lists"
+            " that are: checkpoints would lose the others."
+        )

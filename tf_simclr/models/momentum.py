@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 import tensorflow as tf
 import tf_keras as keras
 
+# In this order; those of other names follow.
 _WEIGHTS = (
     "kernel",
     "bias",
@@ -30,7 +31,8 @@ def named_variables(
 def _walk(
     layer: keras.layers.Layer, prefix: str
 ) -> Iterator[tuple[str, tf.Variable]]:
-    for name in _WEIGHTS:
+    others = [name for name in vars(layer) if not name.startswith("_")]
+    for name in dict.fromkeys([*_WEIGHTS, *others]):
         variable = getattr(layer, name, None)
         if isinstance(variable, tf.Variable):
             yield prefix + name, variable

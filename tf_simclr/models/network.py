@@ -2,14 +2,19 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 import tf_keras as keras
 
-from tf_simclr.config.model import ModelConfig
-from tf_simclr.models.encoder import Encoder
+from tf_simclr.errors import UserError
+from tf_simclr.models.encoder import EncoderOutputs, check_built
 from tf_simclr.models.layers import LayerFactory
+from tf_simclr.models.registry import (
+    DEFAULT_BACKBONE,
+    Shape,
+    backbone_named,
+)
 
 
 class ProjectionLayer(keras.layers.Layer):
@@ -101,11 +106,8 @@ class Architecture:
     repeating any flag.
 
     Attributes:
-      depth: ResNet depth.
-      width_multiplier: multiplies every channel count.
-      sk_ratio: selective kernels (0: none).
-      se_ratio: squeeze-and-excitation (0: none).
-      cifar_stem: whether the stem keeps the resolution.
+      backbone: the name of the encoder.
+      encoder: its options.
       head_layers: depth of the projection head.
       kept_head_layers: how many of them the network has.
       projection_dim: width of the projection head's last layer.
@@ -113,11 +115,8 @@ class Architecture:
       classifier_layer: head layer that the classifier reads (0: encoder).
     """
 
-    depth: int
-    width_multiplier: float
-    sk_ratio: float
-    se_ratio: float
-    cifar_stem: bool
+    backbone: str
+    encoder: Shape
     head_layers: int
     kept_head_layers: int
     projection_dim: int
@@ -125,31 +124,43 @@ class Architecture:
     classifier_layer: int
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> "Architecture":
-        """The architecture that `to_json` has written."""
-        return cls(**values)
+    def from_json(cls, record: Mapping[str, Any]) -> "Architecture":
+        """The architecture that `to_json` has written.
+
+        Raises:
+          UserError: its backbone is not registered.
+        """
+        values = dict(record)
+        backbone = values.pop("backbone", DEFAULT_BACKBONE)
+        shape = backbone_named(backbone).encoder_class().Shape
+        options = {
+            field.name: values.pop(field.name)
+            for field in dataclasses.fields(shape)
+        }
+        return cls(backbone=backbone, encoder=shape(**options), **values)
 
     def to_json(self) -> dict[str, Any]:
-        """What `architecture` of a run's `config.json` holds."""
-        return dataclasses.asdict(self)
+        """One flat mapping; that of a ResNet does not name its backbone."""
+        found = dataclasses.asdict(self)
+        options = found.pop("encoder")
+        if self.backbone == DEFAULT_BACKBONE:
+            found.pop("backbone")
+        return {**options, **found}
 
-    @classmethod
-    def for_pretraining(
-        cls, model: ModelConfig, image_size: int, num_classes: int
-    ) -> "Architecture":
-        """Encoder, the whole head and, with classes, the online classifier."""
-        return cls(
-            depth=model.resnet_depth,
-            width_multiplier=float(model.width_multiplier),
-            sk_ratio=float(model.sk_ratio),
-            se_ratio=float(model.se_ratio),
-            cifar_stem=model.uses_cifar_stem(image_size),
-            head_layers=model.head_layers,
-            kept_head_layers=model.head_layers,
-            projection_dim=model.proj_out_dim,
-            num_classes=num_classes,
-            classifier_layer=model.selected_layer if num_classes else 0,
-        )
+    @property
+    def title(self) -> str:
+        """The encoder's name for headings."""
+        return self.encoder.title or self.backbone
+
+    @property
+    def summary(self) -> str:
+        """The encoder in a few words."""
+        return self.encoder.summary or self.title
+
+    @property
+    def details(self) -> str:
+        """The encoder with all its options."""
+        return self.encoder.details or self.summary
 
     def for_classification(
         self, classifier_layer: int, num_classes: int
@@ -165,6 +176,44 @@ class Architecture:
     def without_classifier(self) -> "Architecture":
         """The same network with encoder and head only."""
         return dataclasses.replace(self, num_classes=0, classifier_layer=0)
+
+
+class NetworkOutputs(NamedTuple):
+    """What a network computes of N images.
+
+    Attributes:
+      features: float32 (N, feature_dim), the encoder's.
+      hiddens: [input of the projection head, its layer 1, ..., layer n]; the
+        layers float32.
+      logits: (N, num_classes), float32; None without a classifier.
+      maps: {name: (N, h, w, c)}, the encoder's feature maps.
+    """
+
+    features: tf.Tensor
+    hiddens: list[tf.Tensor]
+    logits: tf.Tensor | None
+    maps: dict[str, tf.Tensor]
+
+    @property
+    def projection(self) -> tf.Tensor:
+        """(N, d), output of the last layer of the projection head."""
+        return self.hiddens[-1]
+
+    def by_name(self) -> dict[str, tf.Tensor]:
+        """All of them by the original's names: the feature maps,
+        `final_avg_pool`, `proj_head_input`, `proj_hidden1` ...,
+        `proj_head_output` and, with a classifier, `logits_sup`."""
+        named = {
+            **self.maps,
+            "final_avg_pool": self.features,
+            "proj_head_input": self.hiddens[0],
+        }
+        for index, hidden in enumerate(self.hiddens[1:], start=1):
+            named[f"proj_hidden{index}"] = hidden
+        named["proj_head_output"] = self.projection
+        if self.logits is not None:
+            named["logits_sup"] = self.logits
+        return named
 
 
 class SimCLRNetwork(keras.Model):
@@ -186,14 +235,8 @@ class SimCLRNetwork(keras.Model):
         super().__init__()
         make = make or LayerFactory()
         self.architecture = architecture
-        self.encoder = Encoder(
-            make,
-            architecture.depth,
-            architecture.width_multiplier,
-            architecture.sk_ratio,
-            architecture.se_ratio,
-            architecture.cifar_stem,
-        )
+        encoder_class = backbone_named(architecture.backbone).encoder_class()
+        self.encoder = encoder_class(make, architecture.encoder)
         self.projection_head = ProjectionHead(
             make,
             self.encoder.feature_dim,
@@ -219,7 +262,7 @@ class SimCLRNetwork(keras.Model):
         images: tf.Tensor,
         training: bool = False,
         stop_classifier_gradient: bool = False,
-    ) -> dict[str, tf.Tensor]:
+    ) -> NetworkOutputs:
         """Runs the network.
 
         Args:
@@ -227,26 +270,16 @@ class SimCLRNetwork(keras.Model):
           training: whether batch norm uses batch statistics.
           stop_classifier_gradient: whether the classifier's loss stops before
             the encoder, as for the online classifier of pretraining.
-
-        Returns:
-          The encoder's features, `proj_head_input`, `proj_hidden1` ...,
-          `proj_head_output` (N, d) and, with a classifier, `logits_sup`
-          (N, num_classes); all in float32 from `final_avg_pool` on.
         """
-        outputs = self.encoder(images, training=training)
-        hiddens = self.projection_head(
-            outputs["final_avg_pool"], training=training
-        )
-        outputs["proj_head_input"] = hiddens[0]
-        for index, hidden in enumerate(hiddens[1:], start=1):
-            outputs[f"proj_hidden{index}"] = hidden
-        outputs["proj_head_output"] = hiddens[-1]
+        features, maps = self.encoder(images, training=training)
+        hiddens = self.projection_head(features, training=training)
+        logits = None
         if self.classifier is not None:
             inputs = hiddens[self.architecture.classifier_layer]
             if stop_classifier_gradient:
                 inputs = tf.stop_gradient(inputs)
-            outputs["logits_sup"] = self.classifier(inputs)
-        return outputs
+            logits = self.classifier(inputs)
+        return NetworkOutputs(features, hiddens, logits, maps)
 
 
 def build_network(
@@ -256,11 +289,27 @@ def build_network(
     *,
     zero_init_classifier: bool = False,
 ) -> SimCLRNetwork:
-    """A network whose variables exist, for images of `image_size`."""
+    """A network whose variables exist, for images of `image_size`.
+
+    Raises:
+      UserError: the images are too small for the backbone.
+      ValueError: the encoder is not what its registration says.
+    """
+    backbone = backbone_named(architecture.backbone)
+    if image_size < backbone.min_image_size:
+        raise UserError(
+            f"--image_size must be at least {backbone.min_image_size} for the"
+            f" backbone {backbone.name}. Received: {image_size}"
+        )
     network = SimCLRNetwork(
         architecture, make, zero_init_classifier=zero_init_classifier
     )
     # A concrete batch of one builds every layer; tracing alone would leave
     # the variables' shapes to the first real batch.
-    network(tf.zeros([1, image_size, image_size, 3]), training=False)
+    outputs = network(tf.zeros([1, image_size, image_size, 3]), training=False)
+    check_built(
+        network.encoder,
+        backbone,
+        EncoderOutputs(outputs.features, outputs.maps),
+    )
     return network

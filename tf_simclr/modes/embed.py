@@ -31,7 +31,7 @@ from tf_simclr.training.run_dir import check_writable
 
 FEATURES_FILE = "features.npz"
 MAP_FILE = "map.png"
-_OUTPUTS = {"features": "final_avg_pool", "projection": "proj_head_output"}
+_OUTPUTS = ("features", "projection")
 
 
 def embed(config: Config) -> str:
@@ -54,13 +54,13 @@ def embed(config: Config) -> str:
     check_stored_images(loaded.config, loaded.stored)
     images = open_images(data, data.embed_split, index_folders(loaded.config))
     size = loaded.image_size(images)
-    names = dict(_OUTPUTS)
+    names = list(_OUTPUTS)
     if loaded.network.classifier is not None:
-        names["logits"] = "logits_sup"
+        names.append("logits")
         images = _with_classes_of_logits(images, loaded)
     predict = Predictor(
         loaded.network,
-        list(names.values()),
+        names,
         image_size=size,
         batch_size=data.eval_batch_size,
     )
@@ -82,10 +82,10 @@ def embed(config: Config) -> str:
                 {
                     "ids": np.array(images.ids[start:stop], id_type),
                     "labels": found["label"],
-                    **{ours: found[name] for ours, name in names.items()},
+                    **{name: found[name] for name in names},
                 }
             )
-            features = found[names["features"]]
+            features = found["features"]
             sample.add(start, views, features)
             if neighbours is not None:
                 neighbours.add(start, features)

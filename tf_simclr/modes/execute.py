@@ -268,7 +268,8 @@ def _record(job: Job, method: Method, trained: int, total: int) -> RunRecord:
             class_names=tuple(method.class_names),
         ),
         sources={
-            flag: stored.fingerprint() for flag, stored in job.sources.items()
+            flag: stored.fingerprint()
+            for flag, stored in method.sources.items()
         },
         labels=labels,
         derived=derived,

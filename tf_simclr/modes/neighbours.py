@@ -27,7 +27,7 @@ class Neighbours:
     Args:
       text: ids of `images`, or image files, separated by commas.
       images: where the neighbours are looked for.
-      predict: gives `final_avg_pool`.
+      predict: gives `features`.
       image_size: side of the evaluation view.
 
     Raises:
@@ -63,7 +63,7 @@ class Neighbours:
         )
         found = predict.run(tf.constant(self._views))
         self._search = MostSimilar(
-            found["final_avg_pool"].numpy(), own, min(_COUNT, len(images))
+            found["features"].numpy(), own, min(_COUNT, len(images))
         )
 
     def add(self, start: int, features: np.ndarray) -> None:

@@ -122,14 +122,14 @@ def _plane(config: Config, images: ImageSet) -> FeaturePlane:
     assign_weights(network, stored, with_classifier=True)
     predict = Predictor(
         network,
-        ["final_avg_pool"],
+        ["features"],
         image_size=data.image_size,
         batch_size=data.eval_batch_size,
     )
     side = thumbnail_size(len(images), data.image_size)
     features, pictures = [], []
     for views, found in predict.stream(images):
-        features.append(found["final_avg_pool"])
+        features.append(found["features"])
         pictures.append(thumbnails(views, side))
     write_projector(
         config.run.model_dir,

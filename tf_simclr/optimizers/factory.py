@@ -148,6 +148,7 @@ def _all_but_norm(network: keras.Model) -> list[tf.Variable]:
         variable.ref()
         for layer in network.submodules
         if hasattr(layer, "moving_variance")
+        or isinstance(layer, keras.layers.LayerNormalization)
         for variable in layer.trainable_variables
     }
     return [v for v in network.trainable_variables if v.ref() not in norms]

@@ -10,20 +10,14 @@ from tf_simclr.training.run_record import RunRecord
 
 def run_facts(record: RunRecord) -> dict[str, str]:
     """{title: text} of a run, from what its `config.json` holds."""
-    dataset, derived = record.dataset, record.derived
-    architecture, config = record.architecture, record.config
+    dataset, derived, config = record.dataset, record.derived, record.config
     batch = config["train_batch_size"]
     epochs = derived.total_steps * batch / derived.train_images
-    network = (
-        f"ResNet-{architecture.depth}, width {architecture.width_multiplier:g}"
-    )
-    if architecture.sk_ratio:
-        network += ", selective kernels"
     return {
         "data": f"{dataset.name} at {dataset.image_size} pixels",
         "images": f"{derived.train_images:,}",
         "labels": f"{record.labels.count:,}",
-        "network": network,
+        "network": record.architecture.summary,
         "parameters": f"{derived.parameters:,}",
         "trained": f"{derived.trained_parameters:,}",
         "optimizer": f"{config['optimizer']}, peak learning rate"

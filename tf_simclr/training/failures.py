@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from tf_simclr import keras_compat
 from tf_simclr.config.run import Config
+from tf_simclr.models.registry import BACKBONES
 from tf_simclr.signals import TrainingFailed
 
 
@@ -108,15 +109,19 @@ def advice(config: Config) -> list[str]:
     flags = []
     if train.precision == "float32":
         flags.append("--precision=mixed_bfloat16")
-    if not train.recompute:
+    backbone = BACKBONES[config.model.backbone]
+    if backbone.recomputes and not train.recompute:
         flags.append("--recompute")
     micro_batch = train.micro_batch_size or batch
     if micro_batch > 1:
         flags.append(f"--micro_batch_size={_half(micro_batch)}")
+    sizes = "--image_size"
+    if {"width_multiplier", "resnet_depth"} <= backbone.flags.keys():
+        sizes += ", --width_multiplier or --resnet_depth"
     return [
         *flags,
         f"a smaller --train_batch_size than {batch}",
-        "a smaller --image_size, --width_multiplier or --resnet_depth",
+        f"a smaller {sizes}",
     ]
 
 

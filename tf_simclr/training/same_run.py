@@ -9,6 +9,7 @@ from tf_simclr.config.flat import flags_with
 from tf_simclr.config.paths import same_place
 from tf_simclr.data.sources.identity import changed_content, other_content
 from tf_simclr.errors import UserError
+from tf_simclr.models.network import Architecture
 from tf_simclr.training.run_record import DatasetRecord, RunRecord
 
 # How the images were asked for: told, but the same may go by many names.
@@ -129,8 +130,7 @@ def _parts(old: RunRecord, new: RunRecord) -> Iterator[str]:
     if old.stage != new.stage:
         yield f"stage is '{old.stage}', not '{new.stage}'"
     if old.architecture and new.architecture:
-        first, second = old.architecture.to_json(), new.architecture.to_json()
-        yield from _part("architecture", first, second, first)
+        yield from _architectures(old.architecture, new.architecture)
     others = other_images(old.dataset, new.dataset)
     if others:
         first, second = old.dataset.to_json(), new.dataset.to_json()
@@ -138,6 +138,14 @@ def _parts(old: RunRecord, new: RunRecord) -> Iterator[str]:
     if old.sources is not None and new.sources is not None:
         names = {**old.sources, **new.sources}
         yield from _part("sources", old.sources, new.sources, names)
+
+
+def _architectures(old: Architecture, new: Architecture) -> Iterator[str]:
+    # That of a ResNet does not name its backbone.
+    first = {**old.to_json(), "backbone": old.backbone}
+    second = {**new.to_json(), "backbone": new.backbone}
+    names = first if old.backbone == new.backbone else ["backbone"]
+    yield from _part("architecture", first, second, names)
 
 
 def _part(

@@ -12,13 +12,11 @@ from tf_simclr.optimizers.lars import LARS
 
 
 def network_parts(network: SimCLRNetwork) -> dict[str, list[tf.Variable]]:
-    """{part: its trainable variables}: stem, block groups and heads.
+    """{part: its trainable variables}: groups of the encoder, and heads.
 
     Parts without trainable variables, such as frozen ones, are left out.
     """
-    layers = {"stem": network.encoder.stem}
-    for index, group in enumerate(network.encoder.groups, start=1):
-        layers[f"block_group{index}"] = group
+    layers = dict(network.encoder.parts())
     layers["projection_head"] = network.projection_head
     if network.classifier is not None:
         layers["classifier"] = network.classifier

@@ -1,17 +1,14 @@
-"""The architecture behind a set of names and shapes."""
+"""The architecture behind the names and shapes of the original's ResNets."""
 
 import re
 from collections.abc import Mapping
 
-from tf_simclr.models.blocks import SELECTIVE_KERNEL_MIN_WIDTH
-from tf_simclr.models.encoder import ARCHITECTURES, GROUP_FILTERS
 from tf_simclr.models.network import Architecture
+from tf_simclr.models.registry import DEFAULT_BACKBONE
+from tf_simclr.models.resnet import ResNetShape, blocks_in_all
 
 Shapes = Mapping[str, tuple[int, ...]]
 
-# What the original recommends; narrower networks do not tell it apart from
-# other small ratios, since the middle width is at least 32.
-_USUAL_SK_RATIO = 0.0625
 _RESNET = "model/resnet_model"
 
 
@@ -48,19 +45,20 @@ def infer_tf2(shapes: Shapes, classifier_layer: int) -> Architecture:
     head = "model/_projection_head/linear_layers"
     layers = _count(shapes, rf"{head}/(\d+)/dense/kernel")
     gate = next((shapes[name] for name in gates if name in shapes), None)
-    return _architecture(
-        blocks=tuple(blocks),
+    encoder = ResNetShape.of_blocks(
+        tuple(blocks),
         bottleneck=bottleneck,
         filters=filters,
         selective=selective,
         squeeze=squeeze[-1] if squeeze else None,
         gate=gate[-1] if gate else None,
         cifar_stem=first[0] == 3 and not resnet_d,
-        head=[shapes[f"{head}/{i}/dense/kernel"] for i in range(layers)],
-        classifier=shapes.get(
-            "model/supervised_head/linear_layer/dense/kernel"
-        ),
-        classifier_layer=classifier_layer,
+    )
+    return _with_heads(
+        encoder,
+        [shapes[f"{head}/{i}/dense/kernel"] for i in range(layers)],
+        shapes.get("model/supervised_head/linear_layer/dense/kernel"),
+        classifier_layer,
     )
 
 
@@ -105,12 +103,8 @@ def infer_tf1(shapes: Shapes, classifier_layer: int) -> Architecture:
     )
     per_block = (5 if selective else 3) if bottleneck else 2
     total, rest = divmod(convs - stem_convs - 4, per_block)
-    depths = [
-        blocks
-        for is_bottleneck, blocks in ARCHITECTURES.values()
-        if is_bottleneck == bottleneck and sum(blocks) == total
-    ]
-    if rest or not depths:
+    blocks = blocks_in_all(total, bottleneck=bottleneck)
+    if rest or blocks is None:
         raise ValueError(f"a ResNet of {convs} convolutions")
     head = []
     for layer in ("l_0", *(f"nl_{i}" for i in range(len(shapes)))):
@@ -119,56 +113,33 @@ def infer_tf1(shapes: Shapes, classifier_layer: int) -> Architecture:
             head.append(kernel)
         elif layer != "l_0":
             break
-    return _architecture(
-        blocks=depths[0],
+    encoder = ResNetShape.of_blocks(
+        blocks,
         bottleneck=bottleneck,
         filters=filters,
         selective=selective,
         squeeze=squeezes[-3][-1] if selective else None,
         gate=gates[-2] if gates else None,
         cifar_stem=kernels[0][0] == 3 and not resnet_d,
-        head=head,
-        classifier=shapes.get("head_supervised/linear_layer/dense/kernel"),
-        classifier_layer=classifier_layer,
+    )
+    return _with_heads(
+        encoder,
+        head,
+        shapes.get("head_supervised/linear_layer/dense/kernel"),
+        classifier_layer,
     )
 
 
-def _architecture(
-    *,
-    blocks: tuple[int, ...],
-    bottleneck: bool,
-    filters: int,
-    selective: bool,
-    squeeze: int | None,
-    gate: int | None,
-    cifar_stem: bool,
+def _with_heads(
+    encoder: ResNetShape,
     head: list[tuple[int, ...]],
     classifier: tuple[int, ...] | None,
     classifier_layer: int,
 ) -> Architecture:
-    depth = next(
-        (
-            d
-            for d, known in ARCHITECTURES.items()
-            if known == (bottleneck, blocks)
-        ),
-        None,
-    )
-    if depth is None:
-        raise ValueError(f"a ResNet with {blocks} blocks")
-    sk_ratio = 0.0
-    if selective:
-        sk_ratio = _USUAL_SK_RATIO
-        if squeeze is not None and squeeze != max(
-            int(filters * sk_ratio), SELECTIVE_KERNEL_MIN_WIDTH
-        ):
-            sk_ratio = squeeze / filters
+    """The architecture of an encoder, by the kernels of its heads."""
     return Architecture(
-        depth=depth,
-        width_multiplier=filters / GROUP_FILTERS[-1],
-        sk_ratio=sk_ratio,
-        se_ratio=gate / filters if gate else 0.0,
-        cifar_stem=cifar_stem,
+        backbone=DEFAULT_BACKBONE,
+        encoder=encoder,
         head_layers=len(head),
         kept_head_layers=len(head),
         projection_dim=head[-1][-1] if head else 128,

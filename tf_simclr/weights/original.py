@@ -11,8 +11,8 @@ from typing import Any
 from tf_simclr.config.model import selector_error
 from tf_simclr.errors import UserError
 from tf_simclr.keras_compat import VALUE_SUFFIX, stored_paths
-from tf_simclr.models.encoder import ARCHITECTURES
 from tf_simclr.models.network import Architecture
+from tf_simclr.models.resnet import ARCHITECTURES, ResNetShape
 from tf_simclr.weights.infer import infer_tf1, infer_tf2
 from tf_simclr.weights.stored import StoredWeights
 
@@ -39,11 +39,11 @@ def _tf2_name(name: str, architecture: Architecture) -> str:
             return f"{layer}/dense/kernel"
         return f"{layer}/bn_relu/bn/{parts[-1]}"
     if parts[1] == "stem":
-        return _tf2_stem(int(parts[3]), parts[4:], architecture)
+        return _tf2_stem(int(parts[3]), parts[4:], architecture.encoder)
     group, block = int(parts[2]), int(parts[4])
     prefix = f"{_RESNET}/block_groups/{group}/layers/{block}"
-    bottleneck, _ = ARCHITECTURES[architecture.depth]
-    selective = architecture.sk_ratio > 0
+    bottleneck, _ = ARCHITECTURES[architecture.encoder.depth]
+    selective = architecture.encoder.sk_ratio > 0
     kind = parts[5]
     if kind == "shortcut":
         folder = "projection_layers" if bottleneck else "shortcut_layers"
@@ -68,9 +68,9 @@ def _tf2_name(name: str, architecture: Architecture) -> str:
     return f"{folder}/{position}/" + _tf2_selective(parts[7:])
 
 
-def _tf2_stem(unit: int, rest: list[str], architecture: Architecture) -> str:
+def _tf2_stem(unit: int, rest: list[str], shape: ResNetShape) -> str:
     folder = f"{_RESNET}/initial_conv_relu_max_pool"
-    resnet_d = architecture.sk_ratio > 0 and not architecture.cifar_stem
+    resnet_d = shape.sk_ratio > 0 and not shape.cifar_stem
     last = 2 if resnet_d else 0
     position = 2 * unit
     if rest[0] == "norm" and unit == last:

@@ -47,19 +47,19 @@ class ExportFunctions:
           training: whether batch norm uses and updates batch statistics.
 
         Returns:
-          What `SimCLRNetwork` returns, by the original's names, and under
-          plain ones `features`, `projection` and, with a classifier, `logits`
-          and `probabilities`.
+          The network's outputs by the original's names, and under plain
+          ones `features`, `projection` and, with a classifier, `logits` and
+          `probabilities`.
         """
         outputs = self._network(images, training=training)
         named = {
-            "features": outputs["final_avg_pool"],
-            "projection": outputs["proj_head_output"],
+            "features": outputs.features,
+            "projection": outputs.projection,
         }
-        if "logits_sup" in outputs:
-            named["logits"] = outputs["logits_sup"]
-            named["probabilities"] = tf.nn.softmax(outputs["logits_sup"])
-        return {**outputs, **named}
+        if outputs.logits is not None:
+            named["logits"] = outputs.logits
+            named["probabilities"] = tf.nn.softmax(outputs.logits)
+        return {**outputs.by_name(), **named}
 
     def preprocess(self, images: tf.Tensor) -> tf.Tensor:
         """The evaluation view of images whose size shows only at run time.

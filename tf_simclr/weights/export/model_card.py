@@ -82,7 +82,7 @@ def model_card(source: Exportable, export_format: str) -> str:
         size=size,
     )
     parts = [
-        f"# SimCLRv2 ResNet-{architecture.depth}: {_STAGES[record.stage]}",
+        f"# SimCLRv2 {architecture.title}: {_STAGES[record.stage]}",
         _section("Network", _network(source)),
         _section("Data", _data(source)),
         _section("Scores", _scores(source)),
@@ -101,10 +101,7 @@ def _network(source: Exportable) -> str:
     network = source.network
     shape = network.architecture
     lines = [
-        f"- ResNet-{shape.depth}, width {shape.width_multiplier:g}x, selective"
-        f" kernels {shape.sk_ratio:g}, squeeze-and-excitation"
-        f" {shape.se_ratio:g}, {'3x3' if shape.cifar_stem else 'ImageNet'}"
-        " stem",
+        f"- {shape.details}",
         f"- {network.count_params():,} parameters (running statistics"
         f" included), {network.encoder.feature_dim} features,"
         f" {shape.kept_head_layers} of {shape.head_layers} projection layers",
