@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 import tf_keras as keras
 
+from tf_simclr.config.model import ModelConfig
 from tf_simclr.errors import UserError
 from tf_simclr.models.encoder import EncoderOutputs, check_built
 from tf_simclr.models.layers import LayerFactory
@@ -122,6 +123,22 @@ class Architecture:
     projection_dim: int
     num_classes: int
     classifier_layer: int
+
+    @classmethod
+    def for_pretraining(
+        cls, model: ModelConfig, image_size: int, num_classes: int
+    ) -> "Architecture":
+        """Encoder, the whole head and, with classes, the online classifier."""
+        encoder = backbone_named(model.backbone).encoder_class()
+        return cls(
+            backbone=model.backbone,
+            encoder=encoder.Shape.described(model, image_size),
+            head_layers=model.head_layers,
+            kept_head_layers=model.head_layers,
+            projection_dim=model.proj_out_dim,
+            num_classes=num_classes,
+            classifier_layer=model.selected_layer if num_classes else 0,
+        )
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> "Architecture":
