@@ -1,1 +1,1 @@
-"""Residual encoders, selective kernels, heads and the network of a stage."""
+"""Backbones and their registry, projection head, classifier, network."""
