@@ -11,13 +11,15 @@ import tiny
 
 import run
 from tf_simclr.config import Config, ModelConfig
-from tf_simclr.config.flat import from_flat
+from tf_simclr.config.flat import from_flat, to_flat
 from tf_simclr.errors import UserError
 from tf_simclr.models import registry
 from tf_simclr.models.encoder import Encoder, EncoderOutputs
 from tf_simclr.models.layers import ConvNorm, LayerFactory
 from tf_simclr.models.network import Architecture, build_network
 from tf_simclr.training.step_probe import network_parts
+from tf_simclr.weights.export.folder import Exportable
+from tf_simclr.weights.export.small_runtimes import export_onnx, export_tflite
 from tf_simclr.weights.open import open_weights
 
 
@@ -361,6 +363,27 @@ def test_small_images_and_other_files_are_refused(shallow, tmp_path):
     keras.applications.ConvNeXtTiny(weights=None).save_weights(path)
     with pytest.raises(ValueError):
         network.encoder.load_keras_weights(path)
+
+
+@pytest.mark.slow
+def test_small_runtimes_compute_what_convnext_does(shallow, tmp_path):
+    pytest.importorskip("tf2onnx")
+    pytest.importorskip("onnxruntime")
+    network = convnext()
+    record = {
+        "stage": "finetune",
+        "architecture": network.architecture.to_json(),
+        "dataset": {"name": "", "class_names": ["a", "b", "c"]},
+        "labels": {},
+        "config": {**to_flat(CONVNEXT), "image_size": 32},
+        "versions": {},
+    }
+    source = Exportable(network, record, 3, {})
+    # Both raise where the numbers differ.
+    export_onnx(source, str(tmp_path / "onnx"))
+    export_tflite(source, str(tmp_path / "tflite"), "none")
+    card = (tmp_path / "tflite/3/README.md").read_text()
+    assert "- ConvNeXt-Tiny\n" in card
 
 
 KERAS = ["--backbone=convnext_tiny", "--backbone_weights=keras.h5"]
