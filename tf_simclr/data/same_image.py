@@ -55,8 +55,8 @@ def with_equal_found(images: ImageSet) -> ImageSet:
     """Returns the images with their `first_equal`.
 
     Image files and examples in shards are the same as in `same_images`; images
-    in memory, by their pixels. Images of which few can be equal are not read:
-    files are compared by where they lie, and of images in memory only those
+    in memory, by their pixels. No file is read, and only those that may be
+    hard links of one another are looked at; of images in memory, only those
     that share some pixels are compared whole.
 
     Args:
@@ -161,16 +161,14 @@ def _file_keys(pixels: FilePixels) -> Iterator[Hashable]:
     located = list(_located(pixels))
     devices = {
         folder: _inode(folder)[0]
-        for folder in {os.path.dirname(path) for path, _ in located}
+        for folder in {folder for _, folder, _ in located}
     }
     numbers = {
-        path: _inode(path)[:2]
-        if number is None
-        else (devices[os.path.dirname(path)], number)
-        for path, number in located
+        path: _inode(path)[:2] if number is None else (devices[folder], number)
+        for path, folder, number in located
     }
     names = collections.Counter(numbers.values())
-    for path, _ in located:
+    for path, *_ in located:
         yield _inode(path) if names[numbers[path]] > 1 else path
 
 
@@ -185,12 +183,12 @@ def _inode(path: str) -> tuple[Hashable, ...]:
 
 def _resolved(pixels: FilePixels) -> Iterator[str]:
     """The path of each file without links."""
-    return (path for path, _ in _located(pixels))
+    return (path for path, *_ in _located(pixels))
 
 
-def _located(pixels: FilePixels) -> Iterator[tuple[str, int | None]]:
-    """The path of each file without links, and its number in the file system;
-    None for links and for files that have gone.
+def _located(pixels: FilePixels) -> Iterator[tuple[str, str, int | None]]:
+    """The path of each file without links, the folder that lists it, and its
+    number in the file system; None for links and for files that have gone.
 
     Each folder is resolved and listed once: on a file server, to look at each
     file instead would cost a round trip for every image.
@@ -206,7 +204,7 @@ def _located(pixels: FilePixels) -> Iterator[tuple[str, int | None]]:
         path, number = f"{folder}{os.sep}{tail}", numbers.get(tail)
         if number is None and tail in numbers:
             path = os.path.realpath(path)
-        yield path, number
+        yield path, folder, number
 
 
 def _entries(folder: str) -> dict[str, int | None]:
