@@ -103,40 +103,55 @@ def nt_xent(
                 learn_compared=keys is None,
                 ids=None if ids is None else (ids, all_ids, queue_ids),
             )
+    return _at_once(
+        (anchors1, anchors2),
+        (all1, all2),
+        queue,
+        positives,
+        temperature,
+        ids=None if ids is None else (ids, all_ids, queue_ids),
+    )
+
+
+def _at_once(
+    anchors: tuple[tf.Tensor, tf.Tensor],
+    compared: tuple[tf.Tensor, tf.Tensor],
+    queue: tuple[tf.Tensor, tf.Tensor] | None,
+    positives: tf.Tensor,
+    temperature: float,
+    ids: tuple[tf.Tensor, tf.Tensor, tf.Tensor | None] | None,
+) -> NTXent:
+    """`nt_xent` of embeddings, all similarities at once."""
+    (anchors1, anchors2), (all1, all2) = anchors, compared
     self_mask = tf.one_hot(
         positives, tf.shape(all1)[0], on_value=True, off_value=False
     )
-
     # The anchor's own view, and other appearances of its image.
     own_mask, again = self_mask, None
     if ids is not None:
-        own_mask = tf.logical_or(self_mask, same_image(ids, all_ids))
+        own_mask = tf.logical_or(self_mask, same_image(*ids[:2]))
         again = tf.logical_and(own_mask, tf.logical_not(self_mask))
 
     def similarities(queries: tf.Tensor, keys: tf.Tensor) -> tf.Tensor:
         return tf.matmul(queries, keys, transpose_b=True) / temperature
 
-    def without_self(logits: tf.Tensor) -> tf.Tensor:
-        return tf.where(own_mask, logits.dtype.min, logits)
+    def without(mask: tf.Tensor | None, logits: tf.Tensor) -> tf.Tensor:
+        return (
+            logits if mask is None else tf.where(mask, logits.dtype.min, logits)
+        )
 
-    def once(logits: tf.Tensor) -> tf.Tensor:
-        if again is None:
-            return logits
-        return tf.where(again, logits.dtype.min, logits)
-
-    logits_12 = once(similarities(anchors1, all2))
-    logits_21 = once(similarities(anchors2, all1))
-    logits_11 = without_self(similarities(anchors1, all1))
-    logits_22 = without_self(similarities(anchors2, all2))
+    logits_12 = without(again, similarities(anchors1, all2))
+    logits_21 = without(again, similarities(anchors2, all1))
+    logits_11 = without(own_mask, similarities(anchors1, all1))
+    logits_22 = without(own_mask, similarities(anchors2, all2))
 
     def past(anchors: tf.Tensor) -> list[tf.Tensor]:
         if queue is None:
             return []
         rows, filled = queue
         logits = similarities(anchors, tf.stop_gradient(rows))
-        if ids is not None and queue_ids is not None:
-            known = same_image(ids, queue_ids)
-            logits = tf.where(known, logits.dtype.min, logits)
+        if ids is not None and ids[2] is not None:
+            logits = without(same_image(ids[0], ids[2]), logits)
         return [tf.where(filled, logits, logits.dtype.min)]
 
     def cross_entropy(*logits: tf.Tensor) -> tf.Tensor:

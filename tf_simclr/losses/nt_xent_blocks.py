@@ -7,6 +7,7 @@ and is forgotten: the arithmetic is the same, none of it is done twice, and
 the room is that of one block.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -78,7 +79,7 @@ def blocked_sums(
         of `compared.past` (K,), equal for equal images: their other
         appearances are left out. None: all images are different.
     """
-    count, dim = anchors.shape
+    count = anchors.shape[0]
     blocks = -(-count // block_rows)
     padding = blocks * block_rows - count
 
@@ -96,59 +97,76 @@ def blocked_sums(
 
     @tf.custom_gradient
     def compute(anchors: tf.Tensor, other: tf.Tensor, same: tf.Tensor):
-        cut_anchors = cut(anchors)
         now = compared._replace(other=other, same=same)
+        cut_anchors = cut(anchors)
 
-        def body(index, sums, by_anchors, by_other, by_same):
+        def block(index: tf.Tensor) -> tuple[tf.Tensor, Sums, tf.Tensor]:
             part = cut_anchors[index]
-            found, slopes = _block(
-                part,
-                now,
-                positives[index],
-                counted[index],
-                temperature,
-                block_ids(index),
-            )
-            width = tf.shape(other)[0]
-            parts = tf.split(
-                slopes, [width, width, tf.shape(now.past)[0]], axis=1
-            )
-            by_part = tf.add_n(
-                [
-                    tf.matmul(slope, examples)
-                    for slope, examples in zip(parts, now[:3], strict=True)
-                ]
-            )
-            if learn_compared:
-                by_other += tf.matmul(parts[0], part, transpose_a=True)
-                by_same += tf.matmul(parts[1], part, transpose_a=True)
-            sums = [total + new for total, new in zip(sums, found, strict=True)]
-            by_anchors = by_anchors.write(index, by_part)
-            return index + 1, sums, by_anchors, by_other, by_same
+            at = positives[index], counted[index], temperature
+            return part, *_block(part, now, *at, block_ids(index))
 
-        _, sums, by_anchors, by_other, by_same = tf.while_loop(
-            lambda index, *_: index < blocks,
-            body,
-            (
-                tf.constant(0),
-                [tf.zeros([])] * 3,
-                tf.TensorArray(
-                    tf.float32, blocks, element_shape=[block_rows, dim]
-                ),
-                tf.zeros_like(other),
-                tf.zeros_like(same),
-            ),
-            parallel_iterations=1,
-        )
-        by_anchors = by_anchors.concat()[:count]
-
-        def gradient(by_loss: tf.Tensor, *_: tf.Tensor):
-            # Found positives are counted, and the entropy is only shown.
-            return by_loss * by_anchors, by_loss * by_other, by_loss * by_same
-
-        return tuple(sums), gradient
+        return _summed_up(block, blocks, block_rows, now, count, learn_compared)
 
     return Sums(*compute(anchors, compared.other, compared.same))
+
+
+def _summed_up(
+    block: Callable[[tf.Tensor], tuple[tf.Tensor, Sums, tf.Tensor]],
+    blocks: int,
+    block_rows: int,
+    compared: Compared,
+    count: int,
+    learn_compared: bool,
+) -> tuple[tuple[tf.Tensor, ...], Callable]:
+    """The sums over all blocks, and the function of their gradient.
+
+    Args:
+      block: number of a block -> its anchors (b, d) and what `_block` returns.
+      blocks, block_rows: how many blocks of how many anchors.
+      compared: what they are compared with.
+      count: anchors in all blocks, without those that only fill the last up.
+      learn_compared: as in `blocked_sums`.
+    """
+    width, dim = tf.shape(compared.other)[0], compared.other.shape[1]
+
+    def body(index, sums, by_anchors, by_other, by_same):
+        part, found, slopes = block(index)
+        parts = tf.split(
+            slopes, [width, width, tf.shape(compared.past)[0]], axis=1
+        )
+        by_part = tf.add_n(
+            [
+                tf.matmul(slope, examples)
+                for slope, examples in zip(parts, compared[:3], strict=True)
+            ]
+        )
+        if learn_compared:
+            by_other += tf.matmul(parts[0], part, transpose_a=True)
+            by_same += tf.matmul(parts[1], part, transpose_a=True)
+        sums = [total + new for total, new in zip(sums, found, strict=True)]
+        by_anchors = by_anchors.write(index, by_part)
+        return index + 1, sums, by_anchors, by_other, by_same
+
+    rows = tf.TensorArray(tf.float32, blocks, element_shape=[block_rows, dim])
+    _, sums, by_anchors, by_other, by_same = tf.while_loop(
+        lambda index, *_: index < blocks,
+        body,
+        (
+            tf.constant(0),
+            [tf.zeros([])] * 3,
+            rows,
+            tf.zeros_like(compared.other),
+            tf.zeros_like(compared.same),
+        ),
+        parallel_iterations=1,
+    )
+    by_anchors = by_anchors.concat()[:count]
+
+    def gradient(by_loss: tf.Tensor, *_: tf.Tensor):
+        # Found positives are counted, and the entropy is only shown.
+        return by_loss * by_anchors, by_loss * by_other, by_loss * by_same
+
+    return tuple(sums), gradient
 
 
 def _block(
