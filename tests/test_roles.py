@@ -62,7 +62,8 @@ def other_value(option):
     if option.type is bool:
         return not field.default
     if option.type is str:
-        return "r50_1x_sk1" if field.name == "model" else "grpc://x:1"
+        names = {"model": "r50_1x_sk1", "method": "supcon"}
+        return names.get(field.name, "grpc://x:1")
     if field.name == "resnet_depth":
         return 18
     maximum = field.metadata["maximum"]
