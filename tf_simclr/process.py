@@ -104,6 +104,17 @@ def command() -> str:
     return f"python {_RUN_PY}" if _program == _RUN_PY else _CONSOLE_SCRIPT
 
 
+@contextlib.contextmanager
+def importing_from_here() -> Iterator[None]:
+    """Lets modules of the current directory be imported, as `python -m` does,
+    however the program was started."""
+    sys.path.insert(0, "")
+    try:
+        yield
+    finally:
+        sys.path.remove("")
+
+
 def once_per_process(
     function: Callable[..., Result],
 ) -> Callable[..., Result]:

@@ -29,8 +29,9 @@ class DataConfig:
         " .csv file with the columns path,label[,split], a Keras-style .npz"
         " file (x_train, y_train, x_test, y_test), a folder of IDX files"
         " (MNIST family), TFRecord shards (their folder, or a pattern), a"
-        " TensorFlow Datasets name, or 'digits' (scikit-learn's 1,797"
-        " handwritten digits, embedded).",
+        " TensorFlow Datasets name, 'digits' (scikit-learn's 1,797"
+        " handwritten digits, embedded), or MODULE:FUNCTION, a function of your"
+        " own that returns a source of images.",
         path="or_name",
         of_original=True,
         hparam=True,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tf_simclr.config.flat import flags_with, options
+from tf_simclr.data.sources.registry import goes_by_name
 
 
 def path_options() -> list[str]:
@@ -51,7 +52,7 @@ def same_place(first: str | None, second: str | None) -> bool:
 
 def is_local_dataset(name: str) -> bool:
     """True if a data set's name is that of something on this machine."""
-    return name != "digits" and (
+    return not goes_by_name(name) and (
         os.path.exists(name) or next(glob.iglob(name), None) is not None
     )
 

@@ -3,7 +3,6 @@
 import dataclasses
 import importlib
 import shlex
-import sys
 from typing import Any
 
 from tf_simclr.config.field import check_fields, value_type
@@ -12,6 +11,7 @@ from tf_simclr.config.run import Config
 from tf_simclr.errors import UserError
 from tf_simclr.methods.base import Method
 from tf_simclr.metrics import Metric
+from tf_simclr.process import importing_from_here
 from tf_simclr.training.run_record import RunRecord
 
 
@@ -110,12 +110,8 @@ def _imported(entry: MethodEntry) -> Any:
     if entry.stage:
         module = f"tf_simclr.methods.{module}"
         return getattr(importlib.import_module(module), attribute)
-    # As `python -m` does: what lies beside the command can be named.
-    sys.path.insert(0, "")
-    try:
+    with importing_from_here():
         return getattr(importlib.import_module(module), attribute)
-    finally:
-        sys.path.remove("")
 
 
 def _words(text: str) -> list[str]:

@@ -21,6 +21,7 @@ from tf_simclr.data.same_image import with_equal_found
 from tf_simclr.data.service import check_reachable
 from tf_simclr.data.sources.identity import content_checksum, ids_checksum
 from tf_simclr.data.sources.open import Splits, open_dataset
+from tf_simclr.data.sources.registry import kind_of
 from tf_simclr.errors import UserError
 from tf_simclr.methods.base import Method
 from tf_simclr.methods.job import Job
@@ -134,9 +135,7 @@ def prepare_job(
     plan = _plan(config, len(images), labels_only)
     strategy = _devices(config)
     content = None
-    # The digits are computed from ink values, and may be rounded otherwise
-    # on another machine; nothing else has their ids.
-    if config.data.dataset != "digits":
+    if kind_of(config.data.dataset).exact:
         content = content_checksum(splits.train)
     listed = images
     if subset is not None and not labels_only:

@@ -15,6 +15,7 @@ from tf_simclr.data.same_image import find_overlap
 from tf_simclr.data.sources.identity import content_checksum, ids_checksum
 from tf_simclr.data.sources.image_set import UNLABELLED, ImageSet
 from tf_simclr.data.sources.open import open_dataset
+from tf_simclr.data.sources.registry import find_kind, goes_by_name
 from tf_simclr.data.sources.tensorflow_datasets import in_catalogue
 from tf_simclr.errors import UserError
 from tf_simclr.files import read_json
@@ -41,10 +42,13 @@ def check_stored_images(config: Config, stored: StoredWeights) -> None:
       UserError: names the path, and asks for --dataset.
     """
     record, name = stored.record, config.data.dataset
-    if record is None or "dataset" in config.given or name == "digits":
+    if record is None or "dataset" in config.given:
         return
-    absolute = os.path.isabs(name)
-    if not is_local_dataset(name):
+    absolute, kind = os.path.isabs(name), find_kind(name)
+    if kind is not None and not kind.exact:
+        return
+    by_name = goes_by_name(name)
+    if not by_name and not is_local_dataset(name):
         if absolute:
             raise UserError(
                 f"The run of {stored.path} learned from images that are no"
@@ -54,7 +58,8 @@ def check_stored_images(config: Config, stored: StoredWeights) -> None:
         return
     train = _training_images(config, stored)
     if train is None:
-        if absolute:
+        # Whoever opens a name says what is wrong with it.
+        if absolute or by_name:
             return
         raise UserError(
             f"The run of {stored.path} stored the place of its images relative"
@@ -189,7 +194,7 @@ def _not_compared(data: DataConfig) -> str:
 
 def _on_disk(name: str) -> bool:
     """False for what might have to be downloaded."""
-    return name == "digits" or os.path.exists(name) or bool(glob.glob(name))
+    return goes_by_name(name) or os.path.exists(name) or bool(glob.glob(name))
 
 
 def _place(name: str) -> str:

@@ -143,7 +143,9 @@ _KEPT = 2
 class _Known:
     source: Source
     built: bool
-    stored_in: set[str]
+    # Whether an index of it can be told from one that is out of date.
+    stamped: bool
+    stored_in: set[str] = dataclasses.field(default_factory=set)
 
 
 _known: dict[str, _Known] = cache()
@@ -177,9 +179,10 @@ def listed_source(
     if known is None:
         known = _find(key, () if refresh else folders)
     if known is None:
-        known = _Known(build(), True, set())
+        source = build()
+        known = _Known(source, True, bool(source.stamps))
     if scan and not known.source.scanned:
-        known = _Known(scan_source(known.source), True, set())
+        known = _Known(scan_source(known.source), True, known.stamped)
     _known[key] = known
     for oldest in list(_known)[:-_KEPT]:
         del _known[oldest]
@@ -187,8 +190,10 @@ def listed_source(
 
 
 def store_index(key: str, folder: str, folders: Sequence[str]) -> None:
-    """Writes the index of a source to `folder`, unless one of `folders` has
-    it, or the images themselves are in memory.
+    """Writes the index of a source to `folder`, unless one of `folders` has it.
+
+    A source whose images are in memory, or which was built without stamps,
+    has no index.
 
     Args:
       key: as given to `listed_source` before.
@@ -196,7 +201,7 @@ def store_index(key: str, folder: str, folders: Sequence[str]) -> None:
       folders: where a later run will look for it.
     """
     known = _known.get(key)
-    if known is None or known.source.in_memory:
+    if known is None or known.source.in_memory or not known.stamped:
         return
     if known.stored_in & set(folders):
         return
@@ -209,5 +214,5 @@ def _find(key: str, folders: Sequence[str]) -> _Known | None:
     for folder in folders:
         source = read_index(index_file(folder, key), key)
         if source is not None:
-            return _Known(source, False, {folder})
+            return _Known(source, False, True, {folder})
     return None

@@ -1,37 +1,29 @@
 """From the data flags to the images to train and to evaluate on."""
 
 import dataclasses
-import functools
-import glob
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from tf_simclr.config.data import DataConfig
 from tf_simclr.data.bad_images import check_bad_images, without_bad_images
-from tf_simclr.data.sources.arrays import (
-    is_idx_image_file,
-    load_digits,
-    load_idx,
-    load_npz,
-)
+from tf_simclr.data.sources.arrays import is_idx_image_file, load_idx
 from tf_simclr.data.sources.folder import list_folder
-from tf_simclr.data.sources.image_list import read_image_list
 from tf_simclr.data.sources.image_set import (
     UNLABELLED,
     ImageSet,
     join_unlabelled,
 )
 from tf_simclr.data.sources.index import listed_source, store_index
-from tf_simclr.data.sources.records import is_shard, list_records
-from tf_simclr.data.sources.source import Source
+from tf_simclr.data.sources.records import list_records
+from tf_simclr.data.sources.registry import is_shard, kind_of
+from tf_simclr.data.sources.source import Source, check_source
 from tf_simclr.data.sources.splits import (
     cut_evaluation,
     parse_split,
     pick_split,
 )
-from tf_simclr.data.sources.tensorflow_datasets import load_tfds
 from tf_simclr.errors import UserError
 from tf_simclr.files import write_json
 from tf_simclr.process import cached
@@ -46,8 +38,9 @@ def open_source(
     """Opens what a flag such as --dataset names; writes nothing.
 
     Args:
-      name: 'digits', a file, a folder, a pattern of shards, or a name of the
-        TensorFlow Datasets catalogue.
+      name: 'digits', a file, a folder, a pattern of shards, MODULE:FUNCTION,
+        a name of the TensorFlow Datasets catalogue, or what a kind of source
+        that was registered matches.
       config: where catalogue data lie, and whether images are scanned.
       splits: names of the splits that are wanted, at least.
       index_folders: where an index of the images may lie.
@@ -58,7 +51,14 @@ def open_source(
     Raises:
       UserError: there is no such data set, or it cannot be read.
     """
-    key, build = _recipe(name, config, splits)
+    kind = kind_of(name)
+
+    def build() -> Source:
+        source = kind.open(name, config, splits)
+        check_source(source, name)
+        return source
+
+    key = kind.key(name, config, splits)
     return key, listed_source(
         key,
         build,
@@ -68,35 +68,15 @@ def open_source(
     )
 
 
-def _recipe(
-    name: str, config: DataConfig, splits: Sequence[str]
-) -> tuple[str, Callable[[], Source]]:
-    """A key that says what is opened, and how to open it."""
-    path = os.path.abspath(name)
-    if name == "digits":
-        size = config.image_size
-        return f"digits {size}", functools.partial(load_digits, size)
-    for ending, read in ((".npz", load_npz), (".csv", read_image_list)):
-        if name.endswith(ending):
-            if not os.path.isfile(name):
-                raise UserError(f"--dataset: there is no file {name}.")
-            return path, functools.partial(read, path)
-    if os.path.isdir(name):
-        return path, functools.partial(_open_folder, path)
-    if any(is_shard(found) for found in glob.glob(name)):
-        return path, functools.partial(list_records, path)
-    if os.path.exists(name) or name.startswith((".", "/", "~")):
-        raise UserError(
-            "--dataset takes 'digits', a folder of images, IDX files or"
-            " TFRecord shards, a .csv or .npz file, or a TensorFlow Datasets"
-            f" name; there is no such folder or file. Received: {name}"
-        )
-    key = f"tfds {name} {config.data_dir} {' '.join(sorted(set(splits)))}"
-    return key, functools.partial(load_tfds, name, config.data_dir, splits)
+def open_folder(path: str) -> Source:
+    """Opens a folder of IDX files, of record shards or of images.
 
+    Args:
+      path: absolute.
 
-def _open_folder(path: str) -> Source:
-    """A folder of IDX files, of record shards or of images."""
+    Raises:
+      UserError: it cannot be read, or holds none of them.
+    """
     try:
         names = os.listdir(path)
     except OSError as error:

@@ -22,6 +22,7 @@ import tensorflow as tf
 
 from tf_simclr.data.sources.image_set import UNLABELLED, ImageSet
 from tf_simclr.data.sources.pixels import RecordPixels
+from tf_simclr.data.sources.registry import is_shard
 from tf_simclr.data.sources.source import Source, stamp
 from tf_simclr.data.sources.splits import SPLIT_NAMES, number_classes
 from tf_simclr.errors import UserError
@@ -37,11 +38,6 @@ _MAX_CLASSES = 2**20
 
 # (bytes of the image file, class or -1, name of the class or '')
 Record = tuple[bytes, int, str]
-
-
-def is_shard(name: str) -> bool:
-    """Whether a file of this name is a TFRecord shard."""
-    return re.search(r"\.tfrecords?(-\d+-of-\d+)?$", name) is not None
 
 
 def write_shard(path: str, records: Iterable[Record]) -> None:

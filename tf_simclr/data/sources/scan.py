@@ -13,7 +13,7 @@ import tensorflow as tf
 from tf_simclr.data.decode import decode_image
 from tf_simclr.data.sources.image_header import read_header
 from tf_simclr.data.sources.image_set import ImageSet
-from tf_simclr.data.sources.pixels import FilePixels, RecordPixels
+from tf_simclr.data.sources.pixels import ArrayPixels, FilePixels, RecordPixels
 from tf_simclr.data.sources.source import Source, stamp
 from tf_simclr.process import once_per_process, silent_standard_error
 
@@ -32,11 +32,13 @@ def scan_source(source: Source) -> Source:
     """Looks at every image of a source; adds those that cannot be read.
 
     Takes about as long as decoding every image once. Prints a line every ten
-    seconds.
+    seconds. Images in memory are decoded already.
     """
     bad, stamps = dict(source.bad), dict(source.stamps)
     done, shown = 0, time.monotonic()
     for images in source.splits.values():
+        if isinstance(images.pixels, ArrayPixels):
+            continue
         for found in _scan(images):
             done += len(found)
             for index, why in found.items():

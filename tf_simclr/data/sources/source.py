@@ -5,8 +5,10 @@ import dataclasses
 import os
 from collections.abc import Mapping
 
-from tf_simclr.data.sources.image_set import ImageSet
-from tf_simclr.data.sources.pixels import ArrayPixels
+import numpy as np
+
+from tf_simclr.data.sources.image_set import UNLABELLED, ImageSet
+from tf_simclr.data.sources.pixels import ArrayPixels, FilePixels
 from tf_simclr.errors import UserError, at_most
 
 # (modification time in ns, size in bytes); (-1, -1) where nothing is.
@@ -23,10 +25,10 @@ class Source:
     Attributes:
       splits: {name: images}; ids are unique over all splits.
       notices: what the user should know about what was found.
-      stamps: {path: stamp} of the folders and files that it was listed from;
-        empty where it was not listed.
+      stamps: {absolute path: stamp} of the folders and files that it was
+        listed from. Without any, it gets no index: every process lists it.
       bad: {id: what is wrong} of images that cannot be read.
-      scanned: whether every image has been looked at, or need not be.
+      scanned: whether every image file has been looked at, or need not be.
 
     Raises:
       UserError: two images have one id.
@@ -65,6 +67,74 @@ class Source:
     def is_fresh(self) -> bool:
         """Whether nothing that it was listed from has changed since."""
         return all(stamp(path) == old for path, old in self.stamps.items())
+
+
+def check_source(source: Source, name: str) -> None:
+    """Refuses what is no source, or whose parts do not fit together.
+
+    Args:
+      source: what was opened.
+      name: what `--dataset` holds, for error messages.
+
+    Raises:
+      UserError: names the split, and what is wrong with it.
+    """
+    if not isinstance(source, Source):
+        raise UserError(
+            f"--dataset={name} must return a"
+            " tf_simclr.data.sources.source.Source. Received:"
+            f" {type(source).__name__}"
+        )
+    for split, images in source.splits.items():
+        where = f"The split '{split}' of --dataset={name}"
+        if images.name != split:
+            raise UserError(
+                f"{where} must go by that name itself. Received: {images.name}"
+            )
+        counts = (len(images.pixels), len(images.labels), len(images.ids))
+        if len(set(counts)) > 1:
+            raise UserError(
+                f"{where} must have one label and one id for each of its"
+                f" {counts[0]} images. Received: {counts[1]} labels and"
+                f" {counts[2]} ids"
+            )
+        _check_labels(images, where)
+        _check_pixels(images, where)
+
+
+def _check_labels(images: ImageSet, where: str) -> None:
+    labels, classes = np.asarray(images.labels), len(images.class_names)
+    if (
+        labels.dtype != np.int32
+        or labels.ndim != 1
+        or np.any((labels < UNLABELLED) | (labels >= classes))
+    ):
+        found = f"{labels.dtype} of shape {labels.shape}"
+        if labels.size:
+            found += f", from {labels.min()} to {labels.max()}"
+        raise UserError(
+            f"{where} names {classes} classes and must have int32 labels of"
+            f" shape (N,), from 0 to below {classes}, or {UNLABELLED} for none."
+            f" Received: {found}"
+        )
+
+
+def _check_pixels(images: ImageSet, where: str) -> None:
+    pixels = images.pixels
+    if isinstance(pixels, ArrayPixels):
+        array = pixels.array
+        if array.dtype != np.uint8 or array.ndim != 4 or array.shape[3] != 3:
+            raise UserError(
+                f"{where} must hold uint8 images of shape (N, height, width,"
+                f" 3). Received: {array.dtype} of shape {array.shape}"
+            )
+    elif isinstance(pixels, FilePixels):
+        relative = len(pixels) and not os.path.isabs(pixels.path(0))
+        if relative:
+            raise UserError(
+                f"{where} must name its files by absolute paths. Received:"
+                f" {pixels.path(0)}"
+            )
 
 
 def stamp(path: str) -> Stamp:
