@@ -37,10 +37,12 @@ _PUBLIC = {
     ),
     **dict.fromkeys(
         (
-            "Answers",
             "Model",
+            "Predictions",
             "Result",
             "distill",
+            "evaluate",
+            "export",
             "finetune",
             "load",
             "pipeline",
@@ -48,8 +50,10 @@ _PUBLIC = {
         ),
         "tf_simclr.library",
     ),
-    **dict.fromkeys(("DataFailed", "UserError"), "tf_simclr.errors"),
-    "TrainingFailed": "tf_simclr.signals",
+    **dict.fromkeys(
+        ("DataFailed", "ExportFailed", "UserError"), "tf_simclr.errors"
+    ),
+    **dict.fromkeys(("Interrupted", "TrainingFailed"), "tf_simclr.signals"),
 }
 _PACKAGES = ("config", "data", "losses", "methods", "models", "optimizers")
 __all__ = [*_PUBLIC, *_PACKAGES, "__version__"]  # noqa: PLE0604

@@ -1,15 +1,22 @@
-"""The stages and their networks as functions, for Python and notebooks."""
+"""Python API: stages as functions, and their networks read back.
 
+Options have the names of the command line's flags. Whatever is given as a
+keyword wins over the same option of a `Config`.
+"""
+
+import contextlib
 import dataclasses
 import functools
 import os
-import pathlib
-from collections.abc import Iterable, Mapping
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from tf_simclr.config.flat import from_flat, options, suggestions
+from tf_simclr.config.reading import check_read
 from tf_simclr.config.run import Config
 from tf_simclr.data.sources.folder import walk
 from tf_simclr.data.sources.image_set import (
@@ -21,24 +28,26 @@ from tf_simclr.data.sources.pixels import FilePixels
 from tf_simclr.errors import UserError
 from tf_simclr.evaluation.predict import Predictor, names_of
 from tf_simclr.models.network import SimCLRNetwork
+from tf_simclr.modes.evaluate import evaluate as run_evaluation
 from tf_simclr.modes.execute import run_stage
+from tf_simclr.modes.export import export as run_export
 from tf_simclr.modes.loaded import LoadedNetwork, load_network
 from tf_simclr.modes.pipeline import pipeline as run_pipeline
+from tf_simclr.progress import INTERVAL, say
 
-# A path of an image or of a folder of images, several paths, or an array.
+# A path of an image or of a folder of images, several paths of images, or an
+# array.
 Images = str | os.PathLike | Iterable[str | os.PathLike] | np.ndarray
-# Images at a time, where nobody says how many.
-_BATCH = 64
 
 
 @dataclasses.dataclass(frozen=True)
-class Answers:
-    """What a classifier says about images.
+class Predictions:
+    """Output of a classifier for N images and C classes.
 
     Attributes:
-      ids: N paths, or numbers of rows.
-      classes: the likeliest class of each image, by name.
-      probabilities: float32 (N, C).
+      ids: N paths, or row numbers of an array.
+      classes: N names, the most probable class of each image.
+      probabilities: float32 (N, C), in the order of `Model.classes`.
       logits: float32 (N, C).
     """
 
@@ -52,56 +61,70 @@ class Answers:
 
 
 class Model:
-    """A network that was read back, and the view in which it sees images.
+    """A trained network, with what it takes to give it images.
 
     Attributes:
-      network: the Keras model, float32; call it with images (N, S, S, 3) in
-        [0, 1] for `NetworkOutputs`.
-      path: where its weights lie.
-      classes: names of its classes; empty without a classifier.
-      image_size: S, the side of the view in pixels.
-      record: what the run's `config.json` holds; None where it is no run.
+      network: the Keras model in float32. A call takes images (N, S, S, 3) in
+        [0, 1] and returns `NetworkOutputs`.
+      path: the checkpoint or export that holds its weights.
+      classes: C names; empty without a classifier.
+      image_size: S, side of the images that the network takes, in pixels.
+      record: contents of the run's `config.json`; None for weights of the
+        original release.
     """
 
     def __init__(self, loaded: LoadedNetwork):
-        stored = loaded.stored
+        stored, data = loaded.stored, loaded.config.data
         self.network: SimCLRNetwork = loaded.network
         self.path = stored.path
         self.classes: tuple[str, ...] = ()
         if loaded.network.classifier is not None:
             count = loaded.network.architecture.num_classes
             self.classes = names_of(stored.class_names, count)
-        self.image_size: int = loaded.config.data.image_size
+        self.image_size: int = data.image_size
         self.record = stored.record
-        self._predictors: dict[tuple[str, ...], Predictor] = {}
+        self._batch_size = data.eval_batch_size
+        self._predictors: dict[str, Predictor] = {}
+
+    def __repr__(self) -> str:
+        return (
+            f"Model({self.path!r}, image_size={self.image_size},"
+            f" classes={len(self.classes)})"
+        )
 
     def embed(self, images: Images, output: str = "features") -> np.ndarray:
-        """The features of images, in their order.
+        """Computes the features of images.
+
+        Images are cropped and resized as in evaluation. Files are read batch
+        by batch, so that memory grows with the returned array alone.
 
         Args:
-          images: the path of an image or of a folder of images, several
-            paths, or an array (N, H, W, 3) or (H, W, 3), uint8 or floats in
-            [0, 1]. All are seen in the view of evaluation.
-          output: `features` of the encoder, `projection` of the projection
-            head, or `logits`.
+          images: the path of an image or of a folder of images, several paths
+            of images, or an array (N, H, W, 3) or (H, W, 3): uint8, or floats
+            in [0, 1], which are rounded to uint8. Images of a folder are
+            sorted by name.
+          output: `features` (pooled output of the encoder), `projection`
+            (last layer of the projection head) or `logits`.
 
         Returns:
-          float32 (N, d).
+          float32 (N, d), in the order of the images.
 
         Raises:
-          UserError: there is no image, or the network has no such output.
+          UserError: there is no image, an array has another shape or range,
+            or the network does not have this output.
           DataFailed: an image cannot be read.
         """
-        return self._outputs(images, output)[1][output]
+        return self._outputs(images, output)[1]
 
-    def predict(self, images: Images) -> Answers:
-        """The classes of images, in their order.
+    def predict(self, images: Images) -> Predictions:
+        """Classifies images.
 
         Args:
           images: as for `embed`.
 
         Raises:
-          UserError: the network has no classifier, or there is no image.
+          UserError: the network has no classifier, there is no image, or an
+            array has another shape or range.
           DataFailed: an image cannot be read.
         """
         if not self.classes:
@@ -109,12 +132,11 @@ class Model:
                 f"The weights in {self.path} have learned no classes, as"
                 " predictions need: fine-tune them first."
             )
-        ids, found = self._outputs(images, "logits")
-        logits = found["logits"]
-        # Of float32, as exports compute.
+        ids, logits = self._outputs(images, "logits")
+        # In float32, as exports compute.
         shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
         best = logits.argmax(axis=1)
-        return Answers(
+        return Predictions(
             ids=ids,
             classes=tuple(self.classes[index] for index in best),
             probabilities=shifted / shifted.sum(axis=1, keepdims=True),
@@ -123,17 +145,25 @@ class Model:
 
     def _outputs(
         self, images: Images, name: str
-    ) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
+    ) -> tuple[tuple[str, ...], np.ndarray]:
+        """Ids of the images, and (N, d) of an output."""
+        self._check(name)
         image_set = _image_set(images)
-        if (name,) not in self._predictors:
-            self._check(name)
-            self._predictors[name,] = Predictor(
+        if name not in self._predictors:
+            self._predictors[name] = Predictor(
                 self.network,
                 [name],
                 image_size=self.image_size,
-                batch_size=_BATCH,
+                batch_size=self._batch_size,
             )
-        return image_set.ids, self._predictors[name,](image_set)
+        parts, done, shown = [], 0, time.monotonic()
+        for _, outputs in self._predictors[name].stream(image_set):
+            parts.append(outputs[name])
+            done += len(outputs[name])
+            if time.monotonic() - shown >= INTERVAL:
+                shown = time.monotonic()
+                say(f"{done:,} of {len(image_set):,} images")
+        return image_set.ids, np.concatenate(parts)
 
     def _check(self, name: str) -> None:
         names = ["features", "projection"] + ["logits"] * bool(self.classes)
@@ -149,8 +179,9 @@ class Result:
     """A finished run.
 
     Attributes:
-      path: its directory.
-      metrics: what its `result.json` holds.
+      path: absolute path of its directory, the `model_dir`.
+      metrics: contents of its `result.json`, such as
+        `eval/label_top_1_accuracy`.
     """
 
     path: str
@@ -158,9 +189,10 @@ class Result:
 
     @functools.cached_property
     def model(self) -> Model:
-        """What it trained; of a pipeline, the distilled student."""
-        student = os.path.join(self.path, "distill")
-        return load(student if os.path.isdir(student) else self.path)
+        """The trained network; of a pipeline, the distilled student."""
+        if "global_step" in self.metrics:
+            return load(self.path)
+        return load(os.path.join(self.path, "distill"))
 
     @property
     def network(self) -> SimCLRNetwork:
@@ -169,119 +201,235 @@ class Result:
 
     @property
     def files(self) -> dict[str, str]:
-        """{name: path} of all that lies in the directory."""
+        """{name: path} of the files and folders in the directory."""
         names = sorted(os.listdir(self.path))
         return {name: os.path.join(self.path, name) for name in names}
 
 
 def pretrain(config: Config | None = None, **flags: Any) -> Result:
-    """Trains an encoder without labels (paper, section 3), or goes on.
+    """Pretrains an encoder without labels (SimCLRv2 paper, section 3).
+
+    A call with the same `model_dir` continues an interrupted run, and returns
+    the result of a finished one. `method` may also be a subclass of
+    `tf_simclr.methods.pretraining.Pretraining` from an importable module.
 
     Args:
-      config: the configuration; its mode does not matter.
+      config: the configuration; its `mode` is not read.
       flags: options by the names of their flags; they win over `config`.
 
     Raises:
-      UserError: an option or the data cannot be used.
+      UserError: an unknown option, an option or data that cannot be used, or
+        `model_dir` holds another run.
       TrainingFailed: the loss is not finite.
+      DataFailed: an image cannot be read.
+      Interrupted: SIGINT or SIGTERM stopped the run, whose state is saved.
     """
-    return _run(run_stage, "pretrain", config, flags)
+    return _train(run_stage, "pretrain", config, flags)
 
 
 def finetune(config: Config | None = None, **flags: Any) -> Result:
-    """Trains a classifier on the few labels. Takes what `pretrain` takes.
+    """Trains a classifier on the labelled images.
 
-    Raises:
-      UserError: an option or the data cannot be used.
-      TrainingFailed: the loss is not finite.
+    Starts from `checkpoint`, or from random weights with `from_scratch=True`.
+    Arguments and errors are those of `pretrain`.
     """
-    return _run(run_stage, "finetune", config, flags)
+    return _train(run_stage, "finetune", config, flags)
 
 
 def distill(config: Config | None = None, **flags: Any) -> Result:
-    """Trains a student on a teacher's answers. Takes what `pretrain` takes.
+    """Trains a student on the predictions of `teacher`, with all images.
 
-    Raises:
-      UserError: an option or the data cannot be used.
-      TrainingFailed: the loss is not finite.
+    Arguments and errors are those of `pretrain`.
     """
-    return _run(run_stage, "distill", config, flags)
+    return _train(run_stage, "distill", config, flags)
 
 
 def pipeline(config: Config | None = None, **flags: Any) -> Result:
-    """Runs all stages in sub-folders. Takes what `pretrain` takes.
+    """Runs all stages and the supervised baseline, in sub-folders.
 
-    Raises:
-      UserError: an option or the data cannot be used.
-      TrainingFailed: a loss is not finite.
+    Options of one stage go into strings, such as
+    `finetune_flags="--train_epochs=60"`. Arguments and errors are those of
+    `pretrain`.
     """
-    return _run(run_pipeline, "pipeline", config, flags)
+    return _train(run_pipeline, "pipeline", config, flags)
 
 
 def load(path: str | os.PathLike, **flags: Any) -> Model:
-    """Reads a network back.
+    """Reads a trained network.
 
     Args:
-      path: a run, a checkpoint, an export, or weights of the original release.
-      flags: options by the names of their flags, such as `image_size`.
+      path: a run, a checkpoint such as `RUN/checkpoints/ckpt-100`, the folder
+        of an exported SavedModel, or weights of the original release.
+      flags: options by the names of their flags, such as `image_size` or
+        `eval_batch_size`, the number of images that `embed` takes at a time.
 
     Raises:
       UserError: there are no weights, or an option contradicts them.
     """
-    values = {**flags, "mode": "embed", "checkpoint": os.fspath(path)}
-    return Model(load_network(_with_flags(None, values)))
+    flags = _checked(flags, "embed", checkpoint=os.fspath(path), model_dir=None)
+    config = from_flat(flags)
+    check_read(config)
+    return Model(load_network(config))
 
 
-def _run(function, mode: str, config: Config | None, flags: dict) -> Result:
-    config = _with_flags(config, {**flags, "mode": mode})
+def evaluate(
+    path: str | os.PathLike,
+    *,
+    model_dir: str | os.PathLike | None = None,
+    **flags: Any,
+) -> dict[str, float]:
+    """Scores a network: a classifier by its accuracy and calibration, a
+    pretrained encoder by its nearest neighbours and online classifier.
+
+    Args:
+      path: as for `load`.
+      model_dir: directory for `result.json`, `evaluation.md` and what belongs
+        to them; None keeps no files.
+      flags: options by the names of their flags. Those of the data are the
+        run's own where they are not given.
+
+    Returns:
+      {metric: value}, such as `eval/label_top_1_accuracy`.
+
+    Raises:
+      UserError: no weights, no labelled images to evaluate on, or `model_dir`
+        holds another run.
+      DataFailed: an image cannot be read.
+    """
+    with contextlib.ExitStack() as stack:
+        if model_dir is None:
+            model_dir = stack.enter_context(tempfile.TemporaryDirectory())
+        flags = _checked(
+            flags, "eval", checkpoint=os.fspath(path), model_dir=model_dir
+        )
+        return run_evaluation(_complete(None, flags))
+
+
+def export(
+    path: str | os.PathLike, model_dir: str | os.PathLike, **flags: Any
+) -> str:
+    """Exports a network as a SavedModel, TFLite or ONNX file.
+
+    Args:
+      path: as for `load`.
+      model_dir: directory for the export: the run itself, or one that holds no
+        other run.
+      flags: options by the names of their flags, such as
+        `export_format="tflite"`.
+
+    Returns:
+      Path of the export, `MODEL_DIR/FORMAT/STEP`.
+
+    Raises:
+      UserError: no weights, or `model_dir` holds another run.
+      ExportFailed: the export does not compute what the network does.
+    """
+    flags = _checked(
+        flags, "export", checkpoint=os.fspath(path), model_dir=model_dir
+    )
+    return run_export(_complete(None, flags))
+
+
+def _train(
+    function: Callable[[Config], dict[str, float]],
+    mode: str,
+    config: Config | None,
+    flags: Mapping[str, Any],
+) -> Result:
+    if not isinstance(config, Config | None):
+        raise UserError(
+            f"The first argument of {mode} is a Config; options by their names"
+            f" are keywords, such as {mode}(image_size=32). Received:"
+            f" {config!r}"
+        )
+    config = _complete(config, _checked(flags, mode))
+    metrics = function(config)
+    return Result(os.path.abspath(config.run.model_dir), metrics)
+
+
+def _complete(config: Config | None, flags: Mapping[str, Any]) -> Config:
+    """The configuration of a mode that writes, checked."""
+    config = from_flat(flags, config)
     config.check()
-    found = function(config)
-    return Result(os.path.abspath(config.run.model_dir), found)
+    if config.ignored:
+        say(config.ignored)
+    return config
 
 
-def _with_flags(config: Config | None, flags: dict[str, Any]) -> Config:
+def _checked(
+    flags: Mapping[str, Any], mode: str, **arguments: Any
+) -> dict[str, Any]:
+    """Keywords as values of options.
+
+    Args:
+      flags: the keywords.
+      mode: what the called function does.
+      arguments: options that are arguments of that function; None: an option
+        that it does not have.
+
+    Raises:
+      UserError: an unknown option, or one that the function sets itself.
+    """
+    set_here = {"mode": mode, **arguments}
     known = {option.field.name for option in options()}
-    for name in flags:
+    for name, value in flags.items():
         if name not in known:
             close = suggestions(name, known)
             meant = f" Did you mean {', '.join(close)}?" if close else ""
             raise UserError(f"There is no option {name!r}.{meant}")
-    plain = {
-        name: os.fspath(value) if isinstance(value, os.PathLike) else value
-        for name, value in flags.items()
-    }
-    return from_flat(plain, config)
+        if name in set_here and value != set_here[name]:
+            raise UserError(
+                f"The called function sets {name} itself: leave it out."
+                f" Received: {value!r}"
+            )
+    values = {**flags, **set_here}
+    return {name: _plain(value) for name, value in values.items()}
+
+
+def _plain(value: Any) -> Any:
+    """A value as a flag holds it."""
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, type):
+        return f"{value.__module__}:{value.__qualname__}"
+    return value
 
 
 def _image_set(images: Images) -> ImageSet:
-    """Images from wherever they are, without labels."""
+    """Images of any kind, without labels."""
     if isinstance(images, str | os.PathLike):
-        return _files(_paths(pathlib.Path(images)))
-    if hasattr(images, "__array__") and not isinstance(images, list | tuple):
+        return _files(_paths(os.fspath(images)))
+    if hasattr(images, "__array__"):
         return image_set_of_array(images)
-    return _files([pathlib.Path(path) for path in images])
+    paths = list(images)
+    for path in paths:
+        if not isinstance(path, str | os.PathLike):
+            raise UserError(
+                "Images are paths or one array: put arrays of one size together"
+                f" with numpy.stack. Received: {type(path).__name__}"
+            )
+    return _files([os.fspath(path) for path in paths])
 
 
-def _paths(path: pathlib.Path) -> list[pathlib.Path]:
-    if not path.is_dir():
+def _paths(path: str) -> list[str]:
+    """The images of a folder, or the path itself."""
+    if not os.path.isdir(path):
         return [path]
-    tree = walk(str(path))
+    tree = walk(os.path.abspath(path))
     if not tree.images:
         raise UserError(tree.nothing_found())
-    return sorted(
-        path / folder / name
-        for folder, names in tree.images.items()
-        for name in names
-    )
+    return [os.path.join(path, name) for name in tree.image_names()]
 
 
-def _files(paths: list[pathlib.Path]) -> ImageSet:
-    missing = [str(path) for path in paths if not path.is_file()]
+def _files(paths: list[str]) -> ImageSet:
+    missing = [path for path in paths if not os.path.isfile(path)]
     if missing or not paths:
         raise UserError(
             "Images are files, folders of images or arrays. Received:"
             f" {missing[0] if missing else 'none'}"
         )
-    names = tuple(str(path) for path in paths)
-    labels = np.full(len(names), UNLABELLED, np.int32)
-    return ImageSet("images", FilePixels("", names), labels, (), names)
+    labels = np.full(len(paths), UNLABELLED, np.int32)
+    pixels = FilePixels("", tuple(paths))
+    return ImageSet("images", pixels, labels, (), tuple(paths))

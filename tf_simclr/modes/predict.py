@@ -78,12 +78,7 @@ def _image_files(images: str) -> list[tuple[str, str]]:
     tree = walk(root)
     if not tree.images:
         raise UserError(tree.nothing_found())
-    names = sorted(
-        f"{folder}/{name}" if folder else name
-        for folder, names in tree.images.items()
-        for name in names
-    )
-    return [(name, os.path.join(root, name)) for name in names]
+    return [(name, os.path.join(root, name)) for name in tree.image_names()]
 
 
 def _write(path: str, predictions: list[Prediction]) -> None:

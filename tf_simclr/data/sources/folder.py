@@ -64,6 +64,14 @@ class FolderTree:
         default_factory=collections.Counter
     )
 
+    def image_names(self) -> list[str]:
+        """Names of all images relative to the root, sorted."""
+        return sorted(
+            f"{folder}/{name}" if folder else name
+            for folder, names in self.images.items()
+            for name in names
+        )
+
     def left_out(self) -> list[str]:
         """What is no image, in words; empty where all are images."""
         found = []
