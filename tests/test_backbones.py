@@ -9,7 +9,7 @@ import tensorflow as tf
 import tf_keras as keras
 import tiny
 
-import run
+from tf_simclr import cli
 from tf_simclr.config import Config, ModelConfig
 from tf_simclr.config.flat import from_flat, to_flat
 from tf_simclr.errors import UserError
@@ -81,7 +81,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def call(*flags) -> int:
-    return run.main(["run.py", *flags])
+    return cli.main(["run.py", *flags])
 
 
 def read(path) -> dict:

@@ -6,7 +6,7 @@ import shutil
 import pytest
 import tiny
 
-import run
+from tf_simclr import cli
 from tf_simclr.config import (
     Config,
     DataConfig,
@@ -21,7 +21,7 @@ RUNS = pathlib.Path(__file__).parent / "earlier_runs"
 
 
 def parsed(*flags: str) -> Config:
-    return run.parse_config(["run.py", *flags])
+    return cli.parse_config(["run.py", *flags])
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from tf_simclr.data.sources.pixels import ArrayPixels, FilePixels
 from tf_simclr.data.sources.records import write_shard
 from tf_simclr.losses.nt_xent import nt_xent
 from tf_simclr.losses.queue import EmbeddingQueue
-from tf_simclr.modes.pretrain import pretrain
+from tf_simclr.modes.execute import run_stage
 
 pytestmark = pytest.mark.usefixtures("one_block")
 
@@ -201,7 +201,7 @@ def test_a_run_on_a_folder_with_a_link(tmp_path):
         text = f"{' '.join(tiny.FLAGS)} --train_steps=1 --nohidden_norm"
         flags = parse_overrides(text, "flags") | {"mode": "pretrain"}
         flags |= {"dataset": str(photos), "model_dir": str(tmp_path / name)}
-        pretrain(from_flat(flags))
+        run_stage(from_flat(flags))
         lines = (tmp_path / name / "metrics.jsonl").read_text().splitlines()
         losses.append(json.loads(lines[0])["contrast_loss"])
     expected = [level([15] * 8), level([15] * 6 + [13] * 2)]

@@ -262,4 +262,4 @@ def test_the_library_reads_no_flags():
         text=True,
         check=False,
     )
-    assert found.stdout == ""
+    assert found.stdout.split() == ["tf_simclr/cli.py"]

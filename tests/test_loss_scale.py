@@ -15,7 +15,7 @@ from tf_simclr.optimizers.lars import LARS
 from tf_simclr.signals import TrainingFailed
 from tf_simclr.training import loop
 from tf_simclr.training import update as loss_scale
-from tf_simclr.training.intervals import Events
+from tf_simclr.training.intervals import Intervals
 from tf_simclr.training.recovery import SkipWatch
 from tf_simclr.training.step import Task, make_global_step
 from tf_simclr.training.update import LossScale
@@ -163,7 +163,7 @@ def test_a_gradient_that_is_not_finite_at_factor_one_is_its_own_steps(tmp_path):
 def test_skipped_updates_are_shown_and_have_no_norm(
     tmp_path, capsys, monkeypatch
 ):
-    monkeypatch.setattr(Events, "shows", lambda *_: True)
+    monkeypatch.setattr(Intervals, "shows", lambda *_: True)
     monkeypatch.setattr(loop, "_CHUNK_SECONDS", 0.0)
     # One checkpoint, and so one log line.
     flags = {"steps": 5, "log_every_steps": 5, "checkpoint_steps": 5}

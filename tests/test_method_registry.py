@@ -6,7 +6,7 @@ import re
 import pytest
 import tiny
 
-import run
+from tf_simclr import cli
 from tf_simclr.config.methods import METHODS, method_entry, reads
 from tf_simclr.errors import UserError
 from tf_simclr.methods.base import Method
@@ -53,7 +53,7 @@ class NoMethod:
 
 
 def parsed(line: str):
-    config = run.parse_config(["run.py", "--model_dir=x", *line.split()])
+    config = cli.parse_config(["run.py", "--model_dir=x", *line.split()])
     config.check()
     return config
 
@@ -89,7 +89,7 @@ def test_every_name_is_a_method_of_its_stage(name, entry):
 def test_an_unknown_name_is_refused_with_those_that_exist(name):
     config = ["run.py", "--mode=pretrain", "--model_dir=x", f"--method={name}"]
     with pytest.raises(UserError) as error:
-        run.parse_config(config)
+        cli.parse_config(config)
     told = str(error.value)
     assert all(known in told for known in METHODS) and "MODULE:CLASS" in told
     assert told.endswith(f"Received: {name}")
@@ -156,7 +156,7 @@ def test_options_of_a_pipeline_s_pretraining_are_not_of_its_other_stages():
     line = "--mode=finetune --from_scratch"
     config = parsed(line)
     flags = ["--method=vicreg", "--method_options=variance=1"]
-    config = run.parse_config(["run.py", *line.split(), *flags])
+    config = cli.parse_config(["run.py", *line.split(), *flags])
     # As the pipeline hands its flags on: not for this stage alone.
     assert method_of(config) is method_of(parsed(line))
 
@@ -202,7 +202,7 @@ def test_a_class_from_outside_trains_and_its_run_goes_on(
     )
     assert done.returncode == 0, done.stderr
     assert "alike 0." in done.stdout
-    run_stage(run.parse_config(["run.py", *flags, "--train_steps=3"]))
+    run_stage(cli.parse_config(["run.py", *flags, "--train_steps=3"]))
     folder = tmp_path / "run"
     lines = (folder / "metrics.jsonl").read_text().splitlines()
     found = [x for x in map(json.loads, lines) if x["split"] == "train"]
@@ -213,4 +213,4 @@ def test_a_class_from_outside_trains_and_its_run_goes_on(
     # What one method began, another does not go on with.
     flags = [flag for flag in flags if "method" not in flag]
     with pytest.raises(UserError, match=f"method is {outside}:Alike, not"):
-        run_stage(run.parse_config(["run.py", *flags, "--train_steps=4"]))
+        run_stage(cli.parse_config(["run.py", *flags, "--train_steps=4"]))

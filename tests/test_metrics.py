@@ -30,13 +30,14 @@ from tf_simclr.metrics import (
     declare,
     metric_named,
 )
+from tf_simclr.training.run_record import RunRecord
 
 TEN = range(10)
 
 
 def metrics(name: str) -> tuple[Metric, ...]:
     entry: MethodEntry = METHODS[name]
-    return metrics_of({"config": {"method": name}, "stage": entry.stage})
+    return metrics_of(RunRecord(stage=entry.stage, config={"method": name}))
 
 
 def test_a_name_belongs_to_one_metric():
@@ -95,7 +96,7 @@ def test_a_metric_that_nobody_declared_is_drawn_by_its_name(name, chart, split):
     "config", [{"method": "no_such_module:Mine"}, {"method": None}, {}]
 )
 def test_a_record_that_names_no_known_method_has_those_of_its_stage(config):
-    found = metrics_of({"config": config, "stage": "pretrain"})
+    found = metrics_of(RunRecord(stage="pretrain", config=config))
     assert found == metrics("simclr")
 
 

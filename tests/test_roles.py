@@ -109,7 +109,8 @@ def test_flags_describe_the_whole_architecture():
     described = {option.role["describes"] for option in options()} - {None}
     # The stage and its data decide the rest.
     rest = {"kept_head_layers", "num_classes", "classifier_layer"}
-    fields = {field.name for field in dataclasses.fields(Architecture)}
+    architecture = Architecture.for_pretraining(ModelConfig(), 32, 0)
+    fields = {"backbone", *architecture.to_json()}
     assert described == fields - rest
 
 

@@ -34,7 +34,10 @@ LABELS = {"count": 2, "label_seed": 0, "ids": ["a", "b"], "labels": [0, 1]}
 
 def changed(part, record=RECORD, **values):
     old = getattr(record, part)
-    if dataclasses.is_dataclass(old):
+    if part == "architecture":
+        encoder = dataclasses.replace(old.encoder, **values)
+        new = dataclasses.replace(old, encoder=encoder)
+    elif dataclasses.is_dataclass(old):
         new = dataclasses.replace(old, **values)
     else:
         new = {**old, **values}

@@ -133,6 +133,7 @@ def test_names_of_data_sets_stay_names(here):
 
 def test_paths_are_stored_absolute(here):
     assert sorted(path_options()) == [
+        "backbone_weights",
         "checkpoint",
         "class_names_file",
         "data_dir",

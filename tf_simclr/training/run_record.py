@@ -241,7 +241,7 @@ class RunRecord:
             for name, part in _PARTS.items():
                 if name in known:
                     known[name] = part(known[name])
-        except (AttributeError, TypeError) as error:
+        except (AttributeError, KeyError, TypeError) as error:
             raise ValueError(f"its '{name}' has another form") from error
         other = {k: v for k, v in values.items() if k not in names}
         return cls(**known, other=other)

@@ -10,7 +10,7 @@ from small_task import metrics, train
 
 from tf_simclr import progress
 from tf_simclr.config import TrainConfig
-from tf_simclr.training.intervals import Events
+from tf_simclr.training.intervals import Intervals
 from tf_simclr.training.tensorboard import cut_events_after
 
 
@@ -18,7 +18,7 @@ def test_each_event_comes_at_its_interval():
     config = TrainConfig(
         checkpoint_steps=4, log_every_steps=3, eval_every_epochs=1
     )
-    events = Events(config, total_steps=11, steps_per_epoch=5.2)
+    events = Intervals(config, total_steps=11, steps_per_epoch=5.2)
     upcoming, step = [], 0
     while step < 11:
         step = events.next(step)
@@ -46,7 +46,7 @@ def test_checkpoints_of_short_epochs_are_a_hundred_steps_apart(
     epochs, steps_per_epoch, steps
 ):
     config = TrainConfig(checkpoint_epochs=epochs)
-    events = Events(config, 1000, steps_per_epoch)
+    events = Intervals(config, 1000, steps_per_epoch)
     assert [s for s in range(1, 500) if events.saves(s)] == steps
 
 
@@ -71,7 +71,7 @@ def test_evaluations_come_at_their_epochs(epochs, steps_per_epoch, steps):
         eval_every_epochs=epochs, checkpoint_steps=999, log_every_steps=999
     )
     total = steps[-1] + 1 if steps else 40
-    events = Events(config, total, steps_per_epoch)
+    events = Intervals(config, total, steps_per_epoch)
     assert [s for s in range(total + 1) if events.evaluates(s)] == steps
     # The loop stops at each of them, from wherever it goes on.
     for start in range(total):
