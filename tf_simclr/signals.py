@@ -82,7 +82,11 @@ class Terminated(BaseException):
 @contextlib.contextmanager
 def signals_terminate() -> Iterator[None]:
     """Turns the signals that ask to stop into `Terminated` where nothing else
-    does."""
+    does.
+
+    Raises:
+      Terminated: in the block, when a signal arrives.
+    """
     signals = stop_signals()
     asked: list[int] = []
 

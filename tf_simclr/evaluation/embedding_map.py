@@ -17,7 +17,11 @@ _METHODS = {"pca": "PCA", "tsne": "t-SNE", "umap": "UMAP"}
 
 
 def check_method(method: str) -> None:
-    """Refuses UMAP where its package is missing."""
+    """Refuses UMAP where its package is missing.
+
+    Raises:
+      UserError: it is not installed.
+    """
     if method == "umap" and importlib.util.find_spec("umap") is None:
         raise UserError(
             "--map=umap needs a package that is not installed: pip install"

@@ -67,6 +67,7 @@ class BatchNorm(keras.layers.Layer):
         self.updates_while_frozen = False
 
     def build(self, input_shape: tf.TensorShape) -> None:
+        """Makes scale, shift and moving statistics, (C,) each, float32."""
         channels = input_shape[-1]
 
         def weight(name: str, initializer: str, **kwargs) -> tf.Variable:
@@ -164,6 +165,7 @@ class BatchNorm(keras.layers.Layer):
             )
 
     def get_config(self) -> dict:
+        """The arguments that make it again."""
         return {
             **super().get_config(),
             "momentum": self.momentum,

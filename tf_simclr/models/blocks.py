@@ -107,6 +107,7 @@ class SqueezeExcitation(keras.layers.Layer):
         self.expand = make.gate_conv(filters)
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Scales the channels of (N, H, W, C); same shape."""
         summary = tf.reduce_mean(inputs, [1, 2], keepdims=True)
         gate = self.expand(tf.nn.relu(self.reduce(summary)))
         return tf.sigmoid(gate) * inputs
@@ -129,6 +130,7 @@ class Shortcut(keras.layers.Layer):
         self.project = ConvNorm(make, filters, 1, conv_strides, relu=False)
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Maps (N, H, W, C) to (N, H / strides, W / strides, filters)."""
         if self.pool_strides == 1:
             inputs = tf.nn.avg_pool2d(inputs, 2, 1, "SAME")
         elif self.pool_strides is not None:
@@ -195,6 +197,7 @@ class ResidualBlock(keras.layers.Layer):
         )
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Maps (N, H, W, C) to (N, H / strides, W / strides, filters out)."""
         shortcut = inputs
         if self.shortcut is not None:
             shortcut = self.shortcut(inputs, training=training)
@@ -231,6 +234,7 @@ class BlockGroup(keras.layers.Layer):
         ]
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Maps (N, H, W, C) through the blocks; the first one may stride."""
         for block in self.blocks:
             run = functools.partial(block, training=training)
             again = training and self.recompute

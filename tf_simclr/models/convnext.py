@@ -29,6 +29,7 @@ class DepthwiseConv(keras.layers.Conv2D):
     """
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Maps (N, H, W, C) to the same shape."""
         kernel = tf.transpose(self.kernel, [0, 1, 3, 2])
         outputs = tf.nn.depthwise_conv2d(inputs, kernel, [1, 1, 1, 1], "SAME")
         return tf.nn.bias_add(outputs, self.bias)

@@ -70,6 +70,7 @@ class Encoder(keras.layers.Layer):
         raise NotImplementedError
 
     def call(self, images: tf.Tensor, training: bool = False) -> EncoderOutputs:
+        """Runs `encode` on images (N, H, W, 3), in [0, 1]."""
         return self.encode(images, training)
 
     def freeze_up_to(

@@ -38,6 +38,7 @@ class PaddedConv(keras.layers.Conv2D):
         self.small_maps = small_maps
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Maps (N, H, W, C) to (N, H / strides, W / strides, filters)."""
         kernel, strides = self.kernel_size[0], self.strides[0]
         if strides > 1 and kernel > 1:
             inputs = pad_for_stride(inputs, kernel)
@@ -141,6 +142,7 @@ class ConvNorm(keras.layers.Layer):
         self.relu = relu
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Maps (N, H, W, C) to (N, H / strides, W / strides, filters)."""
         return self.activate(self.conv(inputs), training)
 
     def activate(self, inputs: tf.Tensor, training: bool) -> tf.Tensor:

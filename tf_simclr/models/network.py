@@ -32,6 +32,7 @@ class ProjectionLayer(keras.layers.Layer):
         self.relu = not last
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Maps (N, d) to (N, units)."""
         outputs = self.norm(self.dense(inputs), training=training)
         return tf.nn.relu(outputs) if self.relu else outputs
 

@@ -45,6 +45,9 @@ def evaluate(config: Config) -> dict[str, float]:
 
     Returns:
       The metrics.
+
+    Raises:
+      UserError: weights or data cannot be used, or nothing can be scored.
     """
     model_dir = config.run.model_dir
     check_writable(model_dir)

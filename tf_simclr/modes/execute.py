@@ -100,6 +100,9 @@ def finished_result(job: Job, *, scored: bool) -> dict[str, float] | None:
     Args:
       job: the stage.
       scored: whether it must hold the scores of an evaluation.
+
+    Raises:
+      UserError: the directory holds a pipeline.
     """
     path = job.run_dir.file("result.json")
     if not os.path.exists(path):

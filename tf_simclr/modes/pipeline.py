@@ -136,6 +136,10 @@ def pipeline(config: Config) -> dict[str, Any]:
 
     Returns:
       What `result.json` holds.
+
+    Raises:
+      UserError: a part cannot be run, or the directory holds another run.
+        TrainingFailed: a part ends without a score.
     """
     # Also those of a part that is left out.
     for flag in _PIPELINE_FLAGS:

@@ -30,6 +30,9 @@ def predict(config: Config) -> str:
 
     Returns:
       The file's path.
+
+    Raises:
+      UserError: there are no such images, or no classes were learned.
     """
     model_dir = config.run.model_dir
     check_writable(model_dir)

@@ -127,6 +127,7 @@ class LAMB(keras.optimizers.Optimizer):
         velocity.assign(update.velocity)
 
     def get_config(self) -> dict:
+        """The arguments that make it again."""
         config = super().get_config()
         # Keras's own decoupled decay, which LAMB does not use.
         config.pop("weight_decay", None)

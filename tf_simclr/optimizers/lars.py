@@ -145,6 +145,7 @@ class LARS(keras.optimizers.Optimizer):
         return trust_ratio(variable, step, self.coefficient)
 
     def update_step(self, gradient: tf.Tensor, variable: tf.Variable) -> None:
+        """Updates one variable by its dense gradient, of the same shape."""
         buffer = self.momentums[keras_compat.slot_index(self, variable)]
         adapt = self.adapts(variable)
         update = lars_update(
@@ -163,6 +164,7 @@ class LARS(keras.optimizers.Optimizer):
         buffer.assign(update.momentum)
 
     def get_config(self) -> dict:
+        """The arguments that make it again."""
         config = super().get_config()
         # Keras's own decoupled decay, which LARS does not use.
         config.pop("weight_decay", None)

@@ -45,6 +45,7 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
         )
 
     def get_config(self) -> dict:
+        """The arguments that make it again."""
         return {
             "peak": self.peak,
             "warmup_steps": self.warmup_steps,

@@ -119,7 +119,11 @@ def _too_late(flag: str) -> UserError:
 def check_batch_divides(
     strategy: tf.distribute.Strategy, batch_size: int
 ) -> None:
-    """Refuses a global batch that the replicas cannot share evenly."""
+    """Refuses a global batch that the replicas cannot share evenly.
+
+    Raises:
+      UserError: it does not.
+    """
     replicas = strategy.num_replicas_in_sync
     if batch_size % replicas:
         lower = max(batch_size // replicas, 1) * replicas
@@ -132,7 +136,11 @@ def check_batch_divides(
 def check_micro_batch(
     strategy: tf.distribute.Strategy, batch_size: int, micro_batch_size: int
 ) -> None:
-    """Refuses parts that a device's share of a batch does not divide into."""
+    """Refuses parts that a device's share of a batch does not divide into.
+
+    Raises:
+      UserError: it does not.
+    """
     share = batch_size // strategy.num_replicas_in_sync
     if micro_batch_size and share % micro_batch_size:
         fitting = [
@@ -150,7 +158,11 @@ def check_micro_batch(
 def check_compiles(
     strategy: tf.distribute.Strategy, config: TrainConfig
 ) -> None:
-    """Refuses to compile what XLA places on one of several logical CPUs."""
+    """Refuses to compile what XLA places on one of several logical CPUs.
+
+    Raises:
+      UserError: they do not.
+    """
     devices = strategy.extended.worker_devices
     if config.jit_compile and len(devices) > 1 and "CPU" in devices[0]:
         raise UserError(

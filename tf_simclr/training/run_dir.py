@@ -143,6 +143,9 @@ def check_writable(path: str) -> None:
 
     Permissions do not tell: some file systems take nothing from anybody. So a
     folder is made, where one exists, and removed.
+
+    Raises:
+      UserError: nothing can be written there.
     """
     if "://" in path:
         raise UserError(

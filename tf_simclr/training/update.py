@@ -103,7 +103,11 @@ def replica_gradients(
 def check_reached(
     trainable: Sequence[tf.Variable], gradients: Sequence[tf.Tensor | None]
 ) -> None:
-    """Refuses a gradient that does not exist."""
+    """Refuses a gradient that does not exist.
+
+    Raises:
+      ValueError: names the variables that have no gradient.
+    """
     missing = [
         variable.name
         for variable, gradient in zip(trainable, gradients, strict=True)

@@ -64,7 +64,11 @@ SPLIT_NAMES = {
 
 
 def parse_split(text: str) -> tuple[str, str]:
-    """Splits `train[:80%]` into the split's name and the slice."""
+    """Splits `train[:80%]` into the split's name and the slice.
+
+    Raises:
+      UserError: the part in brackets cannot be read.
+    """
     match = re.fullmatch(r"([^\[\]]+)(?:\[([^\[\]]*)\])?", text)
     if not match:
         raise UserError(
@@ -75,7 +79,11 @@ def parse_split(text: str) -> tuple[str, str]:
 
 
 def slice_bounds(text: str, count: int, split: str) -> tuple[int, int]:
-    """First and last + 1 index of a slice such as `:80%` or `1000:`."""
+    """First and last + 1 index of a slice such as `:80%` or `1000:`.
+
+    Raises:
+      UserError: it cannot be read, or holds no image.
+    """
     if not text:
         return 0, count
     match = re.fullmatch(r"(\d+%?)?:(\d+%?)?", text)

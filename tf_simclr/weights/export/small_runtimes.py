@@ -57,7 +57,11 @@ _OPSET = 17
 
 
 def check_onnx() -> None:
-    """Refuses an ONNX export where the packages that it needs are missing."""
+    """Refuses an ONNX export where the packages that it needs are missing.
+
+    Raises:
+      UserError: the converter is not installed.
+    """
     missing = [p for p in _PACKAGES if importlib.util.find_spec(p) is None]
     if missing:
         raise UserError(

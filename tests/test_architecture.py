@@ -1,0 +1,109 @@
+"""What holds for the source as a whole: imports, sizes, docstrings, names."""
+
+import ast
+import pathlib
+import re
+import statistics
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parent.parent
+FILES = sorted((ROOT / "tf_simclr").rglob("*.py"))
+MODULES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts): path
+    for path in FILES
+}
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+def tree(path: pathlib.Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+def imported(path: pathlib.Path) -> set[str]:
+    """The modules of this package that a module imports when it is."""
+    found = set()
+    for node in tree(path).body:
+        if isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                found.add(full if full in MODULES else node.module)
+    return found & MODULES.keys()
+
+
+def test_no_module_imports_one_that_imports_it():
+    left = {name: imported(path) for name, path in MODULES.items()}
+    while left:
+        leaves = {
+            name for name, needs in left.items() if not needs & left.keys()
+        }
+        assert leaves, f"a cycle among {sorted(left)}"
+        for name in leaves:
+            del left[name]
+
+
+def test_functions_fit_on_a_screen():
+    long = [
+        f"{path.relative_to(ROOT)}:{node.lineno} {node.name}"
+        for path in FILES
+        for node in ast.walk(tree(path))
+        if isinstance(node, FUNCTIONS)
+        and node.end_lineno - node.lineno + 1 > 80
+    ]
+    assert not long
+
+
+def test_files_are_neither_crumbs_nor_loaves():
+    lines = [len(path.read_text().splitlines()) for path in FILES]
+    # Packages that hold nothing but their title.
+    lines = [count for count in lines if count > 1]
+    assert 120 <= statistics.median(lines) <= 200
+    assert max(lines) <= 500
+
+
+def public(path: pathlib.Path):
+    """(name, node, whether it is a method) of what a user may call."""
+    for node in tree(path).body:
+        if not isinstance(node, (*FUNCTIONS, ast.ClassDef)):
+            continue
+        if node.name.startswith("_"):
+            continue
+        yield node.name, node, False
+        parts = node.body if isinstance(node, ast.ClassDef) else []
+        for part in parts:
+            if isinstance(part, FUNCTIONS) and not part.name.startswith("_"):
+                yield f"{node.name}.{part.name}", part, True
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+def test_docstrings_name_what_is_raised(path):
+    assert ast.get_docstring(tree(path))
+    for name, node, method in public(path):
+        text = ast.get_docstring(node)
+        assert text, name
+        raises = any(
+            isinstance(part, ast.Raise) and isinstance(part.exc, ast.Call)
+            for part in ast.walk(node)
+        )
+        if raises and not method and isinstance(node, FUNCTIONS):
+            assert "Raises" in text, name
+
+
+def test_the_page_names_files_that_exist():
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    section = page.split("## One pretraining step in fifteen files")[1]
+    names = re.findall(r"^\| `(\S+\.py)` \|", section.split("\n## ")[0], re.M)
+    assert len(names) == 15
+    for name in names:
+        assert (ROOT / "tf_simclr" / name).is_file(), name
+
+
+def test_the_method_of_the_page_is_one():
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    [code] = re.findall(r"```python\n(import tensorflow.*?)```", page, re.S)
+    from tf_simclr.methods.base import Method
+
+    names: dict = {}
+    exec(code, names)
+    assert issubclass(names["Alike"], Method)
+    assert names["DISTANCE"] in names["Alike"].metrics
