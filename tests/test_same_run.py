@@ -89,6 +89,14 @@ def test_another_run_is_refused_with_both_values(part, change, told):
     assert told in str(error.value)
 
 
+def test_the_stage_s_own_method_has_a_name():
+    assert compare(changed("config", method="finetune")) == []
+    # Of another stage, as in the common flags of a pipeline.
+    assert compare(changed("config", method="supcon")) == []
+    with pytest.raises(UserError, match="method is finetune, not mine:One"):
+        compare(changed("config", method="mine:One"))
+
+
 def test_the_same_images_may_go_by_another_name():
     again = changed("dataset", name="/data/fa", train_split="train[0:]")
     assert compare(again) == []

@@ -54,6 +54,19 @@ def method_entry(name: str | None, stage: str) -> MethodEntry:
     return next(e for e in METHODS.values() if e.stage == stage)
 
 
+def method_name(name: str | None, stage: str) -> str | None:
+    """The name of the method that trains a stage, where `--method` is `name`.
+
+    Args:
+      name: what `--method` holds.
+      stage: pretrain, finetune or distill; of another one, `name` as it is.
+    """
+    if name and trains(name, stage):
+        return name
+    own = [key for key, entry in METHODS.items() if entry.stage == stage]
+    return own[0] if own else name
+
+
 def check_method(name: str | None) -> None:
     """Refuses a name that no method has.
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from tf_simclr.config.flat import flags_with
+from tf_simclr.config.methods import method_name
 from tf_simclr.config.paths import same_place
 from tf_simclr.data.sources.identity import changed_content, other_content
 from tf_simclr.errors import UserError
@@ -166,8 +167,15 @@ def _part(
 def _flags(old: RunRecord, new: RunRecord) -> Iterator[str]:
     first, second = old.config, new.config
     for name in flags_with(on_resume="fixed"):
-        if name in first and name in second and first[name] != second[name]:
-            yield f"{name} is {first[name]}, not {second[name]}"
+        if name not in first or name not in second:
+            continue
+        asked = first[name], second[name]
+        if name == "method":
+            # The stage's own has a name, too.
+            stages = old.stage, new.stage
+            asked = tuple(map(method_name, asked, stages))
+        if asked[0] != asked[1]:
+            yield f"{name} is {asked[0]}, not {asked[1]}"
 
 
 def _labels(
