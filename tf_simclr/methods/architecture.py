@@ -37,7 +37,9 @@ def check_given_flags(
     ours = {**wanted, "backbone": described.backbone}
     theirs = {**stored.to_json(), "backbone": stored.backbone}
     for option in options():
-        flag, attribute = option.field.name, option.role["describes"]
+        flag = option.field.name
+        # A backbone may name its options otherwise.
+        attribute = backbone.flags.get(flag, option.role["describes"])
         if attribute not in theirs or flag not in config.given:
             continue
         asked, found = ours[attribute], theirs[attribute]
