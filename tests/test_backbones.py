@@ -17,6 +17,7 @@ from tf_simclr.models import registry
 from tf_simclr.models.encoder import Encoder, EncoderOutputs
 from tf_simclr.models.layers import ConvNorm, LayerFactory
 from tf_simclr.models.network import Architecture, build_network
+from tf_simclr.training.run_record import DatasetRecord, RunRecord
 from tf_simclr.training.step_probe import network_parts
 from tf_simclr.weights.export.folder import Exportable
 from tf_simclr.weights.export.small_runtimes import export_onnx, export_tflite
@@ -370,14 +371,12 @@ def test_small_runtimes_compute_what_convnext_does(shallow, tmp_path):
     pytest.importorskip("tf2onnx")
     pytest.importorskip("onnxruntime")
     network = convnext()
-    record = {
-        "stage": "finetune",
-        "architecture": network.architecture.to_json(),
-        "dataset": {"name": "", "class_names": ["a", "b", "c"]},
-        "labels": {},
-        "config": {**to_flat(CONVNEXT), "image_size": 32},
-        "versions": {},
-    }
+    record = RunRecord(
+        stage="finetune",
+        architecture=network.architecture,
+        dataset=DatasetRecord(name="", class_names=("a", "b", "c")),
+        config={**to_flat(CONVNEXT), "image_size": 32},
+    )
     source = Exportable(network, record, 3, {})
     # Both raise where the numbers differ.
     export_onnx(source, str(tmp_path / "onnx"))

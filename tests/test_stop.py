@@ -110,7 +110,8 @@ import pathlib, sys
 sys.path[:0] = [".", "tests"]
 from small_task import train
 from tf_simclr import cli
-from tf_simclr.training import loop, progress
+from tf_simclr import progress
+from tf_simclr.training import loop
 progress.INTERVAL = loop._CHUNK_SECONDS = 0.0
 folder = pathlib.Path(sys.argv[1])
 sys.exit(cli.exit_code(lambda _: train(
