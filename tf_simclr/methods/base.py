@@ -18,6 +18,7 @@ from tf_simclr.metrics import Chart, Metric, declare
 from tf_simclr.models.network import SimCLRNetwork
 from tf_simclr.optimizers.factory import decayed_in_loss, make_optimizer
 from tf_simclr.weights.backbone import BackboneWeights, load_backbone_weights
+from tf_simclr.weights.open import open_weights
 from tf_simclr.weights.stored import StoredWeights
 
 # {metric name: scalar}.
@@ -77,12 +78,14 @@ class Method:
 
     @classmethod
     def open_weights(cls, config: Config) -> dict[str, StoredWeights]:
-        """The weights that flags name, by these flags' names.
+        """The weights that flags name, by these flags' names: those of
+        `--checkpoint`, which training goes on from, if any.
 
         Raises:
           UserError: they cannot be used.
         """
-        return {}
+        path = config.objective.checkpoint
+        return {"checkpoint": open_weights(path, "checkpoint")} if path else {}
 
     @classmethod
     def known_classes(
@@ -231,6 +234,11 @@ class Method:
         ]
 
     @property
+    def batch_size(self) -> int:
+        """N, images per step over all devices."""
+        return self.job.config.optimizer.train_batch_size
+
+    @property
     def num_classes(self) -> int:
         """Classes that are learnt; 0 or 1 where there is nothing to learn."""
         return self.network.architecture.num_classes
@@ -244,10 +252,12 @@ class Method:
             return None
         return guesses / self.num_classes
 
-    def equal_answers(self) -> float | None:
-        """The cross-entropy with any target if all classes are answered
-        alike: ln C."""
-        return math.log(self.num_classes) if self.num_classes > 1 else None
+    def equal_answers(self, weight: float = 1.0) -> float | None:
+        """The weighted cross-entropy with any target, labels or a teacher's,
+        if all C classes are answered alike: weight * ln C."""
+        if self.num_classes < 2:
+            return None
+        return weight * math.log(self.num_classes)
 
 
 def whole_loss(

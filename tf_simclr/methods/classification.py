@@ -3,7 +3,6 @@
 import numpy as np
 import tensorflow as tf
 
-from tf_simclr.config.run import Config
 from tf_simclr.data.batches import Batch
 from tf_simclr.data.sources.image_set import UNLABELLED
 from tf_simclr.evaluation.evaluate import Evaluator
@@ -20,8 +19,6 @@ from tf_simclr.methods.base import (
 )
 from tf_simclr.methods.job import Job
 from tf_simclr.metrics import TOP_1, TOP_5, Chart, Metric, declare
-from tf_simclr.weights.open import open_weights
-from tf_simclr.weights.stored import StoredWeights
 
 LABELLED_IMAGES = declare(Metric(LABELLED, Chart("", f"train/{LABELLED}")))
 # Where only some images have a label, both are sums over those.
@@ -31,7 +28,7 @@ SUPERVISED_LOSS = declare(
         Chart("", "loss/supervised"),
         "cross-entropy",
         report="loss",
-        chance=lambda method: method.weighted(method.label_weight or 1.0),
+        chance=lambda method: method.equal_answers(method.label_weight or 1.0),
         counted_by=LABELLED,
     )
 )
@@ -57,7 +54,7 @@ class Classification(Method):
     Thompson, 1952), however few a batch holds: a term weighs as much as it
     says. The mean over a batch's own labelled images would count for nothing
     where there is none. The price is variance: with n f labels per batch the
-    term's is about 1 / (n f) of a single label's.
+    term's is about 1 / (n f) of the mean square of a label's loss.
 
     Attributes:
       label_weight: weight of `supervised_loss`; 0 where labels teach nothing.
@@ -73,12 +70,6 @@ class Classification(Method):
         self._labelled = float(np.mean(has_label)) or 1.0
         self._partly_labelled = not np.all(has_label)
 
-    @classmethod
-    def open_weights(cls, config: Config) -> dict[str, StoredWeights]:
-        """Those that training starts from, if any."""
-        path = config.objective.checkpoint
-        return {"checkpoint": open_weights(path, "checkpoint")} if path else {}
-
     @property
     def measured(self) -> tuple[Metric, ...]:
         """Where every image has a label, or none teaches, the loss is a mean
@@ -92,12 +83,6 @@ class Classification(Method):
                     metric = metric.uncounted()
             found.append(metric)
         return tuple(found)
-
-    def weighted(self, weight: float) -> float | None:
-        """A term's level of chance: equal answers have the same cross-entropy
-        with labels and teachers alike."""
-        level = self.equal_answers()
-        return None if level is None else weight * level
 
     def terms(self, batch: Batch, outputs: Outputs) -> Metrics:
         """{metric: weighted term of the loss}.

@@ -37,7 +37,7 @@ DISTILLATION_LOSS = declare(
         Chart("", "loss/distillation"),
         "distillation loss",
         report="loss",
-        chance=lambda method: method.weighted(method.teacher_weight),
+        chance=lambda method: method.equal_answers(method.teacher_weight),
     )
 )
 

@@ -4,7 +4,6 @@ from typing import ClassVar
 
 import tensorflow as tf
 
-from tf_simclr.config.run import Config
 from tf_simclr.data.batches import Batch
 from tf_simclr.data.sources.image_set import ImageSet
 from tf_simclr.evaluation.evaluate import Evaluator, pretraining_evaluator
@@ -32,8 +31,6 @@ from tf_simclr.methods.job import Job
 from tf_simclr.metrics import KNN, TOP_1, TOP_5, Metric
 from tf_simclr.models.network import Architecture, SimCLRNetwork
 from tf_simclr.weights.assign import assign_weights
-from tf_simclr.weights.open import open_weights
-from tf_simclr.weights.stored import StoredWeights
 
 # Those of the online classifier.
 _ONLINE = (SUPERVISED_LOSS, SUPERVISED_ACC, LABELLED_IMAGES)
@@ -71,12 +68,6 @@ class Pretraining(Method):
             *_ONLINE,
         )
 
-    @classmethod
-    def open_weights(cls, config: Config) -> dict[str, StoredWeights]:
-        """Those that training goes on from, if any."""
-        path = config.objective.checkpoint
-        return {"checkpoint": open_weights(path, "checkpoint")} if path else {}
-
     def build(self, job: Job) -> SimCLRNetwork:
         """Encoder, the whole head and, with labels, the online classifier."""
         config, stored = job.config, job.sources.get("checkpoint")
@@ -107,11 +98,6 @@ class Pretraining(Method):
         self._images = job.masked_images
         # Its criterion's lines come first.
         self.notes += [*self.describe(), f"probes     {self._probed()}"]
-
-    def weighted(self, weight: float) -> float | None:
-        """Level of chance of the online classifier's loss."""
-        level = self.equal_answers()
-        return None if level is None else weight * level
 
     def describe(self) -> list[str]:
         """Lines about the loss, for the announcement of the run."""

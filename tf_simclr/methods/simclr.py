@@ -70,11 +70,6 @@ class SimCLR(Pretraining):
             )
 
     @property
-    def batch_size(self) -> int:
-        """N, images per step over all devices."""
-        return self.job.config.optimizer.train_batch_size
-
-    @property
     def compared(self) -> int:
         """Views that an anchor is compared with, once the memory is full.
 

@@ -106,11 +106,6 @@ class SupCon(Pretraining):
     contrast_metrics = (SUPCON_LOSS, POSITIVES)
     shown = (SUPCON_LOSS,)
 
-    @property
-    def batch_size(self) -> int:
-        """N, images per step over all devices."""
-        return self.job.config.optimizer.train_batch_size
-
     def describe(self) -> list[str]:
         """The loss with its temperature and the labels that it uses."""
         labels = len(self.job.subset) if self.job.subset else 0
