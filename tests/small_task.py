@@ -16,6 +16,7 @@ from tf_simclr.methods.base import TOTAL_LOSS, Method
 from tf_simclr.metrics import Chart, Metric
 from tf_simclr.optimizers.schedule import SchedulePlan
 from tf_simclr.training import loop
+from tf_simclr.training.intervals import USUAL_PACE, Pace
 from tf_simclr.training.run_dir import RunDirectory
 from tf_simclr.training.step import Task
 from tf_simclr.training.update import LossScale
@@ -115,6 +116,7 @@ def train(
     strategy: tf.distribute.Strategy | None = None,
     factor: float = 0.0,
     overflowing=(),
+    pace: Pace = USUAL_PACE,
     **flags,
 ) -> list[float]:
     """Trains in `folder`, with a scaled loss if there is a factor.
@@ -138,6 +140,7 @@ def train(
         RunDirectory(str(folder)),
         strategy,
         evaluator and (lambda: Evaluation(evaluator(), None, None)),
+        pace=pace,
     )
     return task.method.network.weights[0].numpy().ravel().tolist()
 
@@ -156,7 +159,7 @@ def at_step(monkeypatch, step: int, act):
 
     with monkeypatch.context() as patches:
         # One step per call, so that no step is passed over.
-        patches.setattr(loop, "_CHUNK_SECONDS", 0.0)
+        patches.setattr(loop, "_next_chunk", lambda *_: 1)
         patches.setattr(loop._Training, "_after_steps", patched)
         yield
 

@@ -89,6 +89,23 @@ def test_docstrings_name_what_is_raised(path):
             assert "Raises" in text, name
 
 
+# `(B, H, W, 3)`, `(n,)`, "a scalar", "of the same shape" and the like.
+_PART = r"(?:\d*[A-Za-z][\w ./*+-]*|\d+|\.\.\.)"
+_SHAPE = re.compile(rf"\({_PART}(?:, ?{_PART})*,?\)|scalar|\bshape")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+def test_docstrings_name_the_shapes_of_arrays(path):
+    for name, node, _ in public(path):
+        if not isinstance(node, FUNCTIONS):
+            continue
+        taken = node.args.posonlyargs + node.args.args + node.args.kwonlyargs
+        hints = [arg.annotation for arg in taken] + [node.returns]
+        text = " ".join(ast.unparse(hint) for hint in hints if hint)
+        if re.search(r"tf\.Tensor\b|np\.ndarray", text):
+            assert _SHAPE.search(ast.get_docstring(node)), name
+
+
 def test_the_page_names_files_that_exist():
     page = (ROOT / "docs" / "architecture.md").read_text()
     section = page.split("## One pretraining step in fifteen files")[1]

@@ -10,9 +10,10 @@ import pytest
 import tensorflow as tf
 
 from tf_simclr.config.augment import AugmentConfig
-from tf_simclr.data import array_batches, file_batches
+from tf_simclr.data import array_batches
 from tf_simclr.data.augment import spec
 from tf_simclr.data.augment.policy import evaluation_view
+from tf_simclr.data.augment.spec import WorkLimits
 from tf_simclr.data.batches import TrainingBatches, evaluation_batches
 from tf_simclr.data.sources.image_set import ImageSet
 from tf_simclr.data.sources.pixels import ArrayPixels, FilePixels
@@ -55,10 +56,8 @@ def sets(photos, tmp_path_factory) -> dict[str, ImageSet]:
     }
 
 
-@pytest.fixture
-def compiled(monkeypatch):
-    """Compiles however short the work is."""
-    monkeypatch.setattr(spec, "_WORTH_COMPILING", 0)
+# Compiles however short the work is.
+COMPILED = WorkLimits(compile_pixels=0)
 
 
 def take(
@@ -66,7 +65,12 @@ def take(
 ):
     """[{name: array}] of some steps: images twice, in two orders."""
     batches = TrainingBatches(
-        images, config, size, options.pop("seed", 0), contrastive=True
+        images,
+        config,
+        size,
+        options.pop("seed", 0),
+        contrastive=True,
+        limits=options.pop("limits", WorkLimits()),
     )
     dataset = batches.dataset(batch, *steps)
     threads = options.pop("threads", 0)
@@ -156,11 +160,11 @@ def test_the_device_makes_the_same_views(sets, plain, kind, config):
     assert_equal(found, plain(kind, config), 1e-5)
 
 
-def test_windows_too_large_for_a_batch_are_resized_before(sets, monkeypatch):
+def test_windows_too_large_for_a_batch_are_resized_before(sets):
     config = AugmentConfig(use_blur=False, color_jitter_strength=0.0)
     expected = take(sets["files"], config)
-    monkeypatch.setattr(file_batches, "_LARGEST_WINDOW", 1.0)
-    found = take(sets["files"], on_device(config))
+    limits = WorkLimits(window=1.0)
+    found = take(sets["files"], on_device(config), limits=limits)
     assert_equal(found, expected, 0.5 / 255 + 1e-5)
     with pytest.raises(AssertionError):
         assert_equal(found, expected, 1e-5)
@@ -176,30 +180,27 @@ def test_windows_too_large_for_a_batch_are_resized_before(sets, monkeypatch):
     ],
     ids=["everything", "additive", "blur"],
 )
-def test_compiled_views_are_the_same(sets, plain, kind, config, monkeypatch):
-    expected = plain(kind, config)
-    monkeypatch.setattr(spec, "_WORTH_COMPILING", 0)
-    assert_equal(take(sets[kind], config), expected, 1e-5)
+def test_compiled_views_are_the_same(sets, plain, kind, config):
+    found = take(sets[kind], config, limits=COMPILED)
+    assert_equal(found, plain(kind, config), 1e-5)
 
 
-def test_without_a_compiler_nothing_changes(sets, compiled, monkeypatch):
+def test_without_a_compiler_nothing_changes(sets, monkeypatch):
     monkeypatch.setattr(spec, "can_compile", lambda: False)
-    found = take(sets["array"], steps=(0, 1))
-    spec._WORTH_COMPILING = 2**60
+    found = take(sets["array"], steps=(0, 1), limits=COMPILED)
     assert_equal(found, take(sets["array"], steps=(0, 1)))
 
 
 @pytest.mark.parametrize("where", ["host", "compiled", "device"])
 @pytest.mark.parametrize("kind", ["array", "files"])
-def test_threads_and_resumes_change_no_pixel(sets, kind, where, request):
-    config = EVERYTHING
-    if where == "compiled":
-        request.getfixturevalue("compiled")
-    elif where == "device":
-        config = on_device(config)
-    undisturbed = take(sets[kind], config, threads=1)
-    assert_equal(take(sets[kind], config, threads=8), undisturbed)
-    assert_equal(take(sets[kind], config, steps=(4, 6)), undisturbed[4:])
+def test_threads_and_resumes_change_no_pixel(sets, kind, where):
+    config = on_device(EVERYTHING) if where == "device" else EVERYTHING
+    options = {"limits": COMPILED} if where == "compiled" else {}
+    undisturbed = take(sets[kind], config, threads=1, **options)
+    again = take(sets[kind], config, threads=8, **options)
+    assert_equal(again, undisturbed)
+    later = take(sets[kind], config, steps=(4, 6), **options)
+    assert_equal(later, undisturbed[4:])
 
 
 @pytest.mark.parametrize("kind", ["array", "files"])
@@ -213,10 +214,9 @@ def test_replicas_share_a_batch(sets, plain, kind):
 
 
 @pytest.mark.parametrize("share", [1, 2, 4])
-def test_large_batches_are_made_in_shares(sets, plain, share, monkeypatch):
-    expected = plain("array")
-    monkeypatch.setattr(array_batches, "_SHARE", share)
-    assert_equal(take(sets["array"]), expected, 1e-6)
+def test_large_batches_are_made_in_shares(sets, plain, share):
+    found = take(sets["array"], limits=WorkLimits(share=share))
+    assert_equal(found, plain("array"), 1e-6)
 
 
 def test_shares_divide_batches():
@@ -320,18 +320,20 @@ def test_turned_photographs_have_upright_views(tmp_path):
     assert_equal(found, take(upright, config, steps=(0, 2)), 8 / 255)
 
 
-def test_views_of_files_are_distributed_like_the_originals(
-    tmp_path, monkeypatch
-):
+def test_views_of_files_are_distributed_like_the_originals(tmp_path):
     """The golden figures at full strength; see tests/test_policy.py."""
     figures = golden.load("augment.npz")
     image = np.round(figures["image"] * 255).astype(np.uint8)
     (tmp_path / "0").write_bytes(pictures.encode(image, "PNG"))
     images = image_set(FilePixels(str(tmp_path), ("0",) * 500))
     batches = TrainingBatches(
-        images, AugmentConfig(use_blur=False), 32, 0, contrastive=True
+        images,
+        AugmentConfig(use_blur=False),
+        32,
+        0,
+        contrastive=True,
+        limits=COMPILED,
     )
-    monkeypatch.setattr(spec, "_WORTH_COMPILING", 0)
     dataset = batches.dataset(500, 0, 6)
     views = np.concatenate(
         [items[name] for items in dataset for name in ("view1", "view2")]

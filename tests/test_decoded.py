@@ -4,7 +4,6 @@ import numpy as np
 import pictures
 import pytest
 
-from tf_simclr.data import array_batches as decoded
 from tf_simclr.data.array_batches import decoded_images, keep_decoded
 from tf_simclr.data.sources.image_set import ImageSet
 from tf_simclr.data.sources.pixels import ArrayPixels, FilePixels
@@ -50,10 +49,8 @@ def test_large_images_are_kept_where_that_is_wanted(tmp_path):
     assert kept.pixels.size == (20, 65)
 
 
-def test_what_takes_too_much_memory_stays_files(tmp_path, monkeypatch):
+def test_what_takes_too_much_memory_stays_files(tmp_path):
     images = files(tmp_path, [(24, 30)] * COUNT)
     needed = COUNT * 24 * 30 * 3
-    monkeypatch.setattr(decoded, "_MOST_BYTES", needed - 1)
-    assert keep_decoded(images, wanted=True) is images
-    monkeypatch.setattr(decoded, "_MOST_BYTES", needed)
-    assert keep_decoded(images, wanted=True) is not images
+    assert keep_decoded(images, True, most_bytes=needed - 1) is images
+    assert keep_decoded(images, True, most_bytes=needed) is not images

@@ -72,13 +72,13 @@ def sorted_by_class(count: int, classes: int = 4) -> ImageSet:
     return ImageSet("train", pixels, labels, names, ids)
 
 
-def test_neighbours_are_of_all_classes(monkeypatch):
-    monkeypatch.setattr(evaluate, "MAX_REFERENCES", 100)
+def test_neighbours_are_of_all_classes():
     evaluator = evaluate.pretraining_evaluator(
         network(4),
         sorted_by_class(40),
         sorted_by_class(1000),
         DataConfig(eval_steps=1, eval_batch_size=20),
+        max_references=100,
     )
     assert evaluator().scores == {KNN: 1.0}
     # --eval_steps is for what is scored, not for what it is compared with.

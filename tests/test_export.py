@@ -112,14 +112,9 @@ def pictures(count: int = 3) -> np.ndarray:
 # the model card tell him to.
 USER = """
 import json, pathlib, sys
+sys.modules["tf_simclr"] = None  # Whatever imports the package fails.
 import numpy as np, tensorflow as tf, tf_keras, tensorflow_hub as hub
 
-try:
-    import tf_simclr
-except ImportError:
-    pass
-else:
-    raise AssertionError("this process has the package")
 export = sys.argv[1]
 images = tf.constant(np.load("views.npy"))
 photo = open("photo.jpg", "rb").read()

@@ -8,9 +8,8 @@ import tensorflow as tf
 from small_task import events as written_events
 from small_task import metrics, train
 
-from tf_simclr import progress
 from tf_simclr.config import TrainConfig
-from tf_simclr.training.intervals import Intervals
+from tf_simclr.training.intervals import Intervals, Pace
 from tf_simclr.training.tensorboard import cut_events_after
 
 
@@ -79,7 +78,7 @@ def test_evaluations_come_at_their_epochs(epochs, steps_per_epoch, steps):
         assert events.next(start) == (later or [total])[0]
 
 
-def test_lines_every_so_many_steps(tmp_path, capsys, monkeypatch):
+def test_lines_every_so_many_steps(tmp_path, capsys):
     """`--log_every_steps` is the distance of lines on screen and in
     metrics.jsonl; without it the first line comes, then time counts."""
     flags = {"steps": 12, "checkpoint_steps": 100}
@@ -90,7 +89,7 @@ def test_lines_every_so_many_steps(tmp_path, capsys, monkeypatch):
     assert shown_steps(capsys) == [1]
     assert len(metrics(tmp_path / "default", "batch")) == 12
     # However slow the steps are, and however fast.
-    monkeypatch.setattr(progress, "INTERVAL", 0.0)
+    flags["pace"] = Pace(line_seconds=0.0)
     train(tmp_path / "slow", log_every_steps=5, **flags)
     assert shown_steps(capsys) == [1, 5, 10]
     train(tmp_path / "time", log_every_steps=0, **flags)

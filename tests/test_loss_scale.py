@@ -13,9 +13,7 @@ from small_task import train
 from tf_simclr.methods.base import TOTAL_LOSS, Method
 from tf_simclr.optimizers.lars import LARS
 from tf_simclr.signals import TrainingFailed
-from tf_simclr.training import loop
-from tf_simclr.training import update as loss_scale
-from tf_simclr.training.intervals import Intervals
+from tf_simclr.training.intervals import Intervals, Pace
 from tf_simclr.training.recovery import SkipWatch
 from tf_simclr.training.step import Task, make_global_step
 from tf_simclr.training.update import LossScale
@@ -27,9 +25,8 @@ OPTIMIZERS = {
 }
 
 
-def test_the_factor_follows_the_gradients(monkeypatch):
-    monkeypatch.setattr(loss_scale, "GROWTH_STEPS", 2)
-    scale = LossScale()
+def test_the_factor_follows_the_gradients():
+    scale = LossScale(growth_steps=2)
     scale.factor.assign(4.0)
     found = []
     for finite in (False, False, False, True, True, True, False):
@@ -164,10 +161,10 @@ def test_skipped_updates_are_shown_and_have_no_norm(
     tmp_path, capsys, monkeypatch
 ):
     monkeypatch.setattr(Intervals, "shows", lambda *_: True)
-    monkeypatch.setattr(loop, "_CHUNK_SECONDS", 0.0)
     # One checkpoint, and so one log line.
     flags = {"steps": 5, "log_every_steps": 5, "checkpoint_steps": 5}
-    train(tmp_path, factor=8.0, overflowing=[0, 2, 3], **flags)
+    pace = Pace(chunk_seconds=0.0)
+    train(tmp_path, factor=8.0, overflowing=[0, 2, 3], pace=pace, **flags)
     lines = [
         [part for part in line.split("  ") if part.startswith(("loss s", "sk"))]
         for line in capsys.readouterr().out.splitlines()

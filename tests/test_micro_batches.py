@@ -273,7 +273,7 @@ def test_parts_hold_the_images_of_the_whole(tmp_path):
     for passes in (1, PARTS):
         # From the third step on, as after a resume.
         iterator = distributed_iterator(
-            batches, IMAGES, strategy, [(2, 4)], passes=passes
+            batches, IMAGES, strategy, [(2, 4)], num_micro_batches=passes
         )
         found.append([next(iterator) for _ in range(2)])
     for whole, parts in zip(*found, strict=True):

@@ -26,7 +26,7 @@ from tf_simclr.config.flat import (
 from tf_simclr.data.same_image import Overlap
 from tf_simclr.errors import UserError
 from tf_simclr.evaluation.embeddings import FeaturePlane
-from tf_simclr.evaluation.examination_json import from_json
+from tf_simclr.evaluation.report_json import from_json
 from tf_simclr.modes.pipeline import _part_config, _parts, pipeline
 from tf_simclr.report.pipeline_data import PipelineData, read_stage
 from tf_simclr.report.pipeline_page import pipeline_page
@@ -182,7 +182,7 @@ def test_scores_of_images_that_were_trained_on_are_marked(ended):
             record = dataclasses.replace(stage.record, derived=derived)
             stage = dataclasses.replace(stage, record=record)
         stages.append(stage)
-    count = len(stages[-1].examination.mistakes)
+    count = len(stages[-1].report.mistakes)
     data = PipelineData(
         stages=tuple(stages),
         result=ended.result,

@@ -107,10 +107,10 @@ def test_large_images_are_decoded_one_at_a_time(monkeypatch):
         running.pop()
 
     monkeypatch.setattr(scan, "_decoder", lambda: decode)
-    monkeypatch.setattr(scan, "_LARGE", 100)
     data = pictures.encode(pictures.tile(0), "PNG")
     threads = [
-        threading.Thread(target=what_is_wrong, args=(data,)) for _ in range(4)
+        threading.Thread(target=what_is_wrong, args=(data, 100))
+        for _ in range(4)
     ]
     for thread in threads:
         thread.start()
@@ -119,18 +119,18 @@ def test_large_images_are_decoded_one_at_a_time(monkeypatch):
     assert most == [1, 1, 1, 1]
 
 
-def test_listed_files_that_are_no_files(tmp_path, monkeypatch):
+def test_listed_files_that_are_no_files(tmp_path):
     (tmp_path / "folder").mkdir()
     os.mkfifo(tmp_path / "pipe.jpg")
-    (tmp_path / "large.jpg").write_bytes(b"x" * 2000)
-    monkeypatch.setattr(scan, "_MAX_BYTES", 1000)
+    (tmp_path / "large.jpg").touch()
+    os.truncate(tmp_path / "large.jpg", 2**28 + 1)
     path = tmp_path / "list.csv"
     path.write_text("gone.jpg\nfolder\npipe.jpg\nlarge.jpg\n")
     assert scan_source(read_image_list(str(path))).bad == {
         "gone.jpg": "does not exist",
         "folder": "is no file",
         "pipe.jpg": "is no file",
-        "large.jpg": "is 2,000 bytes large",
+        "large.jpg": "is 268,435,457 bytes large",
     }
 
 

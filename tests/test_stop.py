@@ -109,12 +109,11 @@ TALKING = """
 import pathlib, sys
 sys.path[:0] = [".", "tests"]
 from small_task import train
-from tf_simclr import cli, progress
-from tf_simclr.training import loop
-progress.INTERVAL = loop._CHUNK_SECONDS = 0.0
+from tf_simclr import cli
+from tf_simclr.training.intervals import Pace
 folder = pathlib.Path(sys.argv[1])
 sys.exit(cli.exit_code(lambda _: train(
-    folder, steps=10**6, log_every_steps=0
+    folder, steps=10**6, log_every_steps=0, pace=Pace(0.0, 0.0)
 ), None))
 """
 

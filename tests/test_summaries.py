@@ -100,18 +100,21 @@ def summaries_of(folder, total_steps, **kwargs) -> writer.Summaries:
     return writer.Summaries(task, plan, RunDirectory(str(folder)), **kwargs)
 
 
-def test_event_files_of_a_long_run_stay_small(tmp_path, monkeypatch):
+def test_event_files_of_a_long_run_stay_small(tmp_path):
     """A 100-epoch run on ImageNet at batch 256: 500,000 steps, a line of
     metrics every 50. Written are some of the points, so that the bytes of
     all that may be written follow."""
     points, histograms = 40, 4
-    monkeypatch.setattr(writer, "MOST_POINTS", points)
-    monkeypatch.setattr(writer, "MOST_HISTOGRAMS", histograms)
     total, sizes = 500_000, []
     for most_histograms in (0.5, histograms):
-        monkeypatch.setattr(writer, "MOST_HISTOGRAMS", most_histograms)
         folder = tmp_path / str(most_histograms)
-        with summaries_of(folder, total, first_step=0) as summaries:
+        with summaries_of(
+            folder,
+            total,
+            first_step=0,
+            most_points=points,
+            most_histograms=most_histograms,
+        ) as summaries:
             summaries.flush()
             start = event_files.size(folder)
             for step in range(50, total + 1, 50):
@@ -123,7 +126,6 @@ def test_event_files_of_a_long_run_stay_small(tmp_path, monkeypatch):
     written = len(event_files.read(folder)["loss/total"])
     assert points <= written <= points + 1
     histograms_cost = (sizes[1] - sizes[0]) / (histograms - 1)
-    monkeypatch.undo()
     bound = start + sizes[0] / points * writer.MOST_POINTS
     bound += histograms_cost * writer.MOST_HISTOGRAMS
     pictures = {"confusion": 300_000, "reliability": 60_000, "mistakes": 10**6}

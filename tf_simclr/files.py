@@ -63,7 +63,7 @@ def write_text(path: str, text: str) -> None:
 
 
 def write_npz(path: str, arrays: Mapping[str, np.ndarray]) -> None:
-    """Writes named arrays as an .npz archive."""
+    """Writes named arrays, of any shapes, as an .npz archive."""
     with replacing(path) as name:
         np.savez(name, **arrays)
 

@@ -80,6 +80,8 @@ def apply_adam(
 ) -> None:
     """Updates a variable, and Adam's slots for it, in one operation.
 
+    All have the variable's shape.
+
     Why: the kernel has no public function, and Adam's slots have private
     names. Replaced by Keras's own update once XLA compiles it by default.
     """
@@ -228,7 +230,7 @@ def projective_transform(
 def shuffled_index(
     index: tf.Tensor, seed: tf.Tensor, max_index: tf.Tensor
 ) -> tf.Tensor:
-    """Where each index goes in a permutation of 0 ... max_index.
+    """Where each index goes in a permutation of 0 ... max_index: (n,).
 
     Why: `tf.random.experimental.index_shuffle` takes other seeds, and the
     order of a run must not change. Replaced by it in a new format of runs.
@@ -264,7 +266,8 @@ def new_tensor_list(count: int, dtype: tf.DType) -> tf.Tensor:
 def set_in_tensor_list(
     tensors: tf.Tensor, index: tf.Tensor, value: tf.Tensor
 ) -> tf.Tensor:
-    """The list with one element set (see `new_tensor_list`)."""
+    """The list with one element set, of that element's shape (see
+    `new_tensor_list`)."""
     return tf.raw_ops.TensorListSetItem(
         input_handle=tensors, index=index, item=value
     )
@@ -273,7 +276,8 @@ def set_in_tensor_list(
 def get_from_tensor_list(
     tensors: tf.Tensor, index: tf.Tensor, dtype: tf.DType
 ) -> tf.Tensor:
-    """One element of the list (see `new_tensor_list`)."""
+    """One element of the list, of the list's shape (see
+    `new_tensor_list`)."""
     return tf.raw_ops.TensorListGetItem(
         input_handle=tensors,
         index=index,

@@ -9,7 +9,6 @@ import dataclasses
 import functools
 import os
 import tempfile
-import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -33,7 +32,7 @@ from tf_simclr.modes.execute import run_stage
 from tf_simclr.modes.export import export as run_export
 from tf_simclr.modes.loaded import LoadedNetwork, load_network
 from tf_simclr.modes.pipeline import pipeline as run_pipeline
-from tf_simclr.progress import INTERVAL, say
+from tf_simclr.progress import Counter, say
 
 # A path of an image or of a folder of images, several paths of images, or an
 # array.
@@ -156,13 +155,10 @@ class Model:
                 image_size=self.image_size,
                 batch_size=self._batch_size,
             )
-        parts, done, shown = [], 0, time.monotonic()
+        parts, counter = [], Counter(len(image_set))
         for _, outputs in self._predictors[name].stream(image_set):
             parts.append(outputs[name])
-            done += len(outputs[name])
-            if time.monotonic() - shown >= INTERVAL:
-                shown = time.monotonic()
-                say(f"{done:,} of {len(image_set):,} images")
+            counter.add(len(outputs[name]))
         return image_set.ids, np.concatenate(parts)
 
     def _check(self, name: str) -> None:

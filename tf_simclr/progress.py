@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import math
 import os
 import sys
 import time
@@ -50,6 +49,31 @@ def duration(seconds: float) -> str:
     return f"{seconds // 3600}h{seconds % 3600 // 60:02d}m"
 
 
+class Counter:
+    """Says `n of N things`, once per interval.
+
+    Args:
+      total: N.
+      things: what is counted.
+      interval: seconds between two lines.
+    """
+
+    def __init__(
+        self, total: int, things: str = "images", interval: float = INTERVAL
+    ):
+        self._end = f" of {total:,} {things}"
+        self._interval = interval
+        self._done = 0
+        self._shown = time.monotonic()
+
+    def add(self, count: int) -> None:
+        """Counts some more."""
+        self._done += count
+        if time.monotonic() - self._shown >= self._interval:
+            self._shown = time.monotonic()
+            say(f"{self._done:,}{self._end}")
+
+
 class Progress:
     """One line per interval: step, metrics, speed, waiting, time left.
 
@@ -58,7 +82,8 @@ class Progress:
       total_steps: steps of the whole run.
       batch_size: images per step.
       first_step: where this process starts.
-      by_time: whether lines come due as time passes, after the first one.
+      interval: seconds between two lines, after the first one; infinity for
+        none.
     """
 
     def __init__(
@@ -68,12 +93,12 @@ class Progress:
         batch_size: int,
         first_step: int,
         *,
-        by_time: bool = True,
+        interval: float = INTERVAL,
     ):
         self.title = title
         self.total_steps = total_steps
         self.batch_size = batch_size
-        self._interval = INTERVAL if by_time else math.inf
+        self._interval = interval
         self._step = first_step
         self._time = time.monotonic()
         self._steady: tuple[int, float] | None = None

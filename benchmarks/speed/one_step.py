@@ -40,7 +40,7 @@ def make_runs(job, task):
         task.batch_size,
         strategy,
         [(0, 10**6)],
-        passes=task.num_micro_batches,
+        num_micro_batches=task.num_micro_batches,
     )
     fixed = next(iterator)
     step = make_global_step(task, strategy, config.jit_compile)

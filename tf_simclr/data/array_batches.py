@@ -16,7 +16,7 @@ from tf_simclr.data.sources.pixels import ArrayPixels, on_host
 
 # Images up to this size are kept in memory unasked.
 _SMALL = 64
-# Decoded images may take so many bytes.
+# Decoded images may take 2 GiB.
 _MOST_BYTES = 2**31
 
 
@@ -32,7 +32,9 @@ def decoded_images(images: ImageSet) -> tf.data.Dataset:
     )
 
 
-def keep_decoded(images: ImageSet, wanted: bool) -> ImageSet:
+def keep_decoded(
+    images: ImageSet, wanted: bool, most_bytes: int = _MOST_BYTES
+) -> ImageSet:
     """Decodes a data set into memory, where that is possible and sensible.
 
     All images must have one size: to bring them to one would change the
@@ -41,17 +43,18 @@ def keep_decoded(images: ImageSet, wanted: bool) -> ImageSet:
     Args:
       images: any images.
       wanted: whether to do so for images of more than 64 pixels a side.
+      most_bytes: that the decoded images may take.
 
     Returns:
       The same images in memory; or `images` itself where they are large, of
-      several sizes, or would take more than 2 GiB.
+      several sizes, or would take too many bytes.
     """
     pixels = images.pixels
     if isinstance(pixels, ArrayPixels):
         return images
     height, width, _ = read_geometry(pixels.encoded(tf.constant(0))).numpy()
     shape = (len(images), height, width, 3)
-    too_much = np.prod(shape, dtype=np.int64) > _MOST_BYTES
+    too_much = np.prod(shape, dtype=np.int64) > most_bytes
     if too_much or (not wanted and max(height, width) > _SMALL):
         return images
     array = np.empty(shape, np.uint8)
@@ -68,9 +71,6 @@ Batch = dict[str, tf.Tensor]
 # one by one are faster than matrix products on batches.
 _LARGEST_VIEW = 64
 _LARGEST_SHRINKING = 2.5
-# Images of a batch that are worked on together: few enough for the caches,
-# and many enough to keep all threads busy.
-_SHARE = 128
 
 
 def is_batched(images: ImageSet, image_size: int) -> bool:
@@ -129,7 +129,7 @@ def array_batches(
 
     share = batch_size
     if spec.augment.blur_sigma == "per_image":
-        share = _largest_divisor(batch_size, _SHARE)
+        share = _largest_divisor(batch_size, spec.limits.share)
     order = sample_order(
         len(images),
         spec.seed,

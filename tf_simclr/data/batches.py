@@ -14,7 +14,7 @@ from tf_simclr.data.array_batches import (
     unmade_array_batches,
 )
 from tf_simclr.data.augment.policy import evaluation_image, evaluation_view
-from tf_simclr.data.augment.spec import ViewSpec
+from tf_simclr.data.augment.spec import ViewSpec, WorkLimits
 from tf_simclr.data.file_batches import file_batches, unmade_file_batches
 from tf_simclr.data.order import sample_order
 from tf_simclr.data.sources.image_set import ImageSet
@@ -39,6 +39,7 @@ class TrainingBatches:
       contrastive: whether a batch holds two views (`view1`, `view2`) or one
         (`image`); both kinds hold `label`, and `index`, which tells equal
         images apart from different ones.
+      limits: how views are made.
     """
 
     images: ImageSet
@@ -46,6 +47,7 @@ class TrainingBatches:
     image_size: int
     seed: int
     contrastive: bool
+    limits: WorkLimits = WorkLimits()
 
     @_without_autograph
     def dataset(
@@ -55,7 +57,7 @@ class TrainingBatches:
         stop_step: int | tf.Tensor,
         in_all: int | None = None,
     ) -> tf.data.Dataset:
-        """What the host makes of the steps start_step ... stop_step - 1.
+        """The host's part of the steps start_step ... stop_step - 1.
 
         `views` turns it into what a step takes. It depends on seed, step and
         batch size alone.
@@ -65,6 +67,11 @@ class TrainingBatches:
           start_step, stop_step: int64 tensors where a graph decides them.
           in_all: steps of the whole run, which decide how views are made (see
             `ViewSpec.finish`); None: `stop_step`.
+
+        Returns:
+          A data set of dicts: finished views float32 (batch_size, S, S, 3), or
+          what the device makes them from; `label` int32 (batch_size,), and
+          `index` int64 (batch_size,).
         """
         images, spec = self.images, self._spec
         total = batch_size * (stop_step if in_all is None else in_all)
@@ -107,7 +114,9 @@ class TrainingBatches:
     @property
     def _spec(self) -> ViewSpec:
         names = ("view1", "view2") if self.contrastive else ("image",)
-        return ViewSpec(self.augment, self.image_size, self.seed, names)
+        return ViewSpec(
+            self.augment, self.image_size, self.seed, names, self.limits
+        )
 
 
 @_without_autograph

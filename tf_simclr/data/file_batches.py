@@ -19,8 +19,6 @@ Item = dict[str, tf.Tensor]
 
 # Images that are planned together: a few are as fast as many.
 _SHARE = 32
-# Windows longer than this many views are resized before they leave the host.
-_LARGEST_WINDOW = 2.5
 
 
 def file_batches(
@@ -94,7 +92,7 @@ def unmade_file_batches(
     """
     decode = window_decoder(images)
     size = spec.image_size
-    longest = int(_LARGEST_WINDOW * size)
+    longest = int(spec.limits.window * size)
 
     def column(window: tf.Tensor, boxes: tf.Tensor) -> tuple:
         crops = [
@@ -194,7 +192,7 @@ def _reader(images: ImageSet) -> Callable[[tf.Tensor], tuple]:
 
 
 def window_decoder(images: ImageSet) -> Callable[[Item], tf.Tensor]:
-    """A function of an item of `planned`: uint8 pixels of its window."""
+    """A function of an item of `planned`: its window, uint8 (H, W, 3)."""
     pixels = images.pixels
     if isinstance(pixels, ArrayPixels):
         array = on_host(pixels.array)

@@ -94,7 +94,8 @@ def stored_boxes(
 
 
 def is_sideways(orientation: tf.Tensor) -> tf.Tensor:
-    """Whether height and width are exchanged: bool, like the argument."""
+    """Whether height and width are exchanged: bool, in the shape of the
+    argument."""
     return orientation >= _SIDEWAYS
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 # Figures in a block: 4 MB in double precision.
-_BLOCK = 1 << 19
+_BLOCK_SIZE = 1 << 19
 
 
 def by_blocks(
@@ -17,6 +17,7 @@ def by_blocks(
     matrix: np.ndarray,
     rows: np.ndarray | None = None,
     *others: np.ndarray,
+    block_size: int = _BLOCK_SIZE,
 ) -> np.ndarray:
     """The values (n,) of `function` for n rows of a matrix.
 
@@ -25,9 +26,10 @@ def by_blocks(
       matrix: (N, C).
       rows: int (n,), which ones; None for all.
       others: arrays (n, ...).
+      block_size: figures of the matrix in a block, at most.
     """
     count = len(matrix) if rows is None else len(rows)
-    size = max(1, _BLOCK // max(1, matrix.shape[1]))
+    size = max(1, block_size // max(1, matrix.shape[1]))
     found = []
     for start in range(0, max(count, 1), size):
         part = slice(start, min(start + size, count))

@@ -123,17 +123,17 @@ def class_counts(
 
 
 def precision(counts: ClassCounts) -> np.ndarray:
-    """Share of the images called so that are; 0 if none is called so."""
+    """Share of the images called so that are, (C,); 0 if none is called so."""
     return _share(counts.hits, counts.called)
 
 
 def recall(counts: ClassCounts) -> np.ndarray:
-    """Share of the class's images that were found; 0 if there are none."""
+    """Share of a class's images that were found, (C,); 0 if it has none."""
     return _share(counts.hits, counts.present)
 
 
 def f1(counts: ClassCounts) -> np.ndarray:
-    """Harmonic mean of precision and recall; 0 where both are."""
+    """Harmonic mean of precision and recall, (C,); 0 where both are."""
     return _share(2 * counts.hits, counts.called + counts.present)
 
 

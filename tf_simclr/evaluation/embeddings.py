@@ -52,7 +52,7 @@ class Similarities(NamedTuple):
 
 
 def unit(embeddings: np.ndarray) -> np.ndarray:
-    """Rows of length 1; zero rows stay zero."""
+    """Rows (N, d) of length 1; zero rows stay zero."""
     norms = np.linalg.norm(embeddings, axis=1, keepdims=True)
     return embeddings / np.maximum(norms, _EPSILON)
 

@@ -19,7 +19,7 @@ from tf_simclr.metrics import KNN, TOP_1, TOP_5
 TEMPERATURE = 0.07
 NEIGHBOURS = 20
 # Labelled images to search in; more costs time and changes little.
-MAX_REFERENCES = 10_000
+_MAX_REFERENCES = 10_000
 
 
 def knn_accuracy(
@@ -133,6 +133,7 @@ def pretraining_evaluator(
     images: ImageSet,
     references: ImageSet,
     config: DataConfig,
+    max_references: int = _MAX_REFERENCES,
 ) -> Evaluator:
     """k-NN accuracy of the encoder's features and, where the network has an
     online classifier, its accuracy.
@@ -143,6 +144,7 @@ def pretraining_evaluator(
       references: training images; the neighbours come from the labelled ones,
         which are of several classes.
       config: image size, batch size and number of batches.
+      max_references: labelled training images to look among, at most.
     """
     online = network.classifier is not None
     names = ["features", "logits"] if online else ["features"]
@@ -150,9 +152,9 @@ def pretraining_evaluator(
     embed = _predictor(network, names[:1], config)
     sample = evaluation_sample(images, config)
     labelled = np.flatnonzero(references.labels >= 0)
-    if len(labelled) > MAX_REFERENCES:
+    if len(labelled) > max_references:
         # From all over: folders list one class after the other.
-        places = np.linspace(0, len(labelled) - 1, MAX_REFERENCES)
+        places = np.linspace(0, len(labelled) - 1, max_references)
         labelled = labelled[places.astype(int)]
     neighbours = references.take(labelled)
 

@@ -68,7 +68,7 @@ def evaluation_sample(images: ImageSet, config: DataConfig) -> EvaluationSample:
 
 
 def labelled_sample(images: ImageSet, limit: int) -> np.ndarray:
-    """Ascending positions of at most `limit` labelled images, drawn by id."""
+    """Ascending positions (n,) of n <= `limit` labelled images, drawn by id."""
     labelled = np.flatnonzero(images.labels != UNLABELLED)
     if len(labelled) <= limit:
         return labelled

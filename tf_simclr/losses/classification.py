@@ -11,7 +11,8 @@ and not over batches, which hold more of them or fewer, or none."""
 
 
 def is_labelled(labels: tf.Tensor) -> tf.Tensor:
-    """1 for images with a label and 0 for others: float32, like the labels."""
+    """1 for images with a label and 0 for others: float32, in the labels'
+    shape."""
     return tf.cast(labels >= 0, tf.float32)
 
 
@@ -60,7 +61,7 @@ def supervised_loss(
 def accuracy(
     labels: tf.Tensor, logits: tf.Tensor, shares: tf.Tensor | None = None
 ) -> tf.Tensor:
-    """Share of the labelled images whose highest logit is their class.
+    """Share of the labelled images whose highest logit is their class: scalar.
 
     Takes what `supervised_loss` takes.
     """
@@ -109,7 +110,8 @@ def distillation_loss(
 
 
 def l2_loss(variables: Sequence[tf.Variable], weight_decay: float) -> tf.Tensor:
-    """weight_decay / 2 times the sum of squares; 0 without variables."""
+    """weight_decay / 2 times the sum of squares, a scalar; 0 without
+    variables."""
     if not variables or not weight_decay:
         return tf.constant(0.0)
     return weight_decay * tf.add_n([tf.nn.l2_loss(v) for v in variables])

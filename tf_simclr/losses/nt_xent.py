@@ -214,7 +214,7 @@ def _in_blocks(
 
 
 def embed(projections: tf.Tensor, normalize: bool) -> tf.Tensor:
-    """Projections in float32, on the unit sphere if `normalize`."""
+    """Projections (n, d) in float32, on the unit sphere if `normalize`."""
     projections = tf.cast(projections, tf.float32)
     if normalize:
         return tf.math.l2_normalize(projections, axis=1, epsilon=NORM_EPSILON)

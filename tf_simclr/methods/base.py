@@ -185,11 +185,14 @@ class Method:
         Args:
           batch: as `prepare` left it.
           outputs: what `forward` and `targets` returned.
+
+        Returns:
+          Two: a float32 scalar, and {metric: scalar}.
         """
         raise NotImplementedError
 
     def decay(self) -> tf.Tensor:
-        """The term of the loss that depends on the weights alone."""
+        """The term of the loss that depends on the weights alone: a scalar."""
         return l2_loss(self.decayed, self.job.config.optimizer.weight_decay)
 
     def embeddings(
@@ -266,7 +269,7 @@ def whole_loss(
     """The loss of a whole batch with its weight decay.
 
     Returns:
-      The loss, its metrics, and what `forward` and `targets` computed.
+      A scalar, its metrics, and what `forward` and `targets` computed.
     """
     batch = method.prepare(batch)
     outputs = method.forward(batch)
@@ -282,7 +285,7 @@ def whole_loss(
 def with_decay(
     method: Method, loss: tf.Tensor, metrics: Metrics
 ) -> tuple[tf.Tensor, Metrics]:
-    """Adds the weight decay to a loss, and both to its metrics."""
+    """Adds the weight decay to a loss, a scalar, and both to its metrics."""
     decay = method.decay()
     total = loss + decay
     return total, {"total_loss": total, "weight_decay": decay, **metrics}

@@ -109,7 +109,7 @@ class Classification(Method):
         return {"logits": outputs.logits}
 
     def loss(self, batch: Batch, outputs: Outputs) -> tuple[tf.Tensor, Metrics]:
-        """The sum of `terms`."""
+        """The sum of `terms`: a scalar, and its metrics."""
         terms = self.terms(batch, outputs)
         labels, logits = batch["label"], outputs["logits"]
         known = is_labelled(labels)
@@ -124,7 +124,7 @@ class Classification(Method):
         return tf.add_n([*terms.values()]), metrics
 
     def label_term(self, batch: Batch, outputs: Outputs) -> tf.Tensor:
-        """The mean cross-entropy of the labelled images."""
+        """The mean cross-entropy of the labelled images: a scalar."""
         return supervised_loss(
             batch["label"], outputs["logits"], batch["label_share"]
         )

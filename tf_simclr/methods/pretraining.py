@@ -142,7 +142,7 @@ class Pretraining(Method):
         return found
 
     def loss(self, batch: Batch, outputs: Outputs) -> tuple[tf.Tensor, Metrics]:
-        """`contrast`, and the online classifier's cross-entropy.
+        """`contrast` and the online classifier's cross-entropy: a scalar.
 
         Figures of the labelled images are sums over their views, which
         `labelled_images` counts.
@@ -162,7 +162,7 @@ class Pretraining(Method):
         return total, metrics
 
     def embeddings(self, outputs: Outputs) -> tuple[tf.Tensor, tf.Tensor]:
-        """Both views' projections."""
+        """Both views' projections: (n, d) each."""
         return outputs["projection1"], outputs["projection2"]
 
     @property
@@ -199,12 +199,12 @@ class Pretraining(Method):
 
 
 def both_views(batch: Batch) -> tf.Tensor:
-    """First views, then second views: (2n, h, w, 3)."""
+    """First views, then second views: (2n, H, W, 3)."""
     return tf.concat([batch["view1"], batch["view2"]], axis=0)
 
 
 def by_view(name: str, outputs: tf.Tensor) -> Outputs:
-    """What became of `both_views`, one row per image again."""
+    """What became of `both_views`, (2n, ...), by view: (n, ...) each."""
     first, second = tf.split(outputs, 2)
     return {f"{name}1": first, f"{name}2": second}
 

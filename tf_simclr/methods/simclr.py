@@ -97,7 +97,7 @@ class SimCLR(Pretraining):
     def contrast(
         self, batch: Batch, outputs: Outputs
     ) -> tuple[tf.Tensor, Metrics]:
-        """NT-Xent over the global batch and the memory."""
+        """NT-Xent over the global batch and the memory: a scalar."""
         config = self.job.config.objective
         # Made by hand, a batch may not say which images it holds.
         ids = batch.get("index")

@@ -117,7 +117,7 @@ class SupCon(Pretraining):
     def contrast(
         self, batch: Batch, outputs: Outputs
     ) -> tuple[tf.Tensor, Metrics]:
-        """The supervised contrastive loss over the global batch."""
+        """The supervised contrastive loss over the global batch: a scalar."""
         config = self.job.config.objective
         loss, positives = supervised_contrastive_loss(
             outputs["projection1"],

@@ -144,7 +144,7 @@ class VICReg(Pretraining):
     def contrast(
         self, batch: Batch, outputs: Outputs
     ) -> tuple[tf.Tensor, Metrics]:
-        """The weighted sum of the three terms."""
+        """The weighted sum of the three terms: a scalar."""
         terms = vicreg_terms(outputs["projection1"], outputs["projection2"])
         weights = self._weights
         loss = (

@@ -90,7 +90,8 @@ class ConvNeXtTiny(Encoder):
         }
 
     def encode(self, images: tf.Tensor, training: bool) -> EncoderOutputs:
-        """Encodes images in [0, 1]; the maps are those of `parts`."""
+        """Encodes images (n, H, W, 3) in [0, 1]; the maps are those of
+        `parts`."""
         images = tf.cast(images, tf.float32)
         images = (images - tf.constant(_MEAN)) / tf.constant(_DEVIATION)
         *maps, features = self._run(images, training)

@@ -146,6 +146,6 @@ class ConvNorm(keras.layers.Layer):
         return self.activate(self.conv(inputs), training)
 
     def activate(self, inputs: tf.Tensor, training: bool) -> tf.Tensor:
-        """What follows the convolution."""
+        """Norm and activation of a convolution's output (n, H, W, C)."""
         outputs = self.norm(inputs, training=training)
         return tf.nn.relu(outputs) if self.relu else outputs

@@ -218,7 +218,7 @@ class NetworkOutputs(NamedTuple):
         return self.hiddens[-1]
 
     def by_name(self) -> dict[str, tf.Tensor]:
-        """All of them by the original's names: the feature maps,
+        """All of them by the original's names: the feature maps (n, h, w, c),
         `final_avg_pool`, `proj_head_input`, `proj_hidden1` ...,
         `proj_head_output` and, with a classifier, `logits_sup`."""
         named = {

@@ -64,7 +64,7 @@ class Stem(keras.layers.Layer):
     def call(
         self, inputs: tf.Tensor, training: bool = False
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns the last convolution's output and the stem's output."""
+        """Two (n, h, w, c): the last convolution's output and the stem's."""
         for unit in self.units[:-1]:
             inputs = unit(inputs, training=training)
         last = self.units[-1]
@@ -219,7 +219,7 @@ class ResNet(Encoder):
         }
 
     def encode(self, images: tf.Tensor, training: bool) -> EncoderOutputs:
-        """Encodes a batch of images.
+        """Encodes images (n, H, W, 3) in [0, 1].
 
         The maps have the original's names: `initial_conv`,
         `initial_max_pool`, `block_group1` ... `block_group4`. With gradient

@@ -67,7 +67,7 @@ class Neighbours:
         )
 
     def add(self, start: int, features: np.ndarray) -> None:
-        """Looks at the features of images start ... start + n - 1."""
+        """Looks at the features (n, d) of images start ... start + n - 1."""
         self._search.add(start, features)
 
     def write(self, folder: str) -> str:

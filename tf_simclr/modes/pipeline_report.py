@@ -144,5 +144,5 @@ def _plane(config: Config, images: ImageSet) -> FeaturePlane:
 def _mistakes(
     config: Config, stage: StageData, images: ImageSet
 ) -> Sequence[np.ndarray]:
-    ids = stage.examination.mistake_ids
+    ids = stage.report.mistake_ids
     return mistake_pictures(ids, images, config.data.image_size) if ids else []

@@ -2,7 +2,6 @@
 
 import csv
 import os
-import time
 
 from tf_simclr.config.run import Config
 from tf_simclr.data.sources.folder import walk
@@ -10,7 +9,7 @@ from tf_simclr.errors import UserError, at_most
 from tf_simclr.evaluation.classify import Prediction, classify_files
 from tf_simclr.files import replacing
 from tf_simclr.modes.loaded import load_network
-from tf_simclr.progress import INTERVAL, say
+from tf_simclr.progress import Counter, say
 from tf_simclr.training.run_dir import check_writable
 from tf_simclr.weights.export.hub_module import make_hub_module
 
@@ -46,14 +45,12 @@ def predict(config: Config) -> str:
         )
     classify = make_hub_module(source).signatures["serving_bytes"]
     predictions: list[Prediction] = []
-    shown = time.monotonic()
+    counter = Counter(len(files))
     for prediction in classify_files(
         classify, files, config.data.eval_batch_size
     ):
         predictions.append(prediction)
-        if time.monotonic() - shown >= INTERVAL:
-            shown = time.monotonic()
-            say(f"{len(predictions):,} of {len(files):,} images")
+        counter.add(1)
     bad = [p for p in predictions if p.problem]
     if len(bad) == len(files):
         raise UserError(

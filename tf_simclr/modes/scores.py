@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
+from tf_simclr.evaluation.classification_report import classification_report
 from tf_simclr.evaluation.evaluate import Evaluation
-from tf_simclr.evaluation.examination import examine
 from tf_simclr.progress import say
 from tf_simclr.report.evaluation_files import write_evaluation
 from tf_simclr.report.pipeline_text import run_card
@@ -32,14 +32,14 @@ def leave_scores(
       overlap: says how many of the images were trained on; '' if none.
     """
     found, sample = evaluation.predictions, evaluation.sample
-    examination = examine(found) if found is not None else None
+    report = classification_report(found) if found is not None else None
     images = sample.images
     heading = f"{name} on {sample.text} images of {images.name}"
     if len(images) < sample.total:
         say(f"Scored: {heading}.")
     notes = [_ARITHMETIC, *([f"**{overlap}**"] if overlap else [])]
     pictures = write_evaluation(
-        run_dir.path, heading, scores, examination, images, image_size, notes
+        run_dir.path, heading, scores, report, images, image_size, notes
     )
     record = run_dir.read_config()
     card, chance = "", {}

@@ -25,7 +25,7 @@ class Adam(keras.optimizers.Adam):
     """
 
     def update_step(self, gradient: tf.Tensor, variable: tf.Variable) -> None:
-        """Updates one variable by its dense gradient."""
+        """Updates one variable by its dense gradient, of the same shape."""
         keras_compat.apply_adam(self, gradient, variable)
 
 

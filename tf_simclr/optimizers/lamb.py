@@ -105,7 +105,7 @@ class LAMB(keras.optimizers.Optimizer):
         keras_compat.mark_slots_built(self)
 
     def update_step(self, gradient: tf.Tensor, variable: tf.Variable) -> None:
-        """Updates one variable by its dense gradient."""
+        """Updates one variable by its dense gradient, of the same shape."""
         index = keras_compat.slot_index(self, variable)
         momentum, velocity = self.momentums[index], self.velocities[index]
         adapt = len(variable.shape) > 1

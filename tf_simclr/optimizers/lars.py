@@ -22,7 +22,7 @@ class LARSUpdate(NamedTuple):
 def trust_ratio(
     weights: tf.Tensor, step: tf.Tensor, coefficient: float
 ) -> tf.Tensor:
-    """coefficient * |weights| / |step|, and 1 where either norm is 0."""
+    """coefficient * |weights| / |step|, a scalar; 1 where either norm is 0."""
     weight_norm = tf.norm(weights)
     step_norm = tf.norm(step)
     usable = tf.logical_and(weight_norm > 0, step_norm > 0)
@@ -140,7 +140,7 @@ class LARS(keras.optimizers.Optimizer):
         return len(variable.shape) > 1 and not plain
 
     def ratio_of(self, gradient: tf.Tensor, variable: tf.Variable) -> tf.Tensor:
-        """The trust ratio of a variable that `adapts`."""
+        """The trust ratio, a scalar, of a variable that `adapts`."""
         step = gradient + self.decay * variable
         return trust_ratio(variable, step, self.coefficient)
 

@@ -7,8 +7,11 @@ import numpy as np
 
 from tf_simclr.data.batches import evaluation_batches
 from tf_simclr.data.sources.image_set import ImageSet
-from tf_simclr.evaluation.examination import Examination, Mistake
-from tf_simclr.evaluation.examination_json import to_json
+from tf_simclr.evaluation.classification_report import (
+    ClassificationReport,
+    Mistake,
+)
+from tf_simclr.evaluation.report_json import to_json
 from tf_simclr.files import replacing, write_json, write_text
 from tf_simclr.report.evaluation_charts import short
 from tf_simclr.report.evaluation_text import evaluation_text
@@ -29,7 +32,7 @@ def write_evaluation(
     folder: str,
     heading: str,
     scores: Mapping[str, float],
-    examination: Examination | None,
+    report: ClassificationReport | None,
     images: ImageSet,
     image_size: int,
     notes: Sequence[str] = (),
@@ -41,7 +44,7 @@ def write_evaluation(
       folder: where the files go; it exists.
       heading: what was evaluated on what.
       scores: what `result.json` holds.
-      examination: of the classifier; None where there is none.
+      report: of the classifier; None where there is none.
       images: what was evaluated on.
       image_size: side of the evaluation view.
       notes: what a reader of the scores must know, in Markdown.
@@ -50,9 +53,9 @@ def write_evaluation(
       {title: PNG} of the pictures.
     """
     pictures: dict[str, bytes] = {}
-    if examination is not None:
-        pictures = draw_evaluation(examination, images, image_size)
-        write_json(os.path.join(folder, EVALUATION_FILE), to_json(examination))
+    if report is not None:
+        pictures = draw_evaluation(report, images, image_size)
+        write_json(os.path.join(folder, EVALUATION_FILE), to_json(report))
     files = {}
     for title, data in pictures.items():
         files[title] = f"{title.split()[-1]}.png"
@@ -61,29 +64,29 @@ def write_evaluation(
             open(name, "wb") as file,
         ):
             file.write(data)
-    text = evaluation_text(heading, scores, examination, files, notes)
+    text = evaluation_text(heading, scores, report, files, notes)
     write_text(os.path.join(folder, "evaluation.md"), text)
     return pictures
 
 
 def draw_evaluation(
-    examination: Examination, images: ImageSet, image_size: int
+    report: ClassificationReport, images: ImageSet, image_size: int
 ) -> dict[str, bytes]:
     """{title: PNG} of confusion, reliability and the worst mistakes."""
-    names = examination.class_names
-    confusions = examination.confusions
+    names = report.class_names
+    confusions = report.confusions
     group = -(-confusions.num_classes // _CELLS)
     matrix = confusions.grouped(group).matrix()
     pictures = {"confusion": confusion_figure(matrix, names, group)}
-    calibration = examination.calibration
+    calibration = report.calibration
     if calibration is not None:
         pictures["reliability"] = reliability_figure(
             calibration.before, calibration.after
         )
-    mistakes = examination.mistakes
+    mistakes = report.mistakes
     if mistakes:
         pictures["worst mistakes"] = picture_grid(
-            mistake_pictures(examination.mistake_ids, images, image_size),
+            mistake_pictures(report.mistake_ids, images, image_size),
             [mistake_caption(mistake, names) for mistake in mistakes],
         )
     return pictures

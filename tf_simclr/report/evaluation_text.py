@@ -1,10 +1,10 @@
-"""`evaluation.md`: an examination in words and tables."""
+"""`evaluation.md`: a classification report in words and tables."""
 
 from collections.abc import Mapping, Sequence
 
 from tf_simclr.evaluation.accuracy import LEVEL, RESAMPLES, Interval
+from tf_simclr.evaluation.classification_report import ClassificationReport
 from tf_simclr.evaluation.confusion import f1, most_confused, precision, recall
-from tf_simclr.evaluation.examination import Examination
 from tf_simclr.evaluation.sample import of_total
 
 _TITLES = {
@@ -19,7 +19,7 @@ _CONFUSED = 10
 def evaluation_text(
     heading: str,
     scores: Mapping[str, float],
-    examination: Examination | None,
+    report: ClassificationReport | None,
     files: Mapping[str, str],
     notes: Sequence[str] = (),
 ) -> str:
@@ -28,24 +28,24 @@ def evaluation_text(
     Args:
       heading: what was evaluated on what.
       scores: what `result.json` holds.
-      examination: of the classifier; None where there is none.
+      report: of the classifier; None where there is none.
       files: {title: name} of pictures beside the text.
       notes: what a reader of the scores must know, in Markdown.
     """
     parts = [f"# {heading}", *notes, _scores(scores)]
-    if examination is not None:
+    if report is not None:
         parts += [
-            _intervals(examination),
-            _calibration(examination),
-            _classes(examination),
-            _confusions(examination),
+            _intervals(report),
+            _calibration(report),
+            _classes(report),
+            _confusions(report),
         ]
     parts += [f"![{title}]({name})" for title, name in files.items()]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def score_rows(scores: Mapping[str, Interval]) -> list[tuple[str, str, str]]:
-    """(title, value, interval) of each score of an examination."""
+    """(title, value, interval) of each score of a report."""
     return [
         (_TITLES[name], f"{score.value:.4f}", interval_text(score))
         for name, score in scores.items()
@@ -57,19 +57,19 @@ def interval_text(score: Interval) -> str:
     return f"{score.low:.4f} to {score.high:.4f}"
 
 
-def interval_note(examination: Examination) -> str:
+def interval_note(report: ClassificationReport) -> str:
     """What the intervals mean."""
     return (
         f"Intervals are {100 * LEVEL:.0f} % percentile intervals of"
-        f" {RESAMPLES:,} bootstrap draws of the {evaluated(examination)}"
+        f" {RESAMPLES:,} bootstrap draws of the {evaluated(report)}"
         " evaluation images:"
         " how far the score depends on these images, not on the training."
     )
 
 
-def evaluated(examination: Examination) -> str:
+def evaluated(report: ClassificationReport) -> str:
     """Such as '3 of 7', or '7' where all images of the split were scored."""
-    return of_total(examination.count, examination.total)
+    return of_total(report.count, report.total)
 
 
 def _scores(scores: Mapping[str, float]) -> str:
@@ -77,10 +77,10 @@ def _scores(scores: Mapping[str, float]) -> str:
     return "\n".join(["| result.json | |", "|---|---:|", *rows])
 
 
-def _intervals(examination: Examination) -> str:
+def _intervals(report: ClassificationReport) -> str:
     rows = [
         f"| {title} | {value} | {interval} |"
-        for title, value, interval in score_rows(examination.scores)
+        for title, value, interval in score_rows(report.scores)
     ]
     return "\n".join(
         [
@@ -90,14 +90,14 @@ def _intervals(examination: Examination) -> str:
             "|---|---:|---:|",
             *rows,
             "",
-            interval_note(examination),
+            interval_note(report),
             "Macro-F1 is the mean over the classes that occur.",
         ]
     )
 
 
-def _calibration(examination: Examination) -> str:
-    found = examination.calibration
+def _calibration(report: ClassificationReport) -> str:
+    found = report.calibration
     if found is None:
         return ""
     return (
@@ -112,12 +112,12 @@ def _calibration(examination: Examination) -> str:
     )
 
 
-def _classes(examination: Examination) -> str:
-    counts = examination.classes
+def _classes(report: ClassificationReport) -> str:
+    counts = report.classes
     rows = [
         f"| {_cell(name)} | {p:.4f} | {r:.4f} | {f:.4f} | {n:,} |"
         for name, p, r, f, n in zip(
-            examination.class_names,
+            report.class_names,
             precision(counts),
             recall(counts),
             f1(counts),
@@ -136,13 +136,11 @@ def _classes(examination: Examination) -> str:
     )
 
 
-def _confusions(examination: Examination) -> str:
-    names = examination.class_names
+def _confusions(report: ClassificationReport) -> str:
+    names = report.class_names
     rows = [
         f"| {_cell(names[label])} | {_cell(names[called])} | {times:,} |"
-        for label, called, times in most_confused(
-            examination.confusions, _CONFUSED
-        )
+        for label, called, times in most_confused(report.confusions, _CONFUSED)
     ]
     if not rows:
         return ""

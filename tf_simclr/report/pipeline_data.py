@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from tf_simclr.evaluation.accuracy import Interval
+from tf_simclr.evaluation.classification_report import ClassificationReport
 from tf_simclr.evaluation.embeddings import FeaturePlane
-from tf_simclr.evaluation.examination import Examination
-from tf_simclr.evaluation.examination_json import from_json
+from tf_simclr.evaluation.report_json import from_json
 from tf_simclr.files import read_json
 from tf_simclr.methods.registry import metrics_of
 from tf_simclr.metrics import Metric
@@ -28,7 +28,7 @@ class StageData:
       title: its row in the table; '' for the pretraining, which has none.
       record: what its `config.json` holds.
       metrics: the lines of its `metrics.jsonl`.
-      examination: of its classifier; None where there is none.
+      report: of its classifier; None where there is none.
       command: the words of the command line that runs it alone.
     """
 
@@ -36,13 +36,13 @@ class StageData:
     title: str
     record: RunRecord
     metrics: list[dict[str, Any]]
-    examination: Examination | None
+    report: ClassificationReport | None
     command: list[str]
 
     @property
     def top_1(self) -> Interval:
-        """Accuracy, of a stage that was examined."""
-        return self.examination.scores["top_1"]
+        """Accuracy, of a stage that was evaluated."""
+        return self.report.scores["top_1"]
 
     @property
     def parameters(self) -> int:
@@ -111,6 +111,6 @@ def read_stage(
         title=title,
         record=read_record(folder),
         metrics=metrics,
-        examination=found,
+        report=found,
         command=command,
     )

@@ -47,7 +47,7 @@ def pipeline_page(data: PipelineData) -> str:
 def _header(data: PipelineData) -> str:
     result, student = data.result, data.student
     images = data.stages[0].record.derived.train_images
-    classes = len(student.examination.class_names)
+    classes = len(student.report.class_names)
     best = max(data.scored, key=lambda stage: stage.top_1.value)
     baseline = _baseline(data)
     smaller = result["teacher_parameters"] / result["student_parameters"]
@@ -56,7 +56,7 @@ def _header(data: PipelineData) -> str:
         f"Trained on <strong>{images:,}</strong> images, of which"
         f" <strong>{result['labels']:,}</strong> have a label"
         f" ({classes} classes), and scored on"
-        f" <strong>{evaluated(student.examination)}</strong> {unseen}."
+        f" <strong>{evaluated(student.report)}</strong> {unseen}."
     )
     tiles = [(baseline.title, _percent(baseline), "")]
     if best is not student:
@@ -84,14 +84,14 @@ def _result_section(data: PipelineData) -> str:
         Bar(stage.title, stage.top_1, _bar_style(stage, data))
         for stage in data.scored
     ]
-    chance = 1.0 / len(data.student.examination.class_names)
+    chance = 1.0 / len(data.student.report.class_names)
     rows = [
         [
             stage.title,
             f"{100 * stage.top_1.value:.2f} %",
             f"{100 * stage.top_1.low:.1f} to {100 * stage.top_1.high:.1f} %",
-            f"{stage.examination.scores['macro_f1'].value:.4f}",
-            f"{stage.examination.scores['cohen_kappa'].value:.4f}",
+            f"{stage.report.scores['macro_f1'].value:.4f}",
+            f"{stage.report.scores['cohen_kappa'].value:.4f}",
             f"{stage.parameters:,}",
         ]
         for stage in data.scored
@@ -107,7 +107,7 @@ def _result_section(data: PipelineData) -> str:
         "",
         f'<div class="card">{bar_chart("Test accuracy", bars, chance)}'
         f'<p class="note">Dashed: chance.'
-        f" {interval_note(data.student.examination)}</p>{seen}"
+        f" {interval_note(data.student.report)}</p>{seen}"
         f'<div class="scroll">{table(head, rows, chief=len(rows) - 1)}</div>'
         "</div>",
     )

@@ -2,8 +2,8 @@
 
 import html
 
+from tf_simclr.evaluation.classification_report import Calibration
 from tf_simclr.evaluation.confusion import f1, precision, recall
-from tf_simclr.evaluation.examination import Calibration
 from tf_simclr.report.charts import color_of, point_chart
 from tf_simclr.report.evaluation_charts import short
 from tf_simclr.report.markup import picture, section, table
@@ -37,7 +37,7 @@ def views_section(data: PipelineData) -> str:
 
 def planes_section(data: PipelineData) -> str:
     """Features in the plane."""
-    names = data.student.examination.class_names
+    names = data.student.report.class_names
     cards = [
         f'<div class="card"><h3>{html.escape(title)}</h3>'
         f"{point_chart(title, plane.points, data.plane_labels, names)}</div>"
@@ -63,7 +63,7 @@ def planes_section(data: PipelineData) -> str:
 
 def mistakes_section(data: PipelineData) -> str:
     """The images that the student is most wrong about."""
-    found = data.student.examination
+    found = data.student.report
     names = found.class_names
     figures = [
         f"<figure>{picture(image, names[mistake.label])}<figcaption>"
@@ -90,7 +90,7 @@ def mistakes_section(data: PipelineData) -> str:
 
 def calibration_section(data: PipelineData) -> str:
     """Which classes are confused, and whether confidence can be trusted."""
-    found = data.student.examination
+    found = data.student.report
     counts, names = found.classes, [short(n, 8) for n in found.class_names]
     cards = []
     if len(names) <= MOST_CLASSES:

@@ -63,7 +63,7 @@ def pipeline_text(data: PipelineData) -> str:
                 result_table(data.scored),
                 labels_note(data),
                 *(f"**{note}**" for note in overlap_notes(data.stages)),
-                interval_note(student.examination),
+                interval_note(student.report),
                 "Curves, pictures and maps: [report.html](report.html). Class"
                 " tables and calibration: "
                 + ", ".join(

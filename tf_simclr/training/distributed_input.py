@@ -29,7 +29,7 @@ def distributed_iterator(
     ranges: Sequence[tuple[int, int]],
     data_service: str | None = None,
     *,
-    passes: int = 1,
+    num_micro_batches: int = 1,
 ) -> tf.data.Iterator:
     """The training batches of some steps, on the devices.
 
@@ -40,8 +40,8 @@ def distributed_iterator(
       ranges: (first, last + 1) of the batches' numbers, ascending.
       data_service: `grpc://HOST:PORT` of a tf.data service whose workers make
         the batches; None: each machine makes its own.
-      passes: in how many parts a replica takes its share; above 1, what the
-        iterator yields is (passes, images of a part, ...).
+      num_micro_batches: parts in which a replica takes its share; above 1,
+        what the iterator yields is (num_micro_batches, images of a part, ...).
 
     Raises:
       UserError: a data service cannot make these batches.
@@ -50,7 +50,7 @@ def distributed_iterator(
     shares = _Shares(
         batches,
         size=batch_size // replicas,
-        passes=passes,
+        num_micro_batches=num_micro_batches,
         in_all=ranges[-1][1] * replicas,
     )
 
@@ -64,7 +64,7 @@ def distributed_iterator(
             )
             for other in others:
                 first = first.concatenate(other)
-            return first if passes == 1 else first.prefetch(1)
+            return first if num_micro_batches == 1 else first.prefetch(1)
         turns = _Turns(shares, ranges, context)
         if data_service is None:
             return turns.made_here()
@@ -104,13 +104,13 @@ class _Shares:
     Attributes:
       batches: the whole run's.
       size: images of a share.
-      passes: in how many parts a share is made and taken.
+      num_micro_batches: in how many parts a share is made and taken.
       in_all: shares of the whole run.
     """
 
     batches: TrainingBatches
     size: int
-    passes: int
+    num_micro_batches: int
     in_all: int
 
     def dataset(
@@ -119,19 +119,19 @@ class _Shares:
         """The shares start ... stop - 1."""
         # Made part by part, so that only the views of a whole batch, and not
         # what leads to them, take its room.
-        passes = self.passes
+        count = self.num_micro_batches
         parts = self.batches.dataset(
-            self.size // passes,
-            start * passes,
-            stop * passes,
-            self.in_all * passes,
+            self.size // count,
+            start * count,
+            stop * count,
+            self.in_all * count,
         )
-        if passes == 1:
+        if count == 1:
             return parts
         if all(s.shape.is_fully_defined() for s in parts.element_spec.values()):
-            return parts.batch(passes)
+            return parts.batch(count)
         # Windows of images, as large as the largest of a part.
-        return parts.padded_batch(passes)
+        return parts.padded_batch(count)
 
 
 class _Turns:

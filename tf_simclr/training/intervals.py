@@ -1,13 +1,31 @@
 """At which steps something is logged, saved or evaluated."""
 
+import dataclasses
 import math
 from fractions import Fraction
 
 from tf_simclr.config.train import TrainConfig
+from tf_simclr.progress import INTERVAL
 
 # Steps between checkpoints, at least, where epochs count: with few labels an
 # epoch is a single step, and saving may take longer than that.
 _LEAST_STEPS = 100
+
+
+@dataclasses.dataclass(frozen=True)
+class Pace:
+    """How often the loop looks up from the devices.
+
+    Attributes:
+      chunk_seconds: device time between two looks at the clock.
+      line_seconds: between two lines of progress.
+    """
+
+    chunk_seconds: float = 2.0
+    line_seconds: float = INTERVAL
+
+
+USUAL_PACE = Pace()
 
 
 class Intervals:

@@ -29,7 +29,7 @@ from tf_simclr.signals import Interrupted, StopRequest, Terminated, stopping_by
 from tf_simclr.training import metric_sums
 from tf_simclr.training.checkpoints import Checkpoints, Position
 from tf_simclr.training.distributed_input import distributed_iterator
-from tf_simclr.training.intervals import Intervals
+from tf_simclr.training.intervals import USUAL_PACE, Intervals, Pace
 from tf_simclr.training.profiler import StepProfiler
 from tf_simclr.training.recovery import (
     NotFinite,
@@ -44,9 +44,6 @@ from tf_simclr.training.step import Task, make_step_function
 from tf_simclr.training.tensorboard import Summaries, cut_events_after
 from tf_simclr.training.workers import Workers
 
-# Device time between two looks at the clock, counted in seconds.
-_CHUNK_SECONDS = 2.0
-
 
 def train(
     task: Task,
@@ -57,6 +54,7 @@ def train(
     evaluator: Evaluator | None = None,
     data_service: str | None = None,
     scored_on: Mapping[str, Any] | None = None,
+    pace: Pace = USUAL_PACE,
 ) -> int:
     """Trains to `plan.total_steps`, from the latest checkpoint if there is one.
 
@@ -69,6 +67,7 @@ def train(
       evaluator: called every `--eval_every_epochs`; returns metrics.
       data_service: who makes the batches, see `distributed_iterator`.
       scored_on: the identity of what the evaluator scores.
+      pace: how often the loop looks up from the devices.
 
     Returns:
       The step that was reached.
@@ -88,6 +87,7 @@ def train(
         evaluator,
         data_service,
         scored_on,
+        pace,
     )
     skipped = SkippedBatches(run_dir, config.recover_from_nan)
     while True:
@@ -102,7 +102,7 @@ class _Run:
     """What does not change while a process trains.
 
     Attributes:
-      task, plan, config, run_dir, strategy, evaluator, data_service: as
+      task, plan, config, run_dir, strategy, evaluator, data_service, pace: as
         `train` was given them.
       state: what belongs into a checkpoint besides network and optimizer.
       checkpoints: save and restore all of that.
@@ -119,6 +119,7 @@ class _Run:
     strategy: tf.distribute.Strategy
     evaluator: Evaluator | None
     data_service: str | None
+    pace: Pace
     state: Mapping[str, Any]
     checkpoints: Checkpoints
     workers: Workers
@@ -143,6 +144,7 @@ def _start_run(
     evaluator: Evaluator | None,
     data_service: str | None,
     scored_on: Mapping[str, Any] | None,
+    pace: Pace,
 ) -> _Run:
     method = task.method
     state = {**method.state, **task.state}
@@ -165,6 +167,7 @@ def _start_run(
         strategy=strategy,
         evaluator=evaluator,
         data_service=data_service,
+        pace=pace,
         state=state,
         checkpoints=checkpoints,
         workers=Workers(strategy),
@@ -231,7 +234,11 @@ class _Training:
             self._total,
             run.task.batch_size,
             at.step,
-            by_time=not run.config.log_every_steps,
+            interval=(
+                math.inf
+                if run.config.log_every_steps
+                else run.pace.line_seconds
+            ),
         )
         self._summaries = Summaries(run.task, run.plan, run.run_dir, at.step)
         self._profiler = StepProfiler(run.config, run.run_dir.path)
@@ -256,7 +263,7 @@ class _Training:
                 run.strategy,
                 batch_ranges(self._step, self._total, left_out),
                 run.data_service,
-                passes=self._task.num_micro_batches,
+                num_micro_batches=self._task.num_micro_batches,
             )
             chunk = 1
             while self._step < self._total:
@@ -300,7 +307,8 @@ class _Training:
         self._summaries.stepped(count, seconds, waited)
         self._step += count
         (slowest,) = self._run.workers.maximum(seconds)
-        return _next_chunk(count, chunk, slowest)
+        wanted = self._run.pace.chunk_seconds
+        return _next_chunk(count, chunk, slowest, wanted)
 
     def _after_steps(self) -> None:
         """Does what is due at this step."""
@@ -440,9 +448,11 @@ class _Training:
         return NotFinite(message, step, figures)
 
 
-def _next_chunk(count: int, chunk: int, seconds: float) -> int:
+def _next_chunk(
+    count: int, chunk: int, seconds: float, chunk_seconds: float
+) -> int:
     """More steps per call where the last took little time."""
     if count < chunk:
         return chunk
-    wanted = count * _CHUNK_SECONDS / max(seconds, 1e-3)
+    wanted = count * chunk_seconds / max(seconds, 1e-3)
     return max(1, min(2 * chunk, int(wanted)))

@@ -95,7 +95,7 @@ def means(
 
 
 def named(values: tf.Tensor, names: Sequence[str]) -> dict[str, float]:
-    """{name: value} of a vector."""
+    """{name: value} of a vector (n,)."""
     return dict(zip(names, map(float, values.numpy()), strict=True))
 
 

@@ -93,7 +93,7 @@ class StepProbe:
         """Within a step, on a replica, before the update: measures gradients.
 
         Args:
-          gradients: of `trainable`, of the whole batch's loss.
+          gradients: of the whole batch's loss, in the shapes of `trainable`.
         """
         self._store(self._figures, lambda: self._measure(gradients))
 

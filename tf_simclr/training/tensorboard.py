@@ -106,6 +106,7 @@ class Summaries:
       plan: the length of the run and of its warm-up.
       run_dir: where the files go.
       first_step: where this process starts.
+      most_points, most_histograms: of a curve, over the whole run.
     """
 
     def __init__(
@@ -114,7 +115,12 @@ class Summaries:
         plan: SchedulePlan,
         run_dir: RunDirectory,
         first_step: int,
+        *,
+        most_points: int = MOST_POINTS,
+        most_histograms: float = MOST_HISTOGRAMS,
     ):
+        self._most_points = most_points
+        self._most_histograms = most_histograms
         self._probe = task.probe
         self._plan = plan
         self._path = run_dir.path
@@ -148,7 +154,7 @@ class Summaries:
         """Writes the metrics of the steps up to `step`, and what the probe
         kept of the last one."""
         total = self._plan.total_steps
-        if not _due(step, self._written, MOST_POINTS, total):
+        if not _due(step, self._written, self._most_points, total):
             return
         self._written = step
         charts = {chart_of(name): value for name, value in metrics.items()}
@@ -158,7 +164,7 @@ class Summaries:
         charts |= {Chart("", tag): value for tag, value in found.items()}
         self._scalars(step, charts)
         if self._probe is not None and _due(
-            step, self._drawn, MOST_HISTOGRAMS, total
+            step, self._drawn, self._most_histograms, total
         ):
             self._drawn = step
             with self._writer().as_default():

@@ -17,14 +17,14 @@ from tf_simclr.training.step_probe import StepProbe
 
 # As in Micikevicius et al., arXiv 1710.03740, and in Keras.
 INITIAL = 2.0**15
-GROWTH_STEPS = 2000
+_GROWTH_STEPS = 2000
 
 
 class LossScale(tf.Module):
     """A factor on the loss that follows the gradients' range.
 
     A step whose gradients are not finite is skipped and halves the factor;
-    `GROWTH_STEPS` finite ones in a row double it. At a factor of 1, which
+    `growth_steps` finite ones in a row double it. At a factor of 1, which
     scales nothing, a step is taken whatever its gradients are: what is not
     finite there would not be in float32 either, and must be seen.
 
@@ -32,8 +32,9 @@ class LossScale(tf.Module):
     can be continued in another.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, growth_steps: int = _GROWTH_STEPS) -> None:
         super().__init__()
+        self._growth_steps = growth_steps
         shared = {
             "trainable": False,
             "aggregation": tf.VariableAggregation.ONLY_FIRST_REPLICA,
@@ -52,7 +53,7 @@ class LossScale(tf.Module):
         """
         take = tf.logical_or(finite, self.factor <= 1.0)
         steps = tf.where(finite, self.finite_steps + 1, 0)
-        grown = steps >= GROWTH_STEPS
+        grown = steps >= self._growth_steps
         factor = tf.where(finite, self.factor, self.factor / 2.0)
         factor = tf.where(grown, factor * 2.0, factor)
         # Twice float32's largest number would be infinite.
@@ -103,7 +104,7 @@ def replica_gradients(
 def check_reached(
     trainable: Sequence[tf.Variable], gradients: Sequence[tf.Tensor | None]
 ) -> None:
-    """Refuses a gradient that does not exist.
+    """Refuses a gradient that does not exist; shapes are not looked at.
 
     Raises:
       ValueError: names the variables that have no gradient.
@@ -133,7 +134,7 @@ def measured_gradients(
     loss_scale: LossScale | None,
     probe: StepProbe | None,
 ) -> tuple[Gradients, tf.Tensor]:
-    """The global batch's gradients and their norm, on one replica.
+    """The global batch's gradients and their norm, a scalar, on one replica.
 
     Args:
       gradients: the replica's.

@@ -16,8 +16,22 @@ from tf_simclr.data.augment.make import (
     move,
 )
 
-# Compiling pays from about so many pixels of views.
-_WORTH_COMPILING = 2**26
+
+@dataclasses.dataclass(frozen=True)
+class WorkLimits:
+    """Where views are better made in another way; no pixel depends on it.
+
+    Attributes:
+      compile_pixels: compiling pays from about so many pixels of views.
+      share: images of a batch in memory that are worked on together: few
+        enough for the caches, and many enough to keep all threads busy.
+      window: what is decoded of a file is resized before it leaves the host
+        where it is longer than this many views.
+    """
+
+    compile_pixels: int = 2**26
+    share: int = 128
+    window: float = 2.5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,12 +43,14 @@ class ViewSpec:
       image_size: S, the side of a view.
       seed: the run's seed.
       names: one name for each view of an image.
+      limits: how they are made.
     """
 
     augment: AugmentConfig
     image_size: int
     seed: int
     names: tuple[str, ...]
+    limits: WorkLimits = WorkLimits()
 
     def boxes(
         self,
@@ -109,7 +125,7 @@ class ViewSpec:
         """
         config = self.augment
         pixels = images * len(self.names) * self.image_size**2
-        compiles = pixels >= _WORTH_COMPILING and can_compile()
+        compiles = pixels >= self.limits.compile_pixels and can_compile()
         if compiles and of_crops and not config.has_affine:
             return compiled_finish(config, of_crops=True)
 

@@ -69,7 +69,7 @@ class ImageSet:
         return bool(np.any(self.labels != UNLABELLED))
 
     def with_labels(self, labels: np.ndarray) -> "ImageSet":
-        """The same images with other labels."""
+        """The same images with other labels: int32 (N,), -1 where unknown."""
         return dataclasses.replace(self, labels=labels)
 
     def renamed(self, name: str) -> "ImageSet":
@@ -77,7 +77,7 @@ class ImageSet:
         return dataclasses.replace(self, name=name)
 
     def take(self, indices: np.ndarray) -> "ImageSet":
-        """The images at `indices`, in that order."""
+        """The images at `indices` (n,), in that order."""
         first_equal = self.first_equal
         if first_equal is not None:
             _, first, inverse = np.unique(

@@ -17,7 +17,7 @@ Size = tuple[int, int]
 
 
 def on_host(values: np.ndarray | list[str]) -> tf.Tensor:
-    """A tensor in the host's memory.
+    """A tensor in the host's memory, of the values' shape.
 
     Outside the graph of whoever asks: a million paths are no constant.
     """
@@ -45,7 +45,7 @@ class ArrayPixels:
         return int(height), int(width)
 
     def take(self, indices: np.ndarray) -> "ArrayPixels":
-        """The images at `indices`, in that order."""
+        """The images at `indices` (n,), in that order."""
         return ArrayPixels(self.array[indices])
 
 
@@ -74,7 +74,7 @@ class FilePixels:
         return os.path.join(self.root, self.names[index])
 
     def take(self, indices: np.ndarray) -> "FilePixels":
-        """The images at `indices`, in that order."""
+        """The images at `indices` (n,), in that order."""
         return FilePixels(self.root, tuple(self.names[i] for i in indices))
 
     def encoded(self, index: tf.Tensor) -> tf.Tensor:
@@ -116,7 +116,7 @@ class RecordPixels:
         return None
 
     def take(self, indices: np.ndarray) -> "RecordPixels":
-        """The images at `indices`, in that order."""
+        """The images at `indices` (n,), in that order."""
         return dataclasses.replace(
             self,
             shard=self.shard[indices],

@@ -69,10 +69,15 @@ def first_bad_image(images: ImageSet) -> tuple[str, str] | None:
     return None
 
 
-def what_is_wrong(data: bytes) -> str:
+def what_is_wrong(data: bytes, large: int = _LARGE) -> str:
     """Why these bytes cannot be read as an image; '' if they can be.
 
     Whatever passes is decoded by training as well: it is the same decoder.
+
+    Args:
+      data: a file's contents.
+      large: images of more pixels are decoded one at a time, whatever the
+        threads: a scan's memory is that of one of them.
     """
     if not data:
         return "is empty"
@@ -88,7 +93,7 @@ def what_is_wrong(data: bytes) -> str:
     if not header.pixels:
         return damaged
     try:
-        if header.pixels > _LARGE:
+        if header.pixels > large:
             with _one_large_image:
                 _decoder()(tf.constant(data))
         else:

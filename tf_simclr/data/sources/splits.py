@@ -27,7 +27,7 @@ def number_classes(
       dataset: names the data set in error messages.
 
     Returns:
-      The class names, and {split: int32 labels}.
+      The class names, and {split: int32 labels (N,)}.
 
     Raises:
       UserError: another split has a class that `train` has not.

@@ -38,7 +38,8 @@ def outputs_of(module, probe) -> dict[str, np.ndarray]:
 
 
 def as_array(value: tf.Tensor) -> np.ndarray:
-    """A tensor as an array that .npz holds; strings as UTF-8 bytes."""
+    """A tensor as an array of its shape that .npz holds; strings as UTF-8
+    bytes."""
     array = value.numpy()
     return array.astype("S") if array.dtype == object else array
 

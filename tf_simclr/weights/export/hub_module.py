@@ -96,7 +96,8 @@ class ExportFunctions:
         )
 
     def vectors(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        """`outputs` of images of any size, without the feature maps."""
+        """`outputs` (n, d) of images (n, H, W, 3) of any size, without the
+        feature maps."""
         outputs = self.outputs(self.preprocess(images))
         return {k: v for k, v in outputs.items() if v.shape.rank == 2}
 

@@ -45,7 +45,7 @@ def vector_function(source: Exportable) -> tuple[HubModule, Any]:
 
 
 def probe_images(source: Exportable) -> np.ndarray:
-    """Random images to compare runtimes on."""
+    """Random images (n, S, S, 3) to compare runtimes on."""
     size = source.image_size
     return np.random.default_rng(0).random((3, size, size, 3), np.float32)
 
@@ -206,7 +206,7 @@ def export_tflite(
 
 
 def run_tflite(path: str, images: np.ndarray) -> Mapping[str, Any]:
-    """The outputs of a TFLite model, by name."""
+    """The outputs (n, d) of a TFLite model, by name."""
     with _quiet():
         interpreter = tf.lite.Interpreter(model_path=path)
     return interpreter.get_signature_runner(_SIGNATURE)(images=images)

@@ -47,7 +47,7 @@ def compare(
     path: str,
     tolerance: float = TOLERANCE,
 ) -> None:
-    """Refuses outputs that are missing or differ.
+    """Refuses outputs that are missing or differ in shape or value.
 
     Raises:
       ExportFailed: names the output and the difference.

@@ -9,18 +9,21 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from tf_simclr.evaluation import accuracy as row_blocks
-from tf_simclr.evaluation import examination as examination_module
+from tf_simclr.evaluation import classification_report as report_module
 from tf_simclr.evaluation.accuracy import (
     bootstrap_intervals,
+    by_blocks,
     label_ranks,
     top_k_accuracy,
 )
 from tf_simclr.evaluation.calibration import Reliability, softmax
+from tf_simclr.evaluation.classification_report import (
+    classification_report,
+    worst_mistakes,
+)
 from tf_simclr.evaluation.embeddings import feature_plane
-from tf_simclr.evaluation.examination import examine, worst_mistakes
-from tf_simclr.evaluation.examination_json import from_json, to_json
 from tf_simclr.evaluation.predict import Predictions
+from tf_simclr.evaluation.report_json import from_json, to_json
 from tf_simclr.report.evaluation_charts import (
     confusion_cells,
     reliability_bars,
@@ -53,11 +56,11 @@ def predictions() -> Predictions:
 
 
 @pytest.fixture(scope="module")
-def examination(predictions):
-    return examine(predictions)
+def report(predictions):
+    return classification_report(predictions)
 
 
-def test_scores_are_those_of_scikit_learn(predictions, examination):
+def test_scores_are_those_of_scikit_learn(predictions, report):
     known = predictions.labels >= 0
     labels, logits = predictions.labels[known], predictions.logits[known]
     guesses = np.argmax(logits, axis=1)
@@ -67,32 +70,32 @@ def test_scores_are_those_of_scikit_learn(predictions, examination):
         "macro_f1": metrics.f1_score(labels, guesses, average="macro"),
         "cohen_kappa": metrics.cohen_kappa_score(labels, guesses),
     }
-    assert examination.count == known.sum() == 190
+    assert report.count == known.sum() == 190
     for name, value in expected.items():
-        found = examination.scores[name]
+        found = report.scores[name]
         assert np.isclose(found.value, value)
         assert found.low <= found.value <= found.high
         assert found.low < found.high
 
 
-def test_the_temperature_is_fitted_on_other_images(examination):
-    found = examination.calibration
+def test_the_temperature_is_fitted_on_other_images(report):
+    found = report.calibration
     assert found.fitted_on == found.measured_on == 95
     assert found.before.count.sum() == found.after.count.sum() == 95
     assert found.after.error < found.before.error
 
 
-def test_the_worst_mistakes_come_first(predictions, examination):
+def test_the_worst_mistakes_come_first(predictions, report):
     probabilities = softmax(predictions.logits)
-    confidences = [m.confidence for m in examination.mistakes]
+    confidences = [m.confidence for m in report.mistakes]
     assert confidences == sorted(confidences, reverse=True)
-    for mistake in examination.mistakes:
+    for mistake in report.mistakes:
         assert predictions.labels[mistake.index] == mistake.label
         assert mistake.label != mistake.prediction
         row = probabilities[mistake.index]
         assert np.isclose(row[mistake.prediction], mistake.confidence)
-    first = examination.mistakes[0]
-    assert examination.mistake_ids[0] == f"image{first.index}"
+    first = report.mistakes[0]
+    assert report.mistake_ids[0] == f"image{first.index}"
 
 
 def test_images_without_a_label_are_no_mistakes():
@@ -100,21 +103,25 @@ def test_images_without_a_label_are_no_mistakes():
     assert worst_mistakes(np.array([-1, 0]), sure, 5) == []
 
 
-def test_it_is_read_as_it_was_written(examination):
-    text = json.dumps(to_json(examination))
+def test_it_is_read_as_it_was_written(report):
+    text = json.dumps(to_json(report))
     found = from_json(json.loads(text))
     assert json.dumps(to_json(found)) == text
-    matrices = found.confusions.matrix(), examination.confusions.matrix()
+    matrices = found.confusions.matrix(), report.confusions.matrix()
     assert np.array_equal(*matrices)
-    assert found.calibration.before.error == (
-        examination.calibration.before.error
-    )
+    assert found.calibration.before.error == (report.calibration.before.error)
 
 
-def test_blocks_of_rows_give_the_same_figures(predictions, monkeypatch):
-    expected = json.dumps(to_json(examine(predictions)))
-    monkeypatch.setattr(row_blocks, "_BLOCK", 3 * CLASSES)
-    assert json.dumps(to_json(examine(predictions))) == expected
+@pytest.mark.parametrize("block_size", [1, 3 * CLASSES, 1 << 19])
+def test_blocks_of_rows_give_the_same_figures(predictions, block_size):
+    logits, rows = predictions.logits, np.arange(0, 200, 3)
+    weights = np.random.default_rng(0).random(len(rows))
+
+    def largest(block, weights):
+        return block.max(axis=1) * weights
+
+    found = by_blocks(largest, logits, rows, weights, block_size=block_size)
+    assert np.array_equal(found, largest(logits[rows], weights))
 
 
 def test_of_equal_logits_the_earlier_class_comes_first():
@@ -134,7 +141,7 @@ def test_of_equal_logits_the_earlier_class_comes_first():
 def test_twenty_one_thousand_classes_take_little_memory(monkeypatch):
     # To be noted by tracemalloc takes time.
     few = functools.partial(bootstrap_intervals, resamples=20)
-    monkeypatch.setattr(examination_module, "bootstrap_intervals", few)
+    monkeypatch.setattr(report_module, "bootstrap_intervals", few)
     count, classes = 30, 21_000
     rng = np.random.default_rng(0)
     logits = rng.random((count, classes), np.float32)
@@ -143,7 +150,9 @@ def test_twenty_one_thousand_classes_take_little_memory(monkeypatch):
     names = tuple(map(str, range(classes)))
     tracemalloc.start()
     try:
-        found = examine(Predictions(labels, logits, names, names[:count]))
+        found = classification_report(
+            Predictions(labels, logits, names, names[:count])
+        )
         written = to_json(found)
         again = from_json(written)
         without = dataclasses.replace(found, mistakes=[])
@@ -167,37 +176,35 @@ def test_one_image_has_scores_and_no_calibration(predictions):
     one = Predictions(
         np.array([2]), predictions.logits[:1], predictions.class_names, ("a",)
     )
-    found = examine(one)
+    found = classification_report(one)
     assert found.calibration is None
     assert "Calibration" not in evaluation_text("one", {}, found, {})
 
 
-def test_the_text_holds_every_class_and_score(examination):
+def test_the_text_holds_every_class_and_score(report):
     text = evaluation_text(
         "a network on images",
         {"eval/label_top_1_accuracy": 0.5},
-        examination,
+        report,
         {"confusion": "confusion.png"},
     )
     assert "| eval/label_top_1_accuracy | 0.5 |" in text
-    for score in examination.scores.values():
+    for score in report.scores.values():
         assert f"| {score.value:.4f} | {score.low:.4f} to" in text
     for index in range(CLASSES):
         # A bar in a name would end its cell.
         assert f"| class\\|{index} | " in text
-    assert f"{examination.calibration.after.error:.4f}" in text
+    assert f"{report.calibration.after.error:.4f}" in text
     assert "![confusion](confusion.png)" in text
 
 
-def test_figures_are_pictures_of_their_figures(examination):
+def test_figures_are_pictures_of_their_figures(report):
     import tensorflow as tf
 
-    found = examination.calibration
+    found = report.calibration
     rng = np.random.default_rng(0)
     drawn = [
-        confusion_figure(
-            examination.confusions.matrix(), examination.class_names
-        ),
+        confusion_figure(report.confusions.matrix(), report.class_names),
         confusion_figure(rng.integers(0, 9, (90, 90)), ["name"] * 90),
         reliability_figure(found.before, found.after),
         picture_grid(rng.random((5, 8, 8, 3)), list("abcde")),

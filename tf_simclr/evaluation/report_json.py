@@ -1,4 +1,4 @@
-"""An examination as `evaluation.json` holds it."""
+"""A classification report as `evaluation.json` holds it."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,6 +7,11 @@ import numpy as np
 
 from tf_simclr.evaluation.accuracy import Interval
 from tf_simclr.evaluation.calibration import Reliability
+from tf_simclr.evaluation.classification_report import (
+    Calibration,
+    ClassificationReport,
+    Mistake,
+)
 from tf_simclr.evaluation.confusion import (
     ClassCounts,
     Confusions,
@@ -14,25 +19,24 @@ from tf_simclr.evaluation.confusion import (
     precision,
     recall,
 )
-from tf_simclr.evaluation.examination import Calibration, Examination, Mistake
 
 
-def to_json(examination: Examination) -> dict[str, Any]:
+def to_json(report: ClassificationReport) -> dict[str, Any]:
     """What can be written as JSON."""
-    counts = examination.classes
+    counts = report.classes
     columns = zip(
-        examination.class_names,
+        report.class_names,
         precision(counts).tolist(),
         recall(counts).tolist(),
         f1(counts).tolist(),
         counts.present.tolist(),
-        examination.confusions.rows(),
+        report.confusions.rows(),
         strict=True,
     )
     found: dict[str, Any] = {
-        "images": examination.count,
-        "of": examination.total,
-        "scores": {k: v._asdict() for k, v in examination.scores.items()},
+        "images": report.count,
+        "of": report.total,
+        "scores": {k: v._asdict() for k, v in report.scores.items()},
         "classes": [
             {
                 "name": name,
@@ -48,11 +52,11 @@ def to_json(examination: Examination) -> dict[str, Any]:
         "mistakes": [
             {"id": name, **mistake._asdict()}
             for name, mistake in zip(
-                examination.mistake_ids, examination.mistakes, strict=True
+                report.mistake_ids, report.mistakes, strict=True
             )
         ],
     }
-    calibration = examination.calibration
+    calibration = report.calibration
     if calibration is not None:
         found["calibration"] = {
             "temperature": calibration.temperature,
@@ -64,13 +68,13 @@ def to_json(examination: Examination) -> dict[str, Any]:
     return found
 
 
-def from_json(found: Mapping[str, Any]) -> Examination:
+def from_json(found: Mapping[str, Any]) -> ClassificationReport:
     """Reads what `to_json` gave."""
     classes = found["classes"]
     confusions = _read_confusions(classes)
     mistakes = [dict(entry) for entry in found["mistakes"]]
     ids = [entry.pop("id") for entry in mistakes]
-    return Examination(
+    return ClassificationReport(
         count=found["images"],
         total=found.get("of", found["images"]),
         scores={k: Interval(**v) for k, v in found["scores"].items()},

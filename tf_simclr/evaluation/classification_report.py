@@ -90,7 +90,7 @@ class Calibration:
 
 
 @dataclasses.dataclass(frozen=True)
-class Examination:
+class ClassificationReport:
     """The scores of one classifier on one split.
 
     Attributes:
@@ -117,7 +117,9 @@ class Examination:
     mistake_ids: list[str]
 
 
-def examine(predictions: Predictions, seed: int = SEED) -> Examination:
+def classification_report(
+    predictions: Predictions, seed: int = SEED
+) -> ClassificationReport:
     """Scores a classifier's predictions.
 
     Images without a label do not count; one must have one.
@@ -132,7 +134,7 @@ def examine(predictions: Predictions, seed: int = SEED) -> Examination:
     guesses = by_blocks(lambda block: np.argmax(block, axis=1), logits, known)
     ranks = label_ranks(labels, logits, known)
     mistakes = worst_mistakes(predictions.labels, logits, MISTAKES)
-    return Examination(
+    return ClassificationReport(
         count=len(known),
         total=predictions.total or len(predictions.labels),
         scores=_scores(labels, guesses, ranks, num_classes, seed),
