@@ -238,15 +238,15 @@ def test_a_pretrained_network_is_no_teacher(tmp_path, pretrained, dataset):
     assert_refused(result, "fine-tune it first")
 
 
-def test_a_teacher_of_other_classes_is_refused(tmp_path, pretrained, dataset):
+def test_a_teacher_of_other_classes_is_refused(tmp_path, dataset):
     teacher = tmp_path / "teacher"
     result = tiny.run(
         "--mode=finetune",
         f"--dataset={dataset}",
-        f"--checkpoint={pretrained}",
-        "--image_size=8",
-        *tiny.SCHEDULE,
+        "--from_scratch",
+        *tiny.FLAGS,
         f"--model_dir={teacher}",
+        program=tiny.ONE_BLOCK,
     )
     assert result.returncode == 0, result.stderr
     with np.load(dataset) as archive:
@@ -260,6 +260,7 @@ def test_a_teacher_of_other_classes_is_refused(tmp_path, pretrained, dataset):
         *tiny.FLAGS,
         f"--teacher={teacher}",
         f"--model_dir={tmp_path / 'run'}",
+        program=tiny.ONE_BLOCK,
     )
     assert_refused(result, "classes that the weights in")
 

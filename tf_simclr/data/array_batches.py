@@ -1,6 +1,7 @@
 """Training batches from images in memory, whole batches at a time."""
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -84,32 +85,40 @@ def is_batched(images: ImageSet, image_size: int) -> bool:
     )
 
 
-def array_batches(
-    images: ImageSet,
-    spec: ViewSpec,
-    batch_size: int,
-    start_step: int | tf.Tensor,
-    stop_step: int | tf.Tensor,
-    total: int,
-) -> tf.data.Dataset:
-    """Batches of finished views.
+def share_size(spec: ViewSpec, batch_size: int) -> int:
+    """How many images of a batch are worked on together."""
+    # The first image of a batch may lend all others its blur's width.
+    if spec.augment.blur_sigma == "per_image":
+        return _largest_divisor(batch_size, spec.limits.share)
+    return batch_size
+
+
+def share_loader(
+    images: ImageSet, spec: ViewSpec, size: int, total: int
+) -> Callable[[tf.Tensor, tf.Tensor], Batch]:
+    """A function that makes the finished views of a share of a batch.
+
+    It is traced once, however many data sets call it.
 
     Args:
       images: what to train on.
       spec: the views.
-      batch_size: images of a batch.
-      start_step, stop_step: which batches.
+      size: images of a share.
       total: how many images a whole run takes.
 
-    Yields:
-      {name: float32 (batch_size, S, S, 3)}, `label` int32 (batch_size,) and
-      `index` int64 (batch_size,), equal for equal images.
+    Returns:
+      A function of epochs and indices, int64 (size,). It returns {name:
+      float32 (size, S, S, 3)}, `label` int32 (size,) and `index` int64
+      (size,), equal for equal images.
     """
     pixels = on_host(images.pixels.array)
     labels = on_host(images.labels)
     ids = example_ids(images)
     finish = spec.finish(total, of_crops=False)
 
+    positions = tf.TensorSpec([size], tf.int64)
+
+    @tf.function(autograph=False, input_signature=[positions, positions])
     def load(epochs: tf.Tensor, indices: tf.Tensor) -> Batch:
         stored = tf.gather(pixels, indices)
         boxes = _boxes(spec, stored, epochs, indices)
@@ -127,11 +136,33 @@ def array_batches(
             batch[name] = finish(placed, draws[:, view])
         return batch
 
-    share = batch_size
-    if spec.augment.blur_sigma == "per_image":
-        share = _largest_divisor(batch_size, spec.limits.share)
+    return load
+
+
+def array_batches(
+    load: Callable[[tf.Tensor, tf.Tensor], Batch],
+    count: int,
+    spec: ViewSpec,
+    batch_size: int,
+    start_step: int | tf.Tensor,
+    stop_step: int | tf.Tensor,
+) -> tf.data.Dataset:
+    """Batches of finished views.
+
+    Args:
+      load: from `share_loader`, of this `share_size`.
+      count: how many images there are.
+      spec: the views.
+      batch_size: images of a batch.
+      start_step, stop_step: which batches.
+
+    Yields:
+      {name: float32 (batch_size, S, S, 3)}, `label` int32 (batch_size,) and
+      `index` int64 (batch_size,).
+    """
+    share = share_size(spec, batch_size)
     order = sample_order(
-        len(images),
+        count,
         spec.seed,
         share,
         start_step * batch_size,

@@ -1,6 +1,7 @@
 """Batches of views and labels, as `tf.data` datasets."""
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -11,6 +12,8 @@ from tf_simclr.data.array_batches import (
     array_batches,
     decoded_images,
     is_batched,
+    share_loader,
+    share_size,
     unmade_array_batches,
 )
 from tf_simclr.data.augment.policy import evaluation_image, evaluation_view
@@ -48,6 +51,9 @@ class TrainingBatches:
     seed: int
     contrastive: bool
     limits: WorkLimits = WorkLimits()
+    _loaders: dict[tuple[int, bool], Callable] = dataclasses.field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @_without_autograph
     def dataset(
@@ -81,7 +87,10 @@ class TrainingBatches:
             if on_device:
                 batches = unmade_array_batches(images, spec, batch_size, *steps)
             else:
-                batches = array_batches(images, spec, batch_size, *steps, total)
+                load = self._loader(share_size(spec, batch_size), total)
+                batches = array_batches(
+                    load, len(images), spec, batch_size, *steps
+                )
         else:
             order = sample_order(
                 len(images),
@@ -110,6 +119,34 @@ class TrainingBatches:
         spec = self._spec
         made = spec.make(batch["images"], batch["boxes"], batch["draws"])
         return {**made, "label": batch["label"], "index": batch["index"]}
+
+    def sample(self, count: int, batch_size: int, steps: int) -> Batch:
+        """The finished views of the first images that a run trains on.
+
+        Args:
+          count: how many images.
+          batch_size, steps: of the run, whose traced functions are used again
+            where that costs nothing.
+
+        Returns:
+          As `views`, of at most `count` images.
+        """
+        count, size, total = min(count, len(self.images)), 0, steps
+        if is_batched(self.images, self.image_size):
+            size = share_size(self._spec, batch_size)
+            total = batch_size * steps // size
+        if not count <= size <= self.limits.share:
+            size, total = count, 1
+        batch = self.views(next(iter(self.dataset(size, 0, 1, total))))
+        return {name: value[:count] for name, value in batch.items()}
+
+    def _loader(self, share: int, total: int) -> Callable:
+        key = share, self._spec.compiles(total)
+        if key not in self._loaders:
+            self._loaders[key] = share_loader(
+                self.images, self._spec, share, total
+            )
+        return self._loaders[key]
 
     @property
     def _spec(self) -> ViewSpec:

@@ -240,7 +240,13 @@ class _Training:
                 else run.pace.line_seconds
             ),
         )
-        self._summaries = Summaries(run.task, run.plan, run.run_dir, at.step)
+        self._summaries = Summaries(
+            run.task,
+            run.plan,
+            run.run_dir,
+            at.step,
+            replicas=run.strategy.num_replicas_in_sync,
+        )
         self._profiler = StepProfiler(run.config, run.run_dir.path)
         self._watch = StallWatch()
         self._skips = SkipWatch(at.step)

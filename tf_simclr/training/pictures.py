@@ -24,28 +24,39 @@ SHOWN = 8
 SIDE = 128
 
 
-def sample_views(batches: TrainingBatches, count: int = SHOWN) -> tf.Tensor:
+def sample_views(
+    batches: TrainingBatches, batch_size: int = SHOWN, steps: int = 1
+) -> tf.Tensor:
     """The views of the first images that a run trains on.
+
+    Args:
+      batches: the training data.
+      batch_size, steps: of the run; they change no view.
 
     Returns:
       float32 (rows, n, s, s, 3) in [0, 1]: one row of views per image of a
-      contrastive batch, hence 2, or 1. n is at most `count`, s at most 128.
+      contrastive batch, hence 2, or 1. n is at most 8, s at most 128.
     """
-    count = min(count, len(batches.images))
-    batch = batches.views(next(iter(batches.dataset(count, 0, 1))))
+    batch = batches.sample(SHOWN, batch_size, steps)
     names = ["view1", "view2"] if batches.contrastive else ["image"]
     return tf.stack([_shrunk(batch[name]) for name in names])
 
 
-def write_views(batches: TrainingBatches, step: int) -> None:
+def write_views(batches: TrainingBatches, batch_size: int, steps: int) -> None:
     """Writes a grid of training views, with the default writer.
 
     One column per image, and for contrastive batches the second views below
     the first.
+
+    Args:
+      batches: the training data.
+      batch_size: images that are made together, of the run.
+      steps: of the run.
     """
-    rows = [tf.concat(tf.unstack(r), axis=1) for r in sample_views(batches)]
+    views = sample_views(batches, batch_size, steps)
+    rows = [tf.concat(tf.unstack(row), axis=1) for row in views]
     grid = tf.concat(rows, axis=0)
-    tf.summary.image("views", grid[tf.newaxis], step)
+    tf.summary.image("views", grid[tf.newaxis], step=0)
 
 
 def _shrunk(images: tf.Tensor) -> tf.Tensor:

@@ -106,6 +106,7 @@ class Summaries:
       plan: the length of the run and of its warm-up.
       run_dir: where the files go.
       first_step: where this process starts.
+      replicas: that share a batch.
       most_points, most_histograms: of a curve, over the whole run.
     """
 
@@ -116,9 +117,11 @@ class Summaries:
         run_dir: RunDirectory,
         first_step: int,
         *,
+        replicas: int = 1,
         most_points: int = MOST_POINTS,
         most_histograms: float = MOST_HISTOGRAMS,
     ):
+        self._replicas = replicas
         self._most_points = most_points
         self._most_histograms = most_histograms
         self._probe = task.probe
@@ -207,7 +210,12 @@ class Summaries:
                 write_hyperparameters(record, name)
                 tf.summary.text("config", _as_text(record.to_json()), step)
             if not step:
-                write_views(task.batches, step)
+                parts = task.num_micro_batches * self._replicas
+                write_views(
+                    task.batches,
+                    task.batch_size // parts,
+                    self._plan.total_steps * parts,
+                )
 
     def _speed(self) -> dict[str, float]:
         if not self._seconds:

@@ -109,6 +109,11 @@ class ViewSpec:
             )
         return made
 
+    def compiles(self, images: int) -> bool:
+        """Whether XLA finishes the views of a run of so many images."""
+        pixels = images * len(self.names) * self.image_size**2
+        return pixels >= self.limits.compile_pixels and can_compile()
+
     def finish(self, images: int, *, of_crops: bool) -> Finish:
         """All that follows the crop, by the way that is fastest.
 
@@ -124,8 +129,7 @@ class ViewSpec:
           returns views float32 (B, S, S, 3) in [0, 1].
         """
         config = self.augment
-        pixels = images * len(self.names) * self.image_size**2
-        compiles = pixels >= self.limits.compile_pixels and can_compile()
+        compiles = self.compiles(images)
         if compiles and of_crops and not config.has_affine:
             return compiled_finish(config, of_crops=True)
 
