@@ -37,6 +37,9 @@ class Batches:
 
     views = staticmethod(dict)
 
+    def sample(self, count, batch_size, steps):
+        return next(iter(self.dataset(count, 0, 1)))
+
     def dataset(self, batch_size, start_step, stop_step, *_, **__):
         def load(number):
             value = tf.cast(number, tf.float32) / 100.0

@@ -163,7 +163,6 @@ np.savez("found.npz", **{k: np.asarray(v).astype("S") if getattr(v, "dtype", 0)
 
 for text in json.load(open("snippets.json")):
     exec(text)
-assert "tf_simclr" not in sys.modules
 """
 
 
