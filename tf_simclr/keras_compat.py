@@ -266,8 +266,7 @@ def new_tensor_list(count: int, dtype: tf.DType) -> tf.Tensor:
 def set_in_tensor_list(
     tensors: tf.Tensor, index: tf.Tensor, value: tf.Tensor
 ) -> tf.Tensor:
-    """The list with one element set, of that element's shape (see
-    `new_tensor_list`)."""
+    """The list, of any shapes, with one element set (see `new_tensor_list`)."""
     return tf.raw_ops.TensorListSetItem(
         input_handle=tensors, index=index, item=value
     )
@@ -276,8 +275,7 @@ def set_in_tensor_list(
 def get_from_tensor_list(
     tensors: tf.Tensor, index: tf.Tensor, dtype: tf.DType
 ) -> tf.Tensor:
-    """One element of the list, of the list's shape (see
-    `new_tensor_list`)."""
+    """One element of the list, of its own shape (see `new_tensor_list`)."""
     return tf.raw_ops.TensorListGetItem(
         input_handle=tensors,
         index=index,
