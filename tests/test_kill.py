@@ -19,7 +19,7 @@ def test_killed_runs_end_as_undisturbed_ones(tmp_path):
         [
             sys.executable,
             str(tiny.ROOT / "benchmarks" / "robustness" / "kill_test.py"),
-            "--trials=2",
+            "--trials=1",
             "--most_kills=1",
             "--stages=pretrain",
             "--devices=1",
@@ -32,8 +32,8 @@ def test_killed_runs_end_as_undisturbed_ones(tmp_path):
     )
     assert result.returncode == 0, result.stdout + result.stderr
     last = result.stdout.strip().splitlines()[-1]
-    assert last.startswith("| pretrain | 1 | 2 | 2 |")
-    assert last.endswith("| 2 |")
+    assert last.startswith("| pretrain | 1 | 1 | 1 |")
+    assert last.endswith("| 1 |")
     # What it compares by does see a difference.
     reference = tmp_path / "reference" / "pretrain-1"
     copy = shutil.copytree(reference, tmp_path / "copy")

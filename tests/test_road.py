@@ -266,7 +266,6 @@ def test_stored_weights_give_the_same_network(teacher):
 @pytest.mark.parametrize(
     "stage, extra",
     [
-        ("pretrain", ""),
         ("pretrain", "--memory_size=20"),
         ("finetune", "--optimizer=momentum"),
         ("distill", ""),

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 import tiny
 
+from tf_simclr import cli
+
 # Everything a user can do wrong before any training.
 MISTAKES = [
     (["--bogus=1"], "Unknown command line flag 'bogus'"),
@@ -64,20 +66,25 @@ def assert_refused(result, message: str) -> None:
     assert len(result.stderr.strip().splitlines()) == 1, result.stderr
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("arguments, message", MISTAKES)
 def test_mistakes_are_named_and_nothing_is_written(
-    tmp_path, dataset, arguments, message
+    tmp_path, dataset, arguments, message, monkeypatch, capfd
 ):
-    model_dir = tmp_path / "run"
+    monkeypatch.chdir(tmp_path)
+    flags = [f"--dataset={dataset}", *tiny.FLAGS, "--model_dir=run"]
+    assert cli.main(["run.py", *flags, *arguments]) == 2
+    errors = capfd.readouterr().err
+    assert message in errors
+    assert len(errors.strip().splitlines()) == 1, errors
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("arguments, message", MISTAKES[::7])
+def test_mistakes_end_a_process_soon(tmp_path, dataset, arguments, message):
     started = time.monotonic()
-    result = tiny.run(
-        f"--dataset={dataset}",
-        *tiny.FLAGS,
-        f"--model_dir={model_dir}",
-        *arguments,
-        cwd=tmp_path,
-    )
+    flags = [f"--dataset={dataset}", *tiny.FLAGS, "--model_dir=run"]
+    result = tiny.run(*flags, *arguments, cwd=tmp_path)
     assert_refused(result, message)
     # TensorFlow's import is most of it; two tests may share the cores.
     assert time.monotonic() - started < 30

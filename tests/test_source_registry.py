@@ -350,7 +350,7 @@ def test_files_from_a_function_train_resume_and_are_scored(outside, tmp_path):
     name, run = f"{outside.name}:photos", tmp_path / "run"
 
     def command(*flags: str):
-        return tiny.run(*flags, cwd=outside.folder)
+        return tiny.run(*flags, program=tiny.ONE_BLOCK, cwd=outside.folder)
 
     flags = [*tiny.FLAGS, "--mode=pretrain", f"--dataset={name}"]
     flags.append(f"--model_dir={run}")

@@ -19,7 +19,11 @@ from tf_simclr.report.evaluation_charts import (
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+# Of a grid of pictures: columns, the size of a cell, and the gap around its
+# picture, in inches.
 _COLUMNS = 4
+_CELL = (2.0, 2.3)
+_GAP = 0.06
 
 
 def confusion_figure(
@@ -103,21 +107,40 @@ def picture_grid(pictures: np.ndarray, captions: Sequence[str]) -> bytes:
       captions: n texts.
     """
     rows = -(-len(pictures) // _COLUMNS)
-    figure = _figure(8.0, 2.3 * rows)
+    figure = _figure(_CELL[0] * _COLUMNS, _CELL[1] * rows, layout=None)
+    # One pair of axes, in inches, since each pair takes a while to lay out.
+    axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
     for index, (picture, caption) in enumerate(
         zip(pictures, captions, strict=True)
     ):
-        axes = figure.add_subplot(rows, _COLUMNS, index + 1)
-        axes.imshow(np.clip(picture, 0.0, 1.0), interpolation="nearest")
-        axes.set_title(caption, fontsize=8)
-        axes.axis("off")
+        row, column = divmod(index, _COLUMNS)
+        left, top = _CELL[0] * column, _CELL[1] * row
+        right, bottom = left + _CELL[0] - _GAP, top + _CELL[1] - _GAP
+        top = bottom - (right - left - _GAP)
+        axes.imshow(
+            np.clip(picture, 0.0, 1.0),
+            interpolation="nearest",
+            extent=(left + _GAP, right, bottom, top),
+        )
+        axes.text(
+            (left + _GAP + right) / 2,
+            top - _GAP,
+            caption,
+            ha="center",
+            va="bottom",
+            fontsize=8,
+        )
+    axes.set(xlim=(0, _CELL[0] * _COLUMNS), ylim=(_CELL[1] * rows, 0))
+    axes.axis("off")
     return _png(figure)
 
 
-def _figure(width: float, height: float) -> "Figure":
+def _figure(
+    width: float, height: float, layout: str | None = "constrained"
+) -> "Figure":
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(width, height), dpi=100, layout="constrained")
+    return Figure(figsize=(width, height), dpi=100, layout=layout)
 
 
 def _png(figure: "Figure") -> bytes:
