@@ -62,9 +62,8 @@ def test_images_without_a_class_beside_classes(tmp_path):
         "Unlabeled/deep/b.jpg": None,
         "loose.png": None,
     }
-    beside, single = source.notices
+    (beside,) = source.notices
     assert beside.endswith("count as unlabelled: 1")
-    assert "only one class, 'cat'" in single
 
 
 def test_splits(tmp_path):
@@ -84,9 +83,11 @@ def test_splits(tmp_path):
     assert labelled(splits["test"]) == {"Test/cat/d.jpg": "cat"}
 
 
-def test_a_class_called_test_is_a_class_beside_others(tmp_path):
+def test_a_class_called_train_is_one_where_that_is_said(tmp_path):
     touch(tmp_path, "train/a.jpg", "test/b.jpg", "bus/c.jpg")
-    splits = list_folder(str(tmp_path)).splits
+    with pytest.raises(UserError, match=r"\(train, test\) beside .* \(bus\)"):
+        list_folder(str(tmp_path))
+    splits = list_folder(str(tmp_path), "classes").splits
     assert list(splits) == ["train"]
     assert splits["train"].class_names == ("bus", "test", "train")
 
@@ -113,8 +114,18 @@ def test_what_is_left_out(tmp_path):
     assert source.splits["train"].ids == ("cat/a.jpg", "dog/b.jpg")
     assert source.splits["train"].class_names == ("cat", "dog")
     others, empty = source.notices
-    assert others == "left out 4 other files (2 .heic, 1 .txt, 1 .db)"
+    assert others == (
+        "left out 4 other files (2 .heic, 1 .db, 1 .txt): dog/Thumbs.db,"
+        " dog/f.heic, dog/g.heic, readme.txt"
+    )
     assert empty == "left out 1 folder without an image (empty/inner)"
+
+
+def test_only_what_holds_a_run_is_one(tmp_path):
+    touch(tmp_path, "cat/a.jpg", "cat/index-old.npz", "dog/b.jpg")
+    touch(tmp_path, "dog/config.json")
+    images = list_folder(str(tmp_path)).splits["train"]
+    assert images.ids == ("cat/a.jpg", "dog/b.jpg")
 
 
 def test_folders_of_runs_are_left_out(tmp_path):

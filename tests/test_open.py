@@ -112,7 +112,8 @@ def test_an_evaluation_part_is_cut_off(photos, more):
     assert len(splits.train) == 18 + 5
     assert not set(splits.train.ids) & set(splits.evaluation.ids)
     config = DataConfig(dataset=str(photos), **flags)
-    assert open_images(config, "validation").ids == splits.evaluation.ids
+    images, _ = open_images(config, "validation")
+    assert images.ids == splits.evaluation.ids
 
 
 def test_labels_can_be_ignored(photos):
@@ -130,7 +131,7 @@ def test_paths_to_nothing_are_named(name):
 
 def test_a_file_of_another_kind_is_named(tmp_path):
     (tmp_path / "data.zip").touch()
-    with pytest.raises(UserError, match=r"a \.csv or \.npz file.*data\.zip"):
+    with pytest.raises(UserError, match=r"an archive: unpack.*data\.zip"):
         opened(tmp_path / "data.zip")
 
 

@@ -40,12 +40,12 @@ def mistakes(folder: pathlib.Path, photos: pathlib.Path):
     damaged = pictures.write_photos(folder / "damaged", {"": 12})
     (damaged / "011.gif").write_bytes(b"no image")
     (folder / "ids.txt").write_text("cat/000.jpg\ncat/999.jpg\n")
-    (folder / "list.csv").write_text("path,klass\na.jpg,cat\n")
+    (folder / "list.csv").write_text("photo of,is\na.jpg,cat\n")
     return [
         ([f"--dataset={folder / 'none'}"], "there is no such folder or file"),
         ([f"--dataset={folder / 'empty'}"], "Found: nothing"),
         ([f"--dataset={folder / 'texts'}"], "Found: 1 other file (1 .txt)"),
-        ([f"--dataset={folder / 'list.csv'}"], "Received: path,klass"),
+        ([f"--dataset={folder / 'list.csv'}"], "Received: photo of, is"),
         (
             [f"--dataset={damaged}"],
             "011.gif is no JPEG, PNG, GIF, BMP or WebP image. Mend or remove",

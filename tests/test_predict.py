@@ -11,6 +11,8 @@ import tensorflow as tf
 import tiny
 
 from tf_simclr import cli
+from tf_simclr.config.data import DataConfig
+from tf_simclr.data.sources.open import open_dataset
 
 pytestmark = pytest.mark.usefixtures("one_block")
 
@@ -74,7 +76,9 @@ def images(tmp_path) -> pathlib.Path:
     (folder / "cut off.jpg").write_bytes(jpeg[: len(jpeg) // 2])
     (folder / "text, really.png").write_text("not an image")
     (folder / "gone.png").symlink_to("nowhere")
-    (folder / "notes.txt").write_text("left out")
+    (folder / "notes.txt").write_text("not an image either")
+    (folder / "red").write_bytes(jpeg)
+    (folder / ".hidden.png").touch()
     return folder
 
 
@@ -101,20 +105,24 @@ def test_every_file_has_its_line(tmp_path, finetuned, images, capsys):
         assert code == 0
         found[checkpoint] = predictions(tmp_path / "out")
     output = capsys.readouterr().out
-    assert "3 files could not be read: cut off.jpg is damaged" in output
+    assert "4 files could not be read: cut off.jpg is damaged" in output
     header, *rows = found[finetuned]
-    assert header == ["file", "class", "probability"]
-    classes = {file: name for file, name, _ in rows}
+    assert header == ["file", "class", "probability", "problem", "path"]
+    classes = {file: name for file, name, *_ in rows}
     assert classes == {
         "blue.png": "blue",
         "cut off.jpg": "",
         "gone.png": "",
         "green.png": "green",
         "more/red.JPG": "red",
+        "notes.txt": "",
+        "red": "red",
         "text, really.png": "",
     }
-    for _, name, probability in rows:
+    for file, name, probability, problem, path in rows:
         assert probability == "" if not name else float(probability) > 1 / 3
+        assert bool(problem) != bool(name)
+        assert path == str(images / file)
     # The export says the same.
     for one, other in zip(rows, found[export][1:], strict=True):
         assert one[:2] == other[:2]
@@ -129,7 +137,7 @@ def test_one_image(tmp_path, finetuned, images):
         f"--model_dir={tmp_path / 'out'}",
     )
     assert code == 0
-    ((file, name, _),) = predictions(tmp_path / "out")[1:]
+    ((file, name, *_),) = predictions(tmp_path / "out")[1:]
     assert (file, name) == ("green.png", "1")
 
 
@@ -197,3 +205,25 @@ def test_an_export_into_another_run_is_refused(tmp_path, finetuned, capsys):
     assert main("--mode=export", *flags) == 2
     assert "is in use: it holds another run" in capsys.readouterr().err
     assert sorted(other.rglob("*")) == before
+
+
+def test_predictions_are_a_list_of_images(tmp_path, finetuned, images):
+    """What was predicted can be corrected and trained on."""
+    out = tmp_path / "out"
+    code = main(
+        "--mode=predict",
+        f"--checkpoint={finetuned}",
+        f"--images={images}",
+        f"--model_dir={out}",
+    )
+    assert code == 0
+    config = DataConfig(
+        dataset=str(out / "predictions.csv"),
+        bad_images="skip",
+        bad_images_max_share=0.9,
+    )
+    found = open_dataset(config)
+    paths = {found.train.pixels.path(i) for i in range(len(found.train))}
+    good = ("green.png", "more/red.JPG", "blue.png", "red")
+    assert paths == {str(images / name) for name in good}
+    assert found.train.class_names == ("0", "1", "2")

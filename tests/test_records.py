@@ -89,6 +89,8 @@ def test_shards_of_one_name_keep_their_images_apart(tmp_path):
     subset = choose_labels(opened.train, config)
     assert encoded(opened.train.take(subset.indices)) == [b"one", b"twos"]
     assert opened.notices == (
+        "shards of train: a/train-0.tfrecord, b/train-0.tfrecord,"
+        " train-1.tfrecord",
         "left out 2 links to shards that are read already",
     )
 

@@ -51,6 +51,19 @@ class DataConfig:
         on_resume="free",
         read_by=SPLITS,
     )
+    folder_layout: str = option(
+        "auto",
+        "What the sub-folders of a folder of images are: classes, splits (such"
+        " as train and test) with classes below, or classes with splits below"
+        " (classes_splits). auto goes by their names, and refuses what can be"
+        " read in two ways.",
+        choices=("auto", "classes", "splits", "classes_splits"),
+        chooses_images=True,
+        divides_images=True,
+        identifies_score=True,
+        on_resume="free",
+        read_by=IMAGES,
+    )
     ignore_labels: bool = option(
         False,
         "Take all images of --dataset as unlabelled, so that its sub-folders"

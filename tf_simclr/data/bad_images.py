@@ -31,6 +31,13 @@ def check_bad_images(source: Source, dataset: str, config: DataConfig) -> None:
     bad, total = source.bad, len(source)
     if not bad:
         return
+    if len(bad) == total and set(bad.values()) == {"does not exist"}:
+        first = next(iter(source.splits.values()))
+        raise UserError(
+            f"None of the {total} images that {dataset} names exists, such as"
+            f" {first.pixels.path(0)}: paths are relative to the folder that"
+            " the list lies in."
+        )
     if config.bad_images == "fail":
         raise UserError(
             f"{len(bad)} of the {total} images of {dataset} cannot be read:"

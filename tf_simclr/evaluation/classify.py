@@ -1,11 +1,12 @@
 """Naming the classes of image files, whatever state they are in."""
 
 import dataclasses
+import os
 from collections.abc import Callable, Iterator, Sequence
 
 import tensorflow as tf
 
-from tf_simclr.data.sources.scan import what_is_wrong
+from tf_simclr.data.sources.scan import MAX_BYTES, what_is_wrong
 
 # (N,) encoded images -> `class` and `probability` (N,).
 Classify = Callable[[tf.Tensor], dict[str, tf.Tensor]]
@@ -46,14 +47,22 @@ def classify_files(
         for name, path in files[start : start + batch_size]:
             names.append(name)
             try:
-                with open(path, "rb") as file:
-                    contents.append(file.read())
+                contents.append(_read(path))
             except OSError as error:
-                problems[name] = f"cannot be read: {error.strerror}"
+                problems[name] = f"cannot be read: {error.strerror or error}"
                 contents.append(b"")
         found = _classify_good(classify, names, contents, problems)
         for name in names:
             yield found.get(name) or Prediction(name, problem=problems[name])
+
+
+def _read(path: str) -> bytes:
+    size = os.path.getsize(path)
+    if size > MAX_BYTES:
+        # A film, say, among the photographs.
+        raise OSError(f"it is {size:,} bytes large")
+    with open(path, "rb") as file:
+        return file.read()
 
 
 def _classify_good(

@@ -24,7 +24,7 @@ from tf_simclr.evaluation.predict import Predictor
 from tf_simclr.files import replacing
 from tf_simclr.modes.loaded import LoadedNetwork, load_network
 from tf_simclr.modes.neighbours import Neighbours
-from tf_simclr.modes.prepare import index_folders
+from tf_simclr.modes.prepare import index_folders, say_notices
 from tf_simclr.modes.stored_data import check_stored_images
 from tf_simclr.progress import say
 from tf_simclr.training.run_dir import check_writable
@@ -52,7 +52,10 @@ def embed(config: Config) -> str:
     loaded = load_network(config)
     data = loaded.config.data
     check_stored_images(loaded.config, loaded.stored)
-    images = open_images(data, data.embed_split, index_folders(loaded.config))
+    images, notices = open_images(
+        data, data.embed_split, index_folders(loaded.config)
+    )
+    say_notices(loaded.config, notices)
     size = loaded.image_size(images)
     names = list(_OUTPUTS)
     if loaded.network.classifier is not None:

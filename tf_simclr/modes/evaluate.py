@@ -27,7 +27,11 @@ from tf_simclr.evaluation.evaluate import (
 )
 from tf_simclr.files import read_json
 from tf_simclr.modes.loaded import LoadedNetwork, load_network
-from tf_simclr.modes.prepare import stage_images, write_image_files
+from tf_simclr.modes.prepare import (
+    say_notices,
+    stage_images,
+    write_image_files,
+)
 from tf_simclr.modes.scores import leave_scores
 from tf_simclr.modes.stored_data import check_stored_images, trained_on_notice
 from tf_simclr.progress import say
@@ -59,6 +63,7 @@ def evaluate(config: Config) -> dict[str, float]:
     classes = stored.architecture.num_classes
     by_neighbours = stored.stage == "pretrain" or not classes
     splits = _images(loaded, config.given, training=by_neighbours)
+    say_notices(loaded.config, splits.notices)
     images = splits.evaluation
     if images is None or not images.has_labels:
         raise UserError(

@@ -15,7 +15,7 @@ from tf_simclr.evaluation.sample import evaluation_sample
 from tf_simclr.files import read_json, write_json
 from tf_simclr.methods.base import Method
 from tf_simclr.methods.job import Job
-from tf_simclr.modes.prepare import prepare, write_image_files
+from tf_simclr.modes.prepare import prepare, say_notices, write_image_files
 from tf_simclr.modes.scores import leave_scores
 from tf_simclr.progress import say, say_once
 from tf_simclr.training.checkpoints import record_score
@@ -304,8 +304,7 @@ def _say_finished(job: Job, step: int, changes: Sequence[str]) -> None:
 
 
 def _announce(job: Job, notes: list[str], trained: int, total: int) -> None:
-    for notice in job.splits.notices:
-        say_once(f"{job.config.data.dataset}: {notice}")
+    say_notices(job.config, job.splits.notices)
     if job.subset is not None:
         say_once(job.subset.table(job.splits.train))
     say(start_block(job, notes, trained, total))

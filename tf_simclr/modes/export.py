@@ -6,7 +6,7 @@ from tf_simclr.data.batches import evaluation_batches
 from tf_simclr.data.sources.open import open_images
 from tf_simclr.errors import UserError
 from tf_simclr.modes.loaded import LoadedNetwork, load_network
-from tf_simclr.modes.prepare import index_folders
+from tf_simclr.modes.prepare import index_folders, say_notices
 from tf_simclr.modes.stored_data import check_stored_images
 from tf_simclr.progress import say
 from tf_simclr.training.run_dir import RunDirectory, check_writable
@@ -71,7 +71,10 @@ def _representative(loaded: LoadedNetwork) -> Images:
     """Evaluation views of some training images, evenly from all of them."""
     data = loaded.config.data
     check_stored_images(loaded.config, loaded.stored)
-    images = open_images(data, data.train_split, index_folders(loaded.config))
+    images, notices = open_images(
+        data, data.train_split, index_folders(loaded.config)
+    )
+    say_notices(loaded.config, notices)
     step = max(1, len(images) // _REPRESENTATIVE)
     chosen = images.take(range(0, len(images), step))
     with naming_bad_images(chosen):

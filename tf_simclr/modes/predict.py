@@ -59,7 +59,7 @@ def predict(config: Config) -> str:
         )
     os.makedirs(model_dir, exist_ok=True)
     path = os.path.join(model_dir, PREDICTIONS_FILE)
-    _write(path, predictions)
+    _write(path, predictions, dict(files))
     say(f"{path}: {len(files) - len(bad)} images classified")
     if bad:
         say(f"{len(bad)} files could not be read: {_named(bad)}")
@@ -76,21 +76,29 @@ def _image_files(images: str) -> list[tuple[str, str]]:
         )
     root = os.path.abspath(images)
     tree = walk(root)
-    if not tree.images:
+    names = sorted([*tree.image_names(), *tree.other_names])
+    if not names:
         raise UserError(tree.nothing_found())
-    return [(name, os.path.join(root, name)) for name in tree.image_names()]
+    return [(name, os.path.join(root, name)) for name in names]
 
 
-def _write(path: str, predictions: list[Prediction]) -> None:
+def _write(
+    path: str, predictions: list[Prediction], paths: dict[str, str]
+) -> None:
     with (
         replacing(path) as temporary,
         open(temporary, "w", encoding="utf-8", newline="") as file,
     ):
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["file", "class", "probability"])
+        writer.writerow(["file", "class", "probability", "problem", "path"])
         for found in predictions:
             probability = "" if found.problem else f"{found.probability:.6f}"
-            writer.writerow([found.file, found.class_name, probability])
+            writer.writerow(
+                [
+                    *(found.file, found.class_name, probability),
+                    *(found.problem, paths[found.file]),
+                ]
+            )
 
 
 def _named(bad: list[Prediction]) -> str:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import tensorflow as tf
 
@@ -27,6 +27,7 @@ from tf_simclr.methods.base import Method
 from tf_simclr.methods.job import Job
 from tf_simclr.methods.registry import method_of
 from tf_simclr.optimizers.schedule import SchedulePlan, plan_schedule
+from tf_simclr.progress import say_once
 from tf_simclr.training.devices import (
     check_batch_divides,
     check_compiles,
@@ -70,6 +71,12 @@ def stage_images(config: Config, *, training: bool = True) -> Splits:
         training=training,
         asked_to_evaluate="eval_split" in config.given,
     )
+
+
+def say_notices(config: Config, notices: Iterable[str]) -> None:
+    """Says what the user should know about the data, once per process."""
+    for notice in notices:
+        say_once(f"{config.data.dataset}: {notice}")
 
 
 def write_image_files(config: Config, splits: Splits) -> None:

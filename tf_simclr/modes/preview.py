@@ -12,7 +12,11 @@ from tf_simclr.data.batches import TrainingBatches, evaluation_batches
 from tf_simclr.data.order import sample_order
 from tf_simclr.data.sources.image_set import ImageSet
 from tf_simclr.files import replacing
-from tf_simclr.modes.prepare import stage_images, write_image_files
+from tf_simclr.modes.prepare import (
+    say_notices,
+    stage_images,
+    write_image_files,
+)
 from tf_simclr.progress import say
 from tf_simclr.training.run_dir import check_writable
 
@@ -34,6 +38,7 @@ def preview(config: Config) -> str:
     folder = config.run.model_dir
     check_writable(folder)
     splits = stage_images(config)
+    say_notices(config, splits.notices)
     count = min(_COLUMNS, len(splits.train))
     places = np.linspace(0, len(splits.train) - 1, count).astype(int)
     images = splits.train.take(places)

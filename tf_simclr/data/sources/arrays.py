@@ -9,18 +9,23 @@ import os
 import pathlib
 import re
 import struct
-import zipfile
 import zlib
 
 import numpy as np
 
 from tf_simclr.data.sources.image_set import (
+    MAX_CLASSES,
     UNLABELLED,
     ImageSet,
     to_rgb_bytes,
 )
 from tf_simclr.data.sources.pixels import ArrayPixels
 from tf_simclr.data.sources.source import Source, stamp
+from tf_simclr.data.sources.split_names import (
+    in_order,
+    split_words,
+    words_of,
+)
 from tf_simclr.errors import UserError
 
 # Ink values run from 0 to 16 on an 8x8 grid.
@@ -66,70 +71,130 @@ def load_digits(image_size: int) -> Source:
 
 
 def load_npz(path: str) -> Source:
-    """Reads the splits of an archive; labels and the test part are optional.
+    """Reads the splits of an archive; labels and evaluation parts are optional.
 
-    Images are uint8, or floats in [0, 1]; labels are integers from 0, or -1
-    for an image without one.
+    Arrays are called `x_train` and `y_train`, `train_images` and
+    `train_labels` or alike, `images` and `labels` without a split. Images are
+    uint8, or floats in [0, 1]; labels are integers from 0, or -1 for an image
+    without one.
 
     Raises:
       UserError: the file is unreadable or its arrays do not fit together.
     """
     stamps = {path: stamp(path)}
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
-        raise UserError(
-            f"{path} cannot be read as a NumPy archive (.npz): {error}"
-        ) from error
-    if not {"x_train", "x_test"} & arrays.keys():
+    arrays = _npz_arrays(path)
+    found, unread = _npz_roles(arrays, path)
+    splits_of_images = in_order(split for kind, split in found if kind == "x")
+    if not splits_of_images:
         raise UserError(
             f"{path} must hold an array x_train (and, where there are labels,"
             " y_train), or x_test to evaluate on. Received:"
             f" {', '.join(arrays) or 'no array'}"
         )
-    arrays_of, labels = {}, {}
-    for name in ("train", "test"):
-        if f"x_{name}" not in arrays:
-            continue
-        images = to_rgb_bytes(arrays[f"x_{name}"], f"x_{name} of {path}")
-        labels[name] = _npz_labels(arrays, name, len(images), path)
-        arrays_of[name] = images
+    images, labels = {}, {}
+    for split in splits_of_images:
+        name = found["x", split]
+        images[split] = to_rgb_bytes(arrays[name], f"{name} of {path}")
+        labels[split] = _npz_labels(
+            arrays, found.get(("y", split)), len(images[split]), path
+        )
     num_classes = 1 + max(int(values.max()) for values in labels.values())
     class_names = tuple(str(index) for index in range(num_classes))
     stem = pathlib.Path(path).stem
     splits = {
-        name: ImageSet(
-            name=name,
-            pixels=ArrayPixels(images),
-            labels=labels[name],
+        split: ImageSet(
+            name=split,
+            pixels=ArrayPixels(array),
+            labels=labels[split],
             class_names=class_names,
-            ids=tuple(f"{stem}/{name}/{index}" for index in range(len(images))),
+            ids=tuple(f"{stem}/{split}/{index}" for index in range(len(array))),
         )
-        for name, images in arrays_of.items()
+        for split, array in images.items()
     }
-    return Source(splits, stamps=stamps, scanned=True)
+    notices = []
+    if unread:
+        notices.append(f"arrays that are not read: {', '.join(unread)}")
+    return Source(splits, tuple(notices), stamps, scanned=True)
+
+
+def _npz_arrays(path: str) -> dict[str, np.ndarray]:
+    """{name: array} of an archive.
+
+    Raises:
+      UserError: it cannot be read, or is none.
+    """
+    try:
+        with open(path, "rb") as file:
+            archive = np.load(file, allow_pickle=False)
+            if isinstance(archive, np.ndarray):
+                raise ValueError("it is a single array (.npy)")
+            with archive:
+                arrays = {name: archive[name] for name in archive.files}
+    # What zipfile, zlib and NumPy raise about damaged files is many things.
+    except Exception as error:
+        raise UserError(
+            f"{path} cannot be read as a NumPy archive (.npz): {error}"
+        ) from error
+    # Files of another kind come as bytes.
+    return {k: v for k, v in arrays.items() if isinstance(v, np.ndarray)}
+
+
+# Words in the names of arrays.
+_NPZ_WORDS = {
+    **dict.fromkeys(("x", "image", "images", "img", "imgs", "data"), "x"),
+    **dict.fromkeys(("y", "label", "labels", "target", "targets"), "y"),
+}
+
+
+def _npz_roles(
+    arrays: dict[str, np.ndarray], path: str
+) -> tuple[dict[tuple[str, str], str], list[str]]:
+    """{('x' or 'y', split): name}, and names of other arrays.
+
+    Raises:
+      UserError: two arrays are named for the same.
+    """
+    found: dict[tuple[str, str], str] = {}
+    unread = []
+    for name in arrays:
+        kinds = {_NPZ_WORDS[w] for w in words_of(name) if w in _NPZ_WORDS}
+        splits = split_words(name) or {"train"}
+        if len(kinds) != 1 or len(splits) != 1:
+            unread.append(name)
+            continue
+        role = kinds.pop(), splits.pop()
+        if role in found:
+            raise UserError(
+                f"{path} must hold one array of the"
+                f" {'images' if role[0] == 'x' else 'labels'} of '{role[1]}'."
+                f" Received: {found[role]} and {name}"
+            )
+        found[role] = name
+    return found, unread
 
 
 def _npz_labels(
-    arrays: dict[str, np.ndarray], split: str, count: int, path: str
+    arrays: dict[str, np.ndarray], name: str | None, count: int, path: str
 ) -> np.ndarray:
-    name = f"y_{split}"
-    if name not in arrays:
+    if name is None:
         return np.full(count, UNLABELLED, np.int32)
     values = arrays[name]
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
+    if values.dtype == bool:
+        values = values.astype(np.int32)
     if values.shape != (count,) or not np.issubdtype(values.dtype, np.integer):
         raise UserError(
             f"{name} of {path} must hold one integer label for each of the"
             f" {count} images. Received: {values.dtype} of shape"
             f" {tuple(values.shape)}"
         )
-    if values.min() < UNLABELLED:
+    lowest, highest = int(values.min()), int(values.max())
+    if lowest < UNLABELLED or highest >= MAX_CLASSES:
         raise UserError(
-            f"{name} of {path} must hold labels from 0, or -1 for an image"
-            f" without one. Received: {values.min()}"
+            f"{name} of {path} must hold labels from 0 to below"
+            f" {MAX_CLASSES:,}, or -1 for an image without one. Received:"
+            f" {lowest} to {highest}"
         )
     return values.astype(np.int32)
 

@@ -1,20 +1,21 @@
 """A folder of image files; its sub-folders are classes or splits.
 
-DIR/photo.jpg                 no label
-DIR/CLASS/...                 a class, at any depth below
-DIR/unlabeled/...             no label
-DIR/train/..., DIR/test/...   splits, each as above; also val, validation
+`layout` tells which of them are what.
 """
 
 import collections
 import dataclasses
 import os
 
+from tf_simclr.data.sources.arrays import is_idx_image_file
 from tf_simclr.data.sources.image_set import ImageSet
-from tf_simclr.data.sources.index import INDEX_PREFIX
+from tf_simclr.data.sources.index import is_index_name
+from tf_simclr.data.sources.layout import read_layout
 from tf_simclr.data.sources.pixels import FilePixels
+from tf_simclr.data.sources.registry import is_shard
 from tf_simclr.data.sources.source import Source, Stamp
-from tf_simclr.data.sources.splits import SPLIT_NAMES, number_classes
+from tf_simclr.data.sources.split_names import in_order
+from tf_simclr.data.sources.splits import number_classes
 from tf_simclr.errors import UserError, at_most
 
 EXTENSIONS = (
@@ -50,7 +51,9 @@ class FolderTree:
       empty: folders that hold nothing of use.
       runs: folders of runs.
       linked: links to folders that were read already.
-      others: {extension: number of files} that are no images.
+      shards: TFRecord shards.
+      idx: files of images in the IDX format.
+      other_names: all files that are no images by their name.
     """
 
     root: str
@@ -60,9 +63,9 @@ class FolderTree:
     empty: list[str] = dataclasses.field(default_factory=list)
     runs: list[str] = dataclasses.field(default_factory=list)
     linked: list[str] = dataclasses.field(default_factory=list)
-    others: collections.Counter = dataclasses.field(
-        default_factory=collections.Counter
-    )
+    shards: list[str] = dataclasses.field(default_factory=list)
+    idx: list[str] = dataclasses.field(default_factory=list)
+    other_names: list[str] = dataclasses.field(default_factory=list)
 
     def image_names(self) -> list[str]:
         """Names of all images relative to the root, sorted."""
@@ -75,10 +78,17 @@ class FolderTree:
     def left_out(self) -> list[str]:
         """What is no image, in words; empty where all are images."""
         found = []
-        if self.others:
-            counts = [f"{n} {name}" for name, n in self.others.most_common()]
-            files = _count(self.others.total(), "other file")
-            found.append(f"{files} ({at_most(_SHOWN, counts)})")
+        if self.other_names:
+            others = collections.Counter(map(_extension, self.other_names))
+            counts = [
+                f"{count} {name}"
+                for name, count in sorted(
+                    others.items(), key=lambda item: (-item[1], item[0])
+                )
+            ]
+            files = _count(len(self.other_names), "other file")
+            names = at_most(_SHOWN, sorted(self.other_names))
+            found.append(f"{files} ({at_most(_SHOWN, counts)}): {names}")
         for folders, what, detail in (
             (self.empty, "folder", "without an image"),
             (self.runs, "folder", "of earlier runs"),
@@ -161,8 +171,12 @@ def _sort_out(
             if kind == "broken link":
                 tree.broken.append(f"{folder}/{name}" if folder else name)
         else:
-            extension = os.path.splitext(name)[1].casefold()
-            tree.others[extension or "without extension"] += 1
+            place = f"{folder}/{name}" if folder else name
+            tree.other_names.append(place)
+            if is_shard(name):
+                tree.shards.append(place)
+            elif is_idx_image_file(name):
+                tree.idx.append(place)
     if images:
         tree.images[folder] = images
     return folders
@@ -184,9 +198,12 @@ def _kind(entry: os.DirEntry) -> str:
 def _is_run(names: set[str]) -> bool:
     """Whether a folder with these entries is one that a run wrote."""
     return any(entries <= names for entries in _OF_RUNS) or any(
-        name.startswith(INDEX_PREFIX) and name.endswith(".npz")
-        for name in names
+        is_index_name(name) for name in names
     )
+
+
+def _extension(name: str) -> str:
+    return os.path.splitext(name)[1].casefold() or "without extension"
 
 
 def _check_name(root: str, folder: str, name: str) -> None:
@@ -203,46 +220,48 @@ def _count(count: int, what: str) -> str:
     return f"{count} {what}{'s' * (count != 1)}"
 
 
-_UNLABELLED_NAMES = ("unlabeled", "unlabelled")
-
-
-def list_folder(root: str) -> Source:
+def list_folder(
+    root: str, layout: str = "auto", tree: FolderTree | None = None
+) -> Source:
     """Lists the images below `root`, without opening any of them.
 
     Hidden entries, folders without images and the folders of runs are left
     out. Links are followed; a folder that is reached twice counts once.
 
+    Args:
+      root: the folder.
+      layout: what its sub-folders are, see `read_layout`.
+      tree: what `walk` found there, if that is known.
+
     Raises:
       UserError: no image, a folder that cannot be read, a name that is not
-        valid UTF-8, or a class that only the evaluation part has.
+        valid UTF-8, folders that can be read in two ways, or a class that only
+        the evaluation part has.
     """
     root = os.path.abspath(root)
-    tree = walk(root)
+    tree = tree or walk(root)
     if not tree.images:
         raise UserError(tree.nothing_found())
-    tops = {folder.partition("/")[0] for folder in tree.images} - {""}
-    tops = {top for top in tops if not _is_unlabelled(top)}
-    by_split = bool(tops) and all(top.casefold() in SPLIT_NAMES for top in tops)
+    read = read_layout(tree.images, root, layout)
     names: dict[str, list[str]] = collections.defaultdict(list)
     classes: dict[str, list[str | None]] = collections.defaultdict(list)
     loose = 0
     for folder in sorted(tree.images):
-        split, label = _place(folder, by_split)
+        split, label = read.places[folder]
         files = sorted(tree.images[folder])
         names[split] += [os.path.join(folder, name) for name in files]
         classes[split] += [label] * len(files)
         loose += len(files) if folder == "" else 0
     class_names, labels = number_classes(classes, root)
     notices = [f"left out {what}" for what in tree.left_out()]
-    if loose and tops:
+    notices += read.notices
+    if loose and len(tree.images) > 1:
         notices.append(
             f"images beside the sub-folders of {root} count as unlabelled:"
             f" {loose}"
         )
-    if len(class_names) == 1:
-        notices.append(f"there is only one class, '{class_names[0]}'")
     splits = {}
-    for split in sorted(names, key=list(SPLIT_NAMES.values()).index):
+    for split in in_order(names):
         ids = tuple(names[split])
         splits[split] = ImageSet(
             name=split,
@@ -257,17 +276,3 @@ def list_folder(root: str) -> Source:
         stamps=tree.stamps,
         bad=dict.fromkeys(tree.broken, "is a broken link"),
     )
-
-
-def _place(folder: str, by_split: bool) -> tuple[str, str | None]:
-    """Split and class of the images of a folder."""
-    parts = folder.split("/") if folder else []
-    split = "train"
-    if by_split and parts and not _is_unlabelled(parts[0]):
-        split = SPLIT_NAMES[parts.pop(0).casefold()]
-    labelled = parts and not _is_unlabelled(parts[0])
-    return split, parts[0] if labelled else None
-
-
-def _is_unlabelled(name: str) -> bool:
-    return name.casefold() in _UNLABELLED_NAMES

@@ -1,26 +1,28 @@
-"""A CSV file that lists image files and their classes.
+"""A table that lists image files and their classes.
 
 Columns: path, label, split; the last two may be missing. Without a header
-the columns come in that order. A header starts with `path`, `file`,
-`filename` or `image` and may order the columns `label` and `split` at will.
-Paths are relative to the CSV's folder; an empty label means unlabelled; an
-empty split means train.
+the columns come in that order. A header may order them at will, call them by
+other usual titles (see `table.TITLES`) and have more of them. Paths are
+relative to the table's folder; an empty label means unlabelled; an empty split
+means train.
 """
 
 import collections
-import csv
 import functools
 import os
-from collections.abc import Sequence
+import unicodedata
 
+from tf_simclr.data.sources.folder import EXTENSIONS
 from tf_simclr.data.sources.image_set import ImageSet
 from tf_simclr.data.sources.pixels import FilePixels
 from tf_simclr.data.sources.source import Source, stamp
-from tf_simclr.data.sources.splits import SPLIT_NAMES, number_classes
-from tf_simclr.errors import UserError
+from tf_simclr.data.sources.split_names import in_order, split_of
+from tf_simclr.data.sources.splits import number_classes
+from tf_simclr.data.sources.table import read_table
+from tf_simclr.errors import UserError, at_most
 
-_PATH_TITLES = ("path", "file", "filename", "image")
-_COLUMNS = ("path", "label", "split")
+# Names in a message; the rest is counted.
+_SHOWN = 4
 
 
 def read_image_list(path: str) -> Source:
@@ -31,13 +33,9 @@ def read_image_list(path: str) -> Source:
     """
     path = os.path.abspath(path)
     before = stamp(path)
-    rows = _rows(path)
-    columns = _header(rows[0][1], path) if rows else None
-    if columns is not None:
-        rows = rows[1:]
-    if not rows:
+    table = read_table(path, EXTENSIONS)
+    if not len(table):
         raise UserError(f"{path} lists no image.")
-    columns = columns or {name: at for at, name in enumerate(_COLUMNS)}
     names: dict[str, list[str]] = collections.defaultdict(list)
     classes: dict[str, list[str | None]] = collections.defaultdict(list)
     root = os.path.dirname(path)
@@ -45,20 +43,19 @@ def read_image_list(path: str) -> Source:
     # {file: (row, split, label) of its first line}
     seen: dict[tuple[str, str], tuple[int, str, str, str]] = {}
     again = 0
-    for number, row in rows:
-        name = _cell(row, columns, "path")
+    for number, name, label, given in table:
         where = f"Row {number} of {path}"
         if not name or "\0" in name:
-            raise UserError(f"{where} has no path. Received: {','.join(row)}")
-        name = os.path.normpath(name)
-        given = _cell(row, columns, "split") or "train"
-        split = SPLIT_NAMES.get(given.casefold())
+            raise UserError(
+                f"{where} has no path. Received: {name},{label},{given}"
+            )
+        name = _as_on_disk(root, name)
+        split = split_of(given or "train")
         if split is None:
             raise UserError(
                 f"{where} must have train, validation or test as its split."
                 f" Received: {given}"
             )
-        label = _cell(row, columns, "label")
         # Whatever its folder is called; links to a file are files of their
         # own, since a million of them take long to follow.
         folder, file = os.path.split(os.path.join(root, name))
@@ -81,7 +78,7 @@ def read_image_list(path: str) -> Source:
         classes[split].append(label or None)
     class_names, labels = number_classes(classes, path)
     splits = {}
-    for split in sorted(names, key=list(SPLIT_NAMES.values()).index):
+    for split in in_order(names):
         ids = tuple(names[split])
         splits[split] = ImageSet(
             name=split,
@@ -93,46 +90,31 @@ def read_image_list(path: str) -> Source:
     notices = []
     if again:
         notices.append(f"left out {again} lines that list an image once more")
+    if table.unread:
+        names = at_most(_SHOWN, table.unread)
+        notices.append(f"columns that are not read: {names}")
     return Source(splits=splits, stamps={path: before}, notices=tuple(notices))
-
-
-def _rows(path: str) -> list[tuple[int, list[str]]]:
-    """(line number, cells) of every line that is not empty."""
-    try:
-        # Spreadsheets put a mark in front of their UTF-8.
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True)
-            return [(reader.line_num, row) for row in reader if any(row)]
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not valid UTF-8: {error}.") from error
-    except csv.Error as error:
-        raise UserError(
-            f"{path} cannot be read as a CSV file: {error} in line"
-            f" {reader.line_num}."
-        ) from error
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}.") from error
-
-
-def _header(row: Sequence[str], path: str) -> dict[str, int] | None:
-    """{column: position} if the row is a header, else None."""
-    titles = [cell.strip().casefold() for cell in row]
-    if titles[0] not in _PATH_TITLES:
-        return None
-    titles[0] = "path"
-    for title in titles:
-        if title not in _COLUMNS or titles.count(title) > 1:
-            raise UserError(
-                f"The header of {path} may hold path, label and split, once"
-                f" each. Received: {','.join(row)}"
-            )
-    return {title: at for at, title in enumerate(titles)}
 
 
 def _class(label: str) -> str:
     return f"as '{label}'" if label else "without a label"
 
 
-def _cell(row: Sequence[str], columns: dict[str, int], name: str) -> str:
-    at = columns.get(name, len(row))
-    return row[at].strip() if at < len(row) else ""
+def _as_on_disk(root: str, name: str) -> str:
+    """A path as its file is spelt: Windows separators, characters composed in
+    another way, an id without an extension."""
+    name = os.path.normpath(name)
+    plain = name.isascii() and "\\" not in name
+    if plain and os.path.splitext(name)[1].casefold() in EXTENSIONS:
+        return name
+    forms = dict.fromkeys(
+        unicodedata.normalize(form, spelt)
+        for spelt in (name, os.path.normpath(name.replace("\\", "/")))
+        for form in ("NFC", "NFD")
+    )
+    ends = ("", *EXTENSIONS, *(end.upper() for end in EXTENSIONS))
+    for end in ends:
+        for spelt in (name, *forms):
+            if os.path.isfile(os.path.join(root, spelt + end)):
+                return spelt + end
+    return name

@@ -37,6 +37,8 @@ def id_hashes(ids: Iterable[str], salt: str) -> np.ndarray:
 
 
 UNLABELLED = -1
+# Whoever numbers more has other numbers in mind.
+MAX_CLASSES = 2**20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,8 +131,10 @@ def to_rgb_bytes(images: np.ndarray, where: str) -> np.ndarray:
             " height, width, 1 or 3 channels). Received: shape"
             f" {tuple(images.shape)}"
         )
-    if not len(images):
-        raise UserError(f"{where} holds no image.")
+    if not images.size:
+        raise UserError(
+            f"{where} holds no image. Received: shape {tuple(images.shape)}"
+        )
     if np.issubdtype(images.dtype, np.floating):
         low, high = float(images.min()), float(images.max())
         if not (low >= 0.0 and high <= 1.0):
@@ -153,15 +157,22 @@ def to_rgb_bytes(images: np.ndarray, where: str) -> np.ndarray:
 PREFIX = "unlabeled_dataset/"
 
 
-def join_unlabelled(images: ImageSet, more: Iterable[ImageSet]) -> ImageSet:
+def join_unlabelled(
+    images: ImageSet, more: Iterable[ImageSet], prefix: str = PREFIX
+) -> ImageSet:
     """`images`, followed by all of `more` without labels.
+
+    Args:
+      images: those that keep their labels.
+      more: images that join.
+      prefix: in front of their ids; '' where these are unique already.
 
     Raises:
       UserError: one lies in memory and the other in files, or the sizes of
         images in memory differ.
     """
     more = list(more)
-    prefix, taken = PREFIX, set(images.ids)
+    taken = set(images.ids)
     while any(prefix + name in taken for extra in more for name in extra.ids):
         # A folder of the data set itself has this name.
         prefix += PREFIX

@@ -8,6 +8,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import re
 import zipfile
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -23,15 +24,20 @@ from tf_simclr.files import write_npz
 from tf_simclr.process import cache
 
 # Part of every index: those of another layout are not read.
-_VERSION = 1
-INDEX_PREFIX = "index-"
+_VERSION = 2
+_PREFIX = "index-"
 _RECORD_ARRAYS = ("shard", "offset", "length")
+
+
+def is_index_name(name: str) -> bool:
+    """Whether a file of this name is an index."""
+    return re.fullmatch(rf"{_PREFIX}[0-9a-f]{{8}}\.npz", name) is not None
 
 
 def index_file(folder: str, key: str) -> str:
     """Where `folder` keeps the index of the source that `key` describes."""
     digest = hashlib.blake2b(key.encode(), digest_size=4).hexdigest()
-    return os.path.join(folder, f"{INDEX_PREFIX}{digest}.npz")
+    return os.path.join(folder, f"{_PREFIX}{digest}.npz")
 
 
 def write_index(path: str, key: str, source: Source) -> None:

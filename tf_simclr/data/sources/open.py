@@ -1,15 +1,23 @@
 """From the data flags to the images to train and to evaluate on."""
 
+import contextlib
 import dataclasses
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from tf_simclr.config.data import DataConfig
 from tf_simclr.data.bad_images import check_bad_images, without_bad_images
-from tf_simclr.data.sources.arrays import is_idx_image_file, load_idx
-from tf_simclr.data.sources.folder import list_folder
+from tf_simclr.data.sources.arrays import load_idx
+from tf_simclr.data.sources.check import (
+    check_classes,
+    check_pixels,
+    with_unlabelled_parts,
+    without_lost_classes,
+)
+from tf_simclr.data.sources.folder import FolderTree, list_folder, walk
 from tf_simclr.data.sources.image_set import (
     UNLABELLED,
     ImageSet,
@@ -17,14 +25,14 @@ from tf_simclr.data.sources.image_set import (
 )
 from tf_simclr.data.sources.index import listed_source, store_index
 from tf_simclr.data.sources.records import list_records
-from tf_simclr.data.sources.registry import is_shard, kind_of
+from tf_simclr.data.sources.registry import kind_of
 from tf_simclr.data.sources.source import Source, check_source
 from tf_simclr.data.sources.splits import (
     cut_evaluation,
     parse_split,
     pick_split,
 )
-from tf_simclr.errors import UserError
+from tf_simclr.errors import UserError, at_most
 from tf_simclr.files import write_json
 from tf_simclr.process import cached
 
@@ -68,26 +76,57 @@ def open_source(
     )
 
 
-def open_folder(path: str) -> Source:
+def open_folder(path: str, layout: str, instead_of: str = "") -> Source:
     """Opens a folder of IDX files, of record shards or of images.
 
     Args:
       path: absolute.
+      layout: what sub-folders of images are, see `read_layout`.
+      instead_of: a data set that goes by the folder's name, if there is one.
 
     Raises:
-      UserError: it cannot be read, or holds none of them.
+      UserError: it cannot be read, or holds none or several of them.
     """
-    try:
-        names = os.listdir(path)
-    except OSError as error:
+    tree = walk(path)
+    folder = min(tree.images, default="")
+    found = {
+        "IDX files": tree.idx,
+        "TFRecord shards": tree.shards,
+        "image files": [
+            os.path.join(folder, name) for name in tree.images.get(folder, ())
+        ],
+    }
+    named = [
+        f"{what} ({at_most(2, names)})"
+        for what, names in found.items()
+        if names
+    ]
+    if len(named) > 1:
         raise UserError(
-            f"The folder {path} cannot be read: {error.strerror}."
-        ) from error
-    if any(is_idx_image_file(name) for name in names):
-        return load_idx(path)
-    if any(is_shard(name) for name in names):
+            f"The folder {path} holds {' and '.join(named)}: move one of them"
+            " elsewhere, or name with --dataset the folder that holds the"
+            " other alone."
+        )
+    source = _of_tree(tree, path, layout)
+    if not instead_of:
+        return source
+    notice = f"this is the folder {path}, not the data set '{instead_of}'"
+    return dataclasses.replace(source, notices=(notice, *source.notices))
+
+
+def _of_tree(tree: FolderTree, path: str, layout: str) -> Source:
+    if tree.idx:
+        # torchvision keeps them in MNIST/raw.
+        folders = sorted({os.path.dirname(name) for name in tree.idx})
+        if len(folders) > 1:
+            raise UserError(
+                f"The folder {path} holds IDX files in several folders"
+                f" ({at_most(2, folders)}): name one of them with --dataset."
+            )
+        return load_idx(os.path.normpath(os.path.join(path, folders[0])))
+    if tree.shards:
         return list_records(path)
-    return list_folder(path)
+    return list_folder(path, layout, tree)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,15 +192,17 @@ def open_dataset(
         # What the evaluation part is cut off.
         wanted.insert(0, "train")
     key, source = _open(config.dataset, config, wanted, index_folders)
-    splits = _arranged(source, config)
+    arranged = _arranged(source, config)
+    splits = arranged.splits
     train = None
     if training:
         train = pick_split(splits, config.train_split, config.dataset)
     keys, sources = [key], [source]
     if training and config.unlabeled_dataset:
-        key, more = _open(
-            config.unlabeled_dataset, config, wanted, index_folders
-        )
+        with _told_of("--unlabeled_dataset"):
+            key, more = _open(
+                config.unlabeled_dataset, config, wanted, index_folders
+            )
         train = join_unlabelled(train, without_bad_images(more).values())
         keys.append(key)
         sources.append(more)
@@ -170,29 +211,53 @@ def open_dataset(
     if (
         asked_to_evaluate
         or config.eval_split != default
-        or {"validation", "test"} & set(splits)
+        or {"validation", "test"} & (set(splits) - set(arranged.joined))
     ):
         evaluation = pick_split(splits, config.eval_split, config.dataset)
     bad = {name: why for each in sources for name, why in each.bad.items()}
-    notices = [notice for each in sources for notice in each.notices]
-    if bad:
-        notices.append(
-            f"skipped {len(bad)} of {sum(map(len, sources))} images, which"
-            " cannot be read: bad_images.json names them"
-        )
-    return Splits(train, evaluation, tuple(notices), bad, tuple(keys))
+    notices = _notices(sources, arranged)
+    return Splits(train, evaluation, notices, bad, tuple(keys))
+
+
+@contextlib.contextmanager
+def _told_of(flag: str) -> Iterator[None]:
+    """Names another flag than `--dataset` where something is wrong."""
+    try:
+        yield
+    except UserError as error:
+        text = re.sub(r"--dataset(?=[= ])", flag, str(error))
+        raise UserError(text) from error
 
 
 def open_images(
     config: DataConfig, split: str, index_folders: Sequence[str] = ()
-) -> ImageSet:
+) -> tuple[ImageSet, tuple[str, ...]]:
     """Opens one split of the dataset that `config` names; writes nothing.
+
+    Returns:
+      Its images, and what the user should know about the data.
 
     Raises:
       UserError: as `open_dataset`.
     """
     _, source = _open(config.dataset, config, (split,), index_folders)
-    return pick_split(_arranged(source, config), split, config.dataset)
+    arranged = _arranged(source, config)
+    images = pick_split(arranged.splits, split, config.dataset)
+    return images, _notices([source], arranged)
+
+
+def _notices(
+    sources: Sequence[Source], arranged: "_Arranged"
+) -> tuple[str, ...]:
+    found = [notice for each in sources for notice in each.notices]
+    found += arranged.notices
+    bad = sum(len(each.bad) for each in sources)
+    if bad:
+        found.append(
+            f"skipped {bad} of {sum(map(len, sources))} images, which cannot be"
+            " read: bad_images.json names them"
+        )
+    return tuple(found)
 
 
 def _open(
@@ -207,19 +272,35 @@ def _open(
     return key, source
 
 
-def _arranged(source: Source, config: DataConfig) -> dict[str, ImageSet]:
+def _arranged(source: Source, config: DataConfig) -> "_Arranged":
     return _arrange(
         source, config.dataset, config.ignore_labels, config.eval_fraction
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Arranged:
+    """The splits of a source as the flags want them.
+
+    Attributes:
+      splits: {name: images}.
+      notices: what the user should know about them.
+      joined: splits that count as unlabelled training images.
+    """
+
+    splits: dict[str, ImageSet]
+    notices: tuple[str, ...]
+    joined: tuple[str, ...]
 
 
 # The stages of a pipeline share it: a million images take their time.
 @cached(maxsize=2)
 def _arrange(
     source: Source, dataset: str, ignore_labels: bool, eval_fraction: float
-) -> dict[str, ImageSet]:
-    """The splits of a source as the flags want them."""
-    splits = without_bad_images(source)
+) -> _Arranged:
+    splits, notices = without_lost_classes(
+        source.splits, without_bad_images(source)
+    )
     if ignore_labels:
         splits = {
             name: dataclasses.replace(
@@ -229,6 +310,8 @@ def _arrange(
             )
             for name, images in splits.items()
         }
+    notices += check_classes(splits, dataset) + check_pixels(splits)
+    splits, said, joined = with_unlabelled_parts(splits)
     if eval_fraction:
-        splits = cut_evaluation(splits, eval_fraction, dataset)
-    return splits
+        splits = cut_evaluation(splits, eval_fraction, dataset, joined)
+    return _Arranged(splits, (*notices, *said), tuple(joined))

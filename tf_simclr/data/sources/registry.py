@@ -105,6 +105,16 @@ def kind_of(name: str) -> SourceKind:
       UserError: there is none.
     """
     found = find_kind(name)
+    if found is None and name.casefold().endswith(_ARCHIVES):
+        raise UserError(
+            "--dataset takes a folder, not an archive: unpack it, and name the"
+            f" folder. Received: {name}"
+        )
+    if found is None and os.path.isfile(name):
+        raise UserError(
+            "--dataset takes .csv, .tsv and .npz files, TFRecord shards and"
+            f" folders; this file is none of them. Received: {name}"
+        )
     if found is None:
         raise UserError(
             "--dataset takes 'digits', a folder of images, IDX files or"
@@ -125,9 +135,30 @@ def goes_by_name(name: str) -> bool:
 
 
 def is_shard(name: str) -> bool:
-    """Whether a file of this name is a TFRecord shard."""
-    return re.search(r"\.tfrecords?(-\d+-of-\d+)?$", name) is not None
+    """Whether a file of this name is a TFRecord shard.
 
+    `a.tfrecord`, `a.tfrecord-00000-of-00010`, `train-00000-of-01024`, `a.tfrec`
+    and, for those who will be told to unpack it, `a.tfrecord.gz` are.
+    """
+    return _SHARD.search(name) is not None
+
+
+_SHARD = re.compile(
+    r"(\.tfrec(ords?)?(-\d+-of-\d+)?(\.(gz|zlib|zz))?|[^.]-\d{5}-of-\d{5})$",
+    re.IGNORECASE,
+)
+
+
+_ARCHIVES = (
+    ".zip",
+    ".tar",
+    ".tgz",
+    ".tar.gz",
+    ".tar.bz2",
+    ".tar.xz",
+    ".7z",
+    ".rar",
+)
 
 # Namespaces of the TensorFlow Datasets catalogue: huggingface:mnist is no
 # function.
@@ -173,10 +204,13 @@ def _of_file(function: str) -> Opener:
     return open_file
 
 
+# Data sets that come with a package.
+EMBEDDED = ("digits",)
+
 _BUILT_IN = (
     SourceKind(
         "digits",
-        matches=lambda name: name == "digits",
+        matches=lambda name: name == "digits" and not os.path.isdir(name),
         key=lambda name, config, splits: f"digits {config.image_size}",
         open=lambda name, config, splits: _imported("arrays:load_digits")(
             config.image_size
@@ -186,16 +220,26 @@ _BUILT_IN = (
     ),
     SourceKind(
         "npz",
-        matches=lambda name: name.endswith(".npz"),
+        matches=lambda name: name.casefold().endswith(".npz"),
         open=_of_file("arrays:load_npz"),
     ),
     SourceKind(
         "csv",
-        matches=lambda name: name.endswith(".csv"),
+        matches=lambda name: name.casefold().endswith((".csv", ".tsv")),
         open=_of_file("image_list:read_image_list"),
     ),
     SourceKind(
-        "folder", matches=os.path.isdir, open=_at_path("open:open_folder")
+        "folder",
+        matches=os.path.isdir,
+        key=lambda name, config, splits: (
+            path_key(name, config, splits)
+            + f" as {config.folder_layout}" * (config.folder_layout != "auto")
+        ),
+        open=lambda name, config, splits: _imported("open:open_folder")(
+            os.path.abspath(name),
+            config.folder_layout,
+            instead_of=name if name in EMBEDDED else "",
+        ),
     ),
     SourceKind(
         "shards",

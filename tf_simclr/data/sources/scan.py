@@ -20,7 +20,7 @@ from tf_simclr.process import once_per_process, silent_standard_error
 # Larger images and files are refused, and large ones decoded one at a time:
 # so many bytes times three is what a scan holds at most.
 MAX_PIXELS = 2**27
-_MAX_BYTES = 2**28
+MAX_BYTES = 2**28
 _LARGE = 2**24
 # Images that a thread takes at a time.
 _SHARE = 64
@@ -146,7 +146,7 @@ def _check_file(pixels: FilePixels, index: int) -> str:
         status = os.stat(path)
         if not stat.S_ISREG(status.st_mode):
             return "is no file"
-        if status.st_size > _MAX_BYTES:
+        if status.st_size > MAX_BYTES:
             return f"is {status.st_size:,} bytes large"
         with open(path, "rb") as file:
             return what_is_wrong(file.read())

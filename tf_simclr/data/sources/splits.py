@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from unicodedata import normalize
 
 import numpy as np
 
@@ -32,6 +33,14 @@ def number_classes(
     Raises:
       UserError: another split has a class that `train` has not.
     """
+    classes = {
+        # A Mac writes é as two characters.
+        split: [
+            name if name is None or name.isascii() else normalize("NFC", name)
+            for name in found
+        ]
+        for split, found in classes.items()
+    }
     known = {split: set(found) - {None} for split, found in classes.items()}
     names = class_order(known.get("train") or set().union(*known.values()))
     numbers = {name: number for number, name in enumerate(names)}
@@ -52,15 +61,6 @@ def number_classes(
 # The cut is the same for every seed of a run.
 _CUT_SALT = "evaluation part"
 _EVALUATION_NAMES = ("validation", "test")
-# How folders and lists of files may call a split -> its name.
-SPLIT_NAMES = {
-    "train": "train",
-    "training": "train",
-    "val": "validation",
-    "valid": "validation",
-    "validation": "validation",
-    "test": "test",
-}
 
 
 def parse_split(text: str) -> tuple[str, str]:
@@ -136,17 +136,30 @@ def pick_split(
 
 
 def cut_evaluation(
-    splits: Mapping[str, ImageSet], fraction: float, dataset: str
+    splits: Mapping[str, ImageSet],
+    fraction: float,
+    dataset: str,
+    unlabelled: Sequence[str] = (),
 ) -> dict[str, ImageSet]:
     """Moves a share of each class of `train` to a new split `validation`.
 
     An image belongs to the cut by its id alone, whatever the order and the
     seed. Every class keeps at least one image; images without a label stay.
 
+    Args:
+      splits: {name: images}.
+      fraction: the share, from 0 to 1.
+      dataset: names the data set in error messages.
+      unlabelled: evaluation parts without a label, which do not count.
+
     Raises:
       UserError: there is an evaluation part already, or no label.
     """
-    present = [name for name in _EVALUATION_NAMES if name in splits]
+    present = [
+        name
+        for name in _EVALUATION_NAMES
+        if name in splits and name not in unlabelled
+    ]
     if present:
         raise UserError(
             f"--eval_fraction={fraction:g} cuts an evaluation part off the"

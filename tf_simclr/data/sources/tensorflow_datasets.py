@@ -1,5 +1,6 @@
 """Datasets of the TensorFlow Datasets catalogue."""
 
+import dataclasses
 import math
 import socket
 from collections.abc import Collection
@@ -72,9 +73,13 @@ def load_tfds(
     if "validation" in wanted and "validation" not in builder.info.splits:
         wanted.add("test")
     names = [split for split in builder.info.splits if split in wanted]
+    label, notices = _label_feature(builder)
     if _fits_memory(builder, names):
-        return Source({n: _read(builder, n) for n in names}, scanned=True)
-    return _list_shards(builder, names)
+        found = {split: _read(builder, split, label) for split in names}
+        source = Source(found, scanned=True)
+    else:
+        source = _list_shards(builder, names, label)
+    return dataclasses.replace(source, notices=tuple(notices))
 
 
 def in_catalogue(name: str, data_dir: str | None) -> bool:
@@ -107,11 +112,39 @@ def _fits_memory(builder, splits: Collection[str]) -> bool:
     return count * math.prod(shape) <= _IN_MEMORY
 
 
-def _read(builder, split: str) -> ImageSet:
+def _label_feature(builder) -> tuple[str | None, list[str]]:
+    """The feature that holds the class of an image, and what to say of it.
+
+    Raises:
+      UserError: `label` is something else than one class.
+    """
+    import tensorflow_datasets as tfds
+
+    features = builder.info.features
+    classes = [
+        name
+        for name, feature in features.items()
+        if isinstance(feature, tfds.features.ClassLabel)
+    ]
+    if "label" in classes:
+        return "label", []
+    if "label" in features:
+        kind = type(features["label"]).__name__
+        raise UserError(
+            f"--dataset={builder.name} must have one class for each image in"
+            f" its feature 'label', a ClassLabel. Received: {kind}"
+        )
+    if len(classes) == 1:
+        return classes[0], [f"the feature '{classes[0]}' is taken as the label"]
+    listed = ", ".join(features)
+    return None, [f"there is no feature 'label', and so no label: {listed}"]
+
+
+def _read(builder, split: str, label: str | None) -> ImageSet:
     """A split whose images, all of one size, are held in memory."""
     features = builder.info.features
     shape = features["image"].shape
-    keys = ["image"] + (["label"] if "label" in features else [])
+    keys = ["image"] + ([label] if label else [])
     dataset = builder.as_dataset(split=split, shuffle_files=False)
     dataset = dataset.map(lambda example: {k: example[k] for k in keys})
     count = builder.info.splits[split].num_examples
@@ -119,17 +152,17 @@ def _read(builder, split: str) -> ImageSet:
     labels = np.full(count, UNLABELLED, np.int32)
     for index, example in enumerate(dataset.as_numpy_iterator()):
         images[index] = example["image"]
-        labels[index] = example.get("label", UNLABELLED)
+        labels[index] = example.get(label, UNLABELLED)
     return ImageSet(
         name=split,
         pixels=ArrayPixels(to_rgb_bytes(images, f"--dataset={builder.name}")),
         labels=labels,
-        class_names=_class_names(builder),
+        class_names=_class_names(builder, label),
         ids=tuple(f"{builder.name}/{split}/{i}" for i in range(count)),
     )
 
 
-def _list_shards(builder, splits: Collection[str]) -> Source:
+def _list_shards(builder, splits: Collection[str], label: str | None) -> Source:
     """Splits whose images are read from their shards."""
     import tensorflow_datasets as tfds
 
@@ -148,21 +181,20 @@ def _list_shards(builder, splits: Collection[str]) -> Source:
     found, stamps = {}, {}
     for split, paths in shards.items():
         stamps |= {path: stamp(path) for path in paths}
-        examples = read_examples(paths, "image", "label", "", names)
+        examples = read_examples(paths, "image", label or "", "", names)
         found[split] = ImageSet(
             name=split,
             pixels=examples.pixels,
             labels=examples.labels,
-            class_names=_class_names(builder),
+            class_names=_class_names(builder, label),
             ids=examples.ids,
         )
     # Whoever prepared it has decoded every image.
     return Source(found, stamps=stamps, scanned=True)
 
 
-def _class_names(builder) -> tuple[str, ...]:
-    features = builder.info.features
-    return tuple(features["label"].names) if "label" in features else ()
+def _class_names(builder, label: str | None) -> tuple[str, ...]:
+    return tuple(builder.info.features[label].names) if label else ()
 
 
 def _first_line(error: Exception) -> str:
