@@ -16,7 +16,12 @@ from absl import flags
 from tf_simclr import process
 from tf_simclr.config import Config
 from tf_simclr.config.compat import WITHOUT_MEANING
-from tf_simclr.config.flat import Option, from_flat, options
+from tf_simclr.config.flat import (
+    Option,
+    from_flat,
+    options,
+    without_flag_files,
+)
 from tf_simclr.config.run import STAGES
 from tf_simclr.config.zoo import zoo_table
 from tf_simclr.errors import DataFailed, ExportFailed, UserError
@@ -119,8 +124,8 @@ def _parsed(argv: Sequence[str]) -> tuple[flags.FlagValues, list[str]]:
     """The flags of a command line, and what is none."""
     values = _flag_values()
     try:
-        return values, values(argv)[1:]
-    except (flags.Error, OSError) as error:
+        return values, values(without_flag_files(argv))[1:]
+    except flags.Error as error:
         raise UserError(f"{error} (see --helpfull)") from error
 
 

@@ -106,6 +106,11 @@ def from_flat(
       KeyError: a name is no option.
     """
     base = base or Config()
+    paths = {*flags_with(path=True), *flags_with(path="or_name")}
+    values = {
+        name: _in_place(value) if name in paths else value
+        for name, value in values.items()
+    }
     if base.model.model is not None:
         # Refuses what contradicts it.
         with_zoo_model({"model": base.model.model, **values})
@@ -124,6 +129,14 @@ def from_flat(
             for group, changes in groups.items()
         },
     )
+
+
+def _in_place(path: str | None) -> str | None:
+    """A path with `~` and `$NAME` replaced, as a shell does at the beginning
+    of a word, but not behind `--name=`."""
+    if not path or not isinstance(path, str) or "://" in path:
+        return path
+    return os.path.expanduser(os.path.expandvars(path))
 
 
 def parse_overrides(
@@ -198,13 +211,46 @@ def _read_all(
             yield from _read_all(_flag_file(path), file)
 
 
+def without_flag_files(
+    words: Sequence[str], files: tuple[str, ...] = ()
+) -> list[str]:
+    """A command line with the flags of its flag files in their place.
+
+    Args:
+      words: with `--flagfile=FILE` and `--flagfile FILE`.
+      files: that are being read, and not read again.
+
+    Raises:
+      UserError: a file cannot be read.
+    """
+    found, words = [], iter(words)
+    for word in words:
+        name, equals, path = word.partition("=")
+        if name not in ("--flagfile", "-flagfile"):
+            found.append(word)
+            continue
+        path = path if equals else next(words, "")
+        if path and path not in files:
+            lines = _flag_file(path)
+            found += without_flag_files(lines, (*files, path))
+    return found
+
+
 def _flag_file(path: str) -> list[str]:
     """The flags of a file, which takes blank lines and comments."""
     try:
-        with open(os.path.expanduser(path), encoding="utf-8") as file:
+        # Some editors put a mark in front of their UTF-8.
+        with open(os.path.expanduser(path), encoding="utf-8-sig") as file:
             lines = [line.strip() for line in file]
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"--flagfile={path} cannot be read: {error}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"--flagfile={path} is not valid UTF-8: save it as UTF-8. Received:"
+            f" {error.reason} at byte {error.start}"
+        ) from error
+    except OSError as error:
+        raise UserError(
+            f"--flagfile={path} cannot be read: {error.strerror}."
+        ) from error
     return [line for line in lines if line and not line.startswith(("#", "//"))]
 
 

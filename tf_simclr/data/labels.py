@@ -208,8 +208,12 @@ def _read_ids(path: str) -> list[str]:
         if path.endswith(".json"):
             ids = read_json(path)["ids"]
         else:
-            with open(path, encoding="utf-8") as file:
+            with open(path, encoding="utf-8-sig") as file:
                 ids = [line.strip() for line in file if line.strip()]
+    except OSError as error:
+        raise UserError(
+            f"--label_ids={path} cannot be read: {error.strerror}."
+        ) from error
     except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError):
         ids = None
     if not ids or not all(isinstance(name, str) for name in ids):
