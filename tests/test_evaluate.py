@@ -188,7 +188,7 @@ def test_scores_of_other_images_are_not_compared(tmp_path, capsys):
 def test_an_evaluation_without_labels_is_no_score(tmp_path, capsys):
     folder, dataset = tmp_path / "run", write_npz(tmp_path, y_test=None)
     text = "--from_scratch --eval_every_epochs=1 --train_steps=1"
-    result = run("finetune", folder, dataset, text)
+    result = run("finetune", folder, dataset, f"{text} --eval_split=test")
     assert result == read(folder / "result.json") == {"global_step": 1.0}
     out = capsys.readouterr().out
     assert "none of the 30 images of test has a label to score with" in out

@@ -1,5 +1,7 @@
 """Data sets as people have them, opened from a folder or a file."""
 
+import shutil
+
 import numpy as np
 import pictures
 import pytest
@@ -91,6 +93,11 @@ def test_what_is_no_image_is_named(tmp_path):
 def test_a_folder_wins_over_an_embedded_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert len(opened("digits", image_size=8).train) == 1437
+    # As runs of that name leave behind.
+    write(tmp_path, "digits/result.json", "digits/curves.png")
+    write(tmp_path, "digits/pretrain/config.json", "digits/pretrain/views.png")
+    assert len(opened("digits", image_size=8).train) == 1437
+    shutil.rmtree(tmp_path / "digits")
     write(tmp_path, *numbered("digits/one", "digits/two"))
     found = opened("digits")
     assert found.train.class_names == ("one", "two")

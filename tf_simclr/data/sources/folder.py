@@ -12,22 +12,12 @@ from tf_simclr.data.sources.image_set import ImageSet
 from tf_simclr.data.sources.index import is_index_name
 from tf_simclr.data.sources.layout import read_layout
 from tf_simclr.data.sources.pixels import FilePixels
-from tf_simclr.data.sources.registry import is_shard
+from tf_simclr.data.sources.registry import EXTENSIONS, is_shard
 from tf_simclr.data.sources.source import Source, Stamp
 from tf_simclr.data.sources.split_names import in_order
 from tf_simclr.data.sources.splits import number_classes
 from tf_simclr.errors import UserError, at_most
 
-EXTENSIONS = (
-    ".jpg",
-    ".jpeg",
-    ".jpe",
-    ".jfif",
-    ".png",
-    ".gif",
-    ".bmp",
-    ".webp",
-)
 # What archives and file servers leave behind.
 _IGNORED_NAMES = ("__MACOSX", "@eaDir", "lost+found")
 # What training and --mode=embed leave in their folders.

@@ -12,9 +12,9 @@ import functools
 import os
 import unicodedata
 
-from tf_simclr.data.sources.folder import EXTENSIONS
 from tf_simclr.data.sources.image_set import ImageSet
 from tf_simclr.data.sources.pixels import FilePixels
+from tf_simclr.data.sources.registry import EXTENSIONS
 from tf_simclr.data.sources.source import Source, stamp
 from tf_simclr.data.sources.split_names import in_order, split_of
 from tf_simclr.data.sources.splits import number_classes

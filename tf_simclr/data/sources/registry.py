@@ -134,6 +134,30 @@ def goes_by_name(name: str) -> bool:
     return found is not None and found.by_name
 
 
+# How names of image files end, in small letters.
+EXTENSIONS = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif"),
+    *(".png", ".gif", ".bmp", ".webp"),
+)
+# What runs and pipelines leave in their folders, beside pictures.
+_OF_RUNS = {"config.json", "result.json", "pipeline.json"}
+
+
+def _holds_images(folder: str, depth: int = 3) -> bool:
+    """Whether a folder, down to some depth, has images that no run left."""
+    try:
+        with os.scandir(folder) as scanned:
+            entries = list(scanned)
+    except OSError:
+        return False
+    if _OF_RUNS & {entry.name for entry in entries}:
+        return False
+    return any(e.name.casefold().endswith(EXTENSIONS) for e in entries) or any(
+        entry.is_dir() and depth > 0 and _holds_images(entry.path, depth - 1)
+        for entry in entries
+    )
+
+
 def is_shard(name: str) -> bool:
     """Whether a file of this name is a TFRecord shard.
 
@@ -210,7 +234,7 @@ EMBEDDED = ("digits",)
 _BUILT_IN = (
     SourceKind(
         "digits",
-        matches=lambda name: name == "digits" and not os.path.isdir(name),
+        matches=lambda name: name == "digits" and not _holds_images(name),
         key=lambda name, config, splits: f"digits {config.image_size}",
         open=lambda name, config, splits: _imported("arrays:load_digits")(
             config.image_size
