@@ -173,3 +173,66 @@ def test_a_catalogue_data_set_of_several_sizes(tmp_path):
         for index in range(6)
     }
     assert found == {tile.tobytes() for tile in tiles}
+
+
+# {data set: (the feature beside the image, its kind, its values)}
+LABELS = {
+    "species_label": (
+        "species",
+        lambda f: f.ClassLabel(names=["a", "b"]),
+        (0, 1),
+    ),
+    "text_label": ("label", lambda f: f.Text(), ("a", "b")),
+    "scalar_label": ("label", lambda f: f.Scalar(np.int64), (0, 1)),
+    "no_label": ("width", lambda f: f.Scalar(np.int64), (0, 1)),
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", LABELS)
+def test_labels_of_catalogue_data_sets(tmp_path, name):
+    import tensorflow_datasets as tfds
+
+    feature, kind, values = LABELS[name]
+
+    def _info(self):
+        features = {
+            "image": tfds.features.Image(shape=(8, 8, 3)),
+            feature: kind(tfds.features),
+        }
+        features = tfds.features.FeaturesDict(features)
+        return tfds.core.DatasetInfo(builder=self, features=features)
+
+    def _examples(self):
+        for number, value in enumerate(values):
+            image = pictures.tile(number, 8, 8)
+            yield number, {"image": image, feature: value}
+
+    # The catalogue calls a data set by its class.
+    title = name.title().replace("_", "")
+    made = type(
+        title,
+        (tfds.core.GeneratorBasedBuilder,),
+        {
+            "__module__": __name__,
+            "__doc__": "Two photographs.",
+            "VERSION": tfds.core.Version("1.0.0"),
+            "_info": _info,
+            "_generate_examples": _examples,
+            "_split_generators": lambda self, _: {"train": _examples(self)},
+        },
+    )
+    made(data_dir=str(tmp_path)).download_and_prepare()
+    if name in ("text_label", "scalar_label"):
+        with pytest.raises(UserError, match="one class for each image in its"):
+            opened(name, data_dir=str(tmp_path))
+        return
+    splits = opened(name, data_dir=str(tmp_path))
+    if name == "species_label":
+        assert splits.train.class_names == ("a", "b")
+        assert splits.train.labels.tolist() == [0, 1]
+        notice = "the feature 'species' is taken as the label"
+    else:
+        assert not splits.train.has_labels
+        notice = "there is no feature 'label', and so no label: image, width"
+    assert notice in splits.notices
