@@ -81,11 +81,10 @@ class Noise:
     images = range(1000)
     views = staticmethod(dict)
 
-    def dataset(self, count, start, stop):
+    def sample(self, count, batch_size, steps):
         rng = np.random.default_rng(0)
         views = rng.random((2, count, 224, 224, 3), dtype=np.float32)
-        batch = {"view1": views[0], "view2": views[1]}
-        return tf.data.Dataset.from_tensors(batch)
+        return {"view1": views[0], "view2": views[1]}
 
 
 def summaries_of(folder, total_steps, **kwargs) -> writer.Summaries:
@@ -93,6 +92,7 @@ def summaries_of(folder, total_steps, **kwargs) -> writer.Summaries:
         probe=Probe(),
         batches=Noise(),
         batch_size=BATCH,
+        num_micro_batches=1,
         method=types.SimpleNamespace(chance=lambda: CHANCE),
     )
     plan = SchedulePlan(0.1, "", 0, total_steps)
