@@ -9,7 +9,8 @@ import tempfile
 import hypothesis
 from hypothesis import strategies
 
-from tf_simclr.data.sources.layout import LAYOUTS, read_layout
+from tf_simclr.config.data import FOLDER_LAYOUTS
+from tf_simclr.data.sources.layout import read_layout
 from tf_simclr.data.sources.split_names import is_unlabelled, split_of
 from tf_simclr.data.sources.table import read_table
 from tf_simclr.errors import UserError
@@ -32,7 +33,7 @@ FOLDERS = strategies.lists(
 )
 
 
-@hypothesis.given(FOLDERS, strategies.sampled_from(LAYOUTS))
+@hypothesis.given(FOLDERS, strategies.sampled_from(FOLDER_LAYOUTS))
 def test_every_folder_has_its_place_or_all_are_refused(folders, layout):
     try:
         found = read_layout(folders, "DATA", layout)

@@ -33,6 +33,9 @@ def test_classes_that_only_the_test_part_has_are_refused():
         check_classes(splits(train=[0, 1], test=[0, 2]), "DATA")
     with pytest.raises(UserError, match="has the classes 'bee', 'cow', which"):
         check_classes(splits(train=[0], test=[1, 2]), "DATA")
+    # A part without labels need not name the classes.
+    bare = {**splits(train=[0, 1]), "test": images("test", [-1], ())}
+    assert len(check_classes(bare, "DATA")) == 1
     # Without labels to train on, nothing is wrong.
     assert check_classes(splits(train=[-1], test=[1, 2]), "DATA") == []
     assert check_classes(splits(test=[1, 2]), "DATA") == []

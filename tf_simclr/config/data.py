@@ -16,6 +16,9 @@ from tf_simclr.config.field import (
 )
 from tf_simclr.errors import UserError
 
+# What `read_layout` takes.
+FOLDER_LAYOUTS = ("auto", "classes", "splits", "classes_splits")
+
 
 @dataclasses.dataclass(frozen=True)
 class DataConfig:
@@ -57,7 +60,7 @@ class DataConfig:
         " as train and test) with classes below, or classes with splits below"
         " (classes_splits). auto goes by their names, and refuses what can be"
         " read in two ways.",
-        choices=("auto", "classes", "splits", "classes_splits"),
+        choices=FOLDER_LAYOUTS,
         chooses_images=True,
         divides_images=True,
         identifies_score=True,

@@ -86,7 +86,7 @@ def is_batched(images: ImageSet, image_size: int) -> bool:
 
 
 def share_size(spec: ViewSpec, batch_size: int) -> int:
-    """How many images of a batch are worked on together."""
+    """Images of a batch that are worked on together."""
     # The first image of a batch may lend all others its blur's width.
     if spec.augment.blur_sigma == "per_image":
         return _largest_divisor(batch_size, spec.limits.share)

@@ -94,7 +94,7 @@ def stored_boxes(
 
 
 def is_sideways(orientation: tf.Tensor) -> tf.Tensor:
-    """Whether height and width are exchanged: bool, in the shape of the
+    """True where height and width are exchanged: bool, in the shape of the
     argument."""
     return orientation >= _SIDEWAYS
 

@@ -204,7 +204,7 @@ def both_views(batch: Batch) -> tf.Tensor:
 
 
 def by_view(name: str, outputs: tf.Tensor) -> Outputs:
-    """What became of `both_views`, (2n, ...), by view: (n, ...) each."""
+    """Outputs of `both_views`, (2n, ...), by view: (n, ...) each."""
     first, second = tf.split(outputs, 2)
     return {f"{name}1": first, f"{name}2": second}
 

@@ -20,7 +20,7 @@ _SHOWN = 20
 
 def predict(config: Config) -> str:
     """Writes `predictions.csv` of `--images` to `model_dir`: file, class,
-    probability, one line per file.
+    probability, problem and path, one line per file.
 
     The network comes from `--checkpoint` (a run, an export, weights of the
     original release) or the run in `model_dir`, and sees the files as its

@@ -14,7 +14,7 @@ _LEAST_STEPS = 100
 
 @dataclasses.dataclass(frozen=True)
 class Pace:
-    """How often the loop looks up from the devices.
+    """The times after which the loop looks up from the devices.
 
     Attributes:
       chunk_seconds: device time between two looks at the clock.

@@ -37,7 +37,7 @@ def image_sizes(planes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def has_size(planes: tf.Tensor, image_size: int) -> bool:
-    """Whether planes (..., H, W) are known to be (image_size, image_size)."""
+    """True if planes (..., H, W) are known to be (image_size, image_size)."""
     return tuple(planes.shape[2:]) == (image_size, image_size)
 
 

@@ -110,7 +110,7 @@ class ViewSpec:
         return made
 
     def compiles(self, images: int) -> bool:
-        """Whether XLA finishes the views of a run of so many images."""
+        """True if XLA finishes the views of a run of so many images."""
         pixels = images * len(self.names) * self.image_size**2
         return pixels >= self.limits.compile_pixels and can_compile()
 

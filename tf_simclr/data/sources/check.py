@@ -24,7 +24,7 @@ Splits = Mapping[str, ImageSet]
 
 
 def check_classes(splits: Splits, dataset: str) -> list[str]:
-    """What is odd about the classes, in words.
+    """Oddities of the classes, in words.
 
     Args:
       splits: {name: images}.
@@ -38,10 +38,11 @@ def check_classes(splits: Splits, dataset: str) -> list[str]:
         return []
     names = train.class_names
     counts = class_counts(train)
+    trained = _classes_in(train)
     for split, images in splits.items():
-        strange = np.flatnonzero((class_counts(images) > 0) & (counts == 0))
-        if len(strange):
-            listed = at_most(_SHOWN, [f"'{names[i]}'" for i in strange])
+        strange = [n for n in _classes_in(images) if n not in trained]
+        if strange:
+            listed = at_most(_SHOWN, [f"'{name}'" for name in strange])
             what = "classes" if len(strange) > 1 else "class"
             raise UserError(
                 f"The split '{split}' of {dataset} has the {what} {listed},"
@@ -64,7 +65,7 @@ def check_classes(splits: Splits, dataset: str) -> list[str]:
 
 
 def check_pixels(splits: Splits) -> list[str]:
-    """What is odd about images in memory, in words."""
+    """Oddities of images in memory, in words."""
     notices = []
     for split, images in splits.items():
         if not isinstance(images.pixels, ArrayPixels):
@@ -83,6 +84,12 @@ def class_counts(images: ImageSet) -> np.ndarray:
     """Images of each class: int64 (C,)."""
     labels = images.labels[images.labels != UNLABELLED]
     return np.bincount(labels, minlength=len(images.class_names))
+
+
+def _classes_in(images: ImageSet) -> list[str]:
+    """The names of the classes that have an image."""
+    counts = class_counts(images)
+    return [images.class_names[index] for index in np.flatnonzero(counts)]
 
 
 def look_alikes(names: tuple[str, ...]) -> list[list[str]]:
@@ -107,26 +114,23 @@ def without_lost_classes(
     Returns:
       `after` with the other classes numbered anew, and what to say about it.
     """
-    if not before or not after:
+    had = [name for images in before.values() for name in _classes_in(images)]
+    has = {name for images in after.values() for name in _classes_in(images)}
+    lost = [name for name in dict.fromkeys(had) if name not in has]
+    if not lost:
         return dict(after), []
-    names = next(iter(before.values())).class_names
-    had = sum(class_counts(images) for images in before.values()) > 0
-    has = sum(class_counts(images) for images in after.values()) > 0
-    lost = had & ~has
-    if not lost.any():
-        return dict(after), []
-    numbers = np.cumsum(~lost, dtype=np.int32) - 1
-    kept = tuple(
-        name for name, gone in zip(names, lost, strict=True) if not gone
-    )
     left = {}
     for split, images in after.items():
-        labelled = images.labels != UNLABELLED
-        labels = np.where(labelled, numbers[images.labels], UNLABELLED)
+        gone = np.array([name in lost for name in images.class_names], bool)
+        numbers = np.cumsum(~gone, dtype=np.int32) - 1
+        labels = images.labels.copy()
+        labelled = labels != UNLABELLED
+        labels[labelled] = numbers[labels[labelled]]
+        kept = tuple(name for name in images.class_names if name not in lost)
         left[split] = dataclasses.replace(
-            images, labels=labels.astype(np.int32), class_names=kept
+            images, labels=labels, class_names=kept
         )
-    listed = at_most(_SHOWN, [names[index] for index in np.flatnonzero(lost)])
+    listed = at_most(_SHOWN, lost)
     return left, [f"classes without an image that can be read: {listed}"]
 
 

@@ -30,7 +30,7 @@ _RECORD_ARRAYS = ("shard", "offset", "length")
 
 
 def is_index_name(name: str) -> bool:
-    """Whether a file of this name is an index."""
+    """True if a file of this name is an index."""
     return re.fullmatch(rf"{_PREFIX}[0-9a-f]{{8}}\.npz", name) is not None
 
 

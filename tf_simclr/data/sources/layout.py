@@ -23,14 +23,13 @@ from tf_simclr.data.sources.split_names import (
 )
 from tf_simclr.errors import UserError, at_most
 
-LAYOUTS = ("auto", "classes", "splits", "classes_splits")
 # Names in a message; the rest is counted.
 _SHOWN = 4
 
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """How a tree of folders was read.
+    """The reading of a tree of folders.
 
     Attributes:
       places: {folder: (split, class or None)}; folders are relative to the
@@ -51,7 +50,7 @@ def read_layout(
       folders: that hold images themselves, relative to the root, with '/';
         '' is the root.
       root: names the whole in messages.
-      layout: one of `LAYOUTS`.
+      layout: one of `config.data.FOLDER_LAYOUTS`.
 
     Raises:
       UserError: names folders that can be read in two ways, and the flag.

@@ -158,7 +158,7 @@ _TEXT_NAMES = (TEXT, "class_name", "class/text", "label_name")
 
 
 def _names_of_features(shards: Mapping[str, Sequence[str]]) -> list[str]:
-    """What the first example calls image, label and class name."""
+    """Names of image, label and class name in the first example."""
     paths = [path for part in shards.values() for path in part]
     for path in paths:
         for _, data in _read_shard(path):

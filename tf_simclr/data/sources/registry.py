@@ -144,7 +144,7 @@ _OF_RUNS = {"config.json", "result.json", "pipeline.json"}
 
 
 def _holds_images(folder: str, depth: int = 3) -> bool:
-    """Whether a folder, down to some depth, has images that no run left."""
+    """True if a folder, down to some depth, has images that no run left."""
     try:
         with os.scandir(folder) as scanned:
             entries = list(scanned)
@@ -159,7 +159,7 @@ def _holds_images(folder: str, depth: int = 3) -> bool:
 
 
 def is_shard(name: str) -> bool:
-    """Whether a file of this name is a TFRecord shard.
+    """True if a file of this name is a TFRecord shard.
 
     `a.tfrecord`, `a.tfrecord-00000-of-00010`, `train-00000-of-01024`, `a.tfrec`
     and, for those who will be told to unpack it, `a.tfrecord.gz` are.

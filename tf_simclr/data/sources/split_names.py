@@ -89,7 +89,7 @@ def split_words(name: str) -> set[str]:
 
 
 def is_unlabelled(name: str) -> bool:
-    """Whether a folder's name says that its images have no label."""
+    """True if a folder's name says that its images have no label."""
     words = _without_empty(words_of(name))
     if len(words) > 1 and words[0] in _NEGATIONS:
         return len(words) == 2 and words[1] in _NEGATED
@@ -97,13 +97,13 @@ def is_unlabelled(name: str) -> bool:
 
 
 def is_labelled(name: str) -> bool:
-    """Whether a folder's name says only that its images have labels."""
+    """True if a folder's name says only that its images have labels."""
     words = _without_empty(words_of(name))
     return len(words) == 1 and words[0] in _LABELLED_WORDS
 
 
 def is_empty(name: str) -> bool:
-    """Whether a folder's name says nothing: `images`, `data` and the like."""
+    """True if a folder's name says nothing: `images`, `data` and the like."""
     return not _without_empty(words_of(name))
 
 

@@ -3,6 +3,7 @@
 import codecs
 import csv
 import dataclasses
+import io
 import os
 from collections.abc import Iterator, Sequence
 
@@ -62,7 +63,8 @@ def read_table(path: str, extensions: Sequence[str]) -> Table:
     Raises:
       UserError: the file is unreadable, or its header names no image.
     """
-    lines = _text(path).splitlines(keepends=True)
+    # Of all marks that end a line, only those that end one in a CSV file.
+    lines = list(io.StringIO(_text(path), newline=""))
     separator = _separator([line for line in lines if line.strip()], path)
     rows = _rows(lines, separator, path)
     if not rows:
