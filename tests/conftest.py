@@ -19,6 +19,8 @@ def pytest_configure(config):
     tf.config.set_logical_device_configuration(
         cpu, [tf.config.LogicalDeviceConfiguration()] * 2
     )
+    # As in every run: figures of the original are compared in float32.
+    tf.config.experimental.enable_tensor_float_32_execution(False)
 
 
 def pytest_collection_modifyitems(items):
@@ -34,11 +36,13 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session")
 def two_replicas():
-    """The strategy of two replicas on this machine's CPU."""
-    from tf_simclr.config import Config, TrainConfig
-    from tf_simclr.training.devices import make_strategy
+    """The strategy of two replicas on this machine's CPU, beside any GPU."""
+    import tensorflow as tf
 
-    return make_strategy(Config(train=TrainConfig(strategy="mirrored")))
+    from tf_simclr.training.devices import mirrored
+
+    devices = tf.config.list_logical_devices("CPU")
+    return mirrored(tuple(device.name for device in devices))
 
 
 @pytest.fixture(scope="module")

@@ -93,6 +93,28 @@ def train_step_table() -> str:
     return "\n".join(lines)
 
 
+def gpu_table() -> str:
+    """Pairs per second and memory of ResNet-50 on one GPU, by precision."""
+    lines = [
+        "| flags | bare step | end to end | peak memory, GiB |",
+        "|---|---:|---:|---:|",
+    ]
+    for title, case in (
+        ("(float32)", "float32"),
+        ("`--tf32`", "float32, TF32"),
+        ("`--precision=mixed_bfloat16`", "mixed_bfloat16"),
+    ):
+        found = stored_results("train_step_h200")["cases"][f"R50 224px, {case}"]
+        rates = found["pairs_per_second"]
+        whole = rates.get("end_to_end")
+        lines.append(
+            f"| {title} | {median_and_range(rates['bare'])} |"
+            f" {median_and_range(whole) if whole else ''} |"
+            f" {found['peak_bytes']['GPU:0'] / 2**30:.1f} |"
+        )
+    return "\n".join(lines)
+
+
 def _views(case: dict, name: str) -> float | None:
     pairs = case["pairs_per_second"].get(name)
     return statistics.median(pairs) if pairs else None
@@ -264,6 +286,7 @@ EFFICIENCY_COUNTS = (1, 4, 10, 40, 100)
 TABLES: dict[str, Callable[[], str]] = {
     "digits": digits_table,
     "train_step": train_step_table,
+    "gpu": gpu_table,
     "views": views_table,
     "memory": lambda: memory.table(stored_results("memory")),
     "kills": kill_table,
