@@ -152,7 +152,7 @@ def test_the_pictures(embedded):
     "flag, message",
     [
         ("--neighbours_of=tiny/train/99", "takes ids of features.npz and"),
-        ("--neighbours_of=text.png", "text.png is no JPEG, PNG"),
+        ("--neighbours_of=text.png", "text.png is no image of a known format"),
         ("--embed_split=nothing", "nothing"),
     ],
 )

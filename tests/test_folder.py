@@ -109,14 +109,14 @@ def test_what_is_left_out(tmp_path):
     touch(tmp_path, "cat/a.jpg", "dog/b.jpg", "dog/Thumbs.db", "readme.txt")
     touch(tmp_path, ".hidden/c.jpg", "cat/.d.jpg", "__MACOSX/cat/e.jpg")
     (tmp_path / "empty" / "inner").mkdir(parents=True)
-    touch(tmp_path, "dog/f.heic", "dog/g.heic")
+    touch(tmp_path, "dog/f.mp4", "dog/g.mp4")
     source = list_folder(str(tmp_path))
     assert source.splits["train"].ids == ("cat/a.jpg", "dog/b.jpg")
     assert source.splits["train"].class_names == ("cat", "dog")
     others, empty = source.notices
     assert others == (
-        "left out 4 other files (2 .heic, 1 .db, 1 .txt): dog/Thumbs.db,"
-        " dog/f.heic, dog/g.heic, readme.txt"
+        "left out 4 other files (2 .mp4, 1 .db, 1 .txt): dog/Thumbs.db,"
+        " dog/f.mp4, dog/g.mp4, readme.txt"
     )
     assert empty == "left out 1 folder without an image (empty/inner)"
 
@@ -148,7 +148,7 @@ def test_folders_of_runs_are_left_out(tmp_path):
     "names, found",
     [
         ((), "Found: nothing"),
-        (("a.txt", "b.heic", "c.heic"), r"Found: 3 other files \(2 .heic, 1"),
+        (("a.txt", "b.mp4", "c.mp4"), r"Found: 3 other files \(2 .mp4, 1"),
         (("empty/x/.keep",), r"Found: 1 folder without an image \(empty/x\)"),
     ],
 )

@@ -65,7 +65,7 @@ def test_record_shards_are_read_back(tmp_path):
     found = read_index(path, "key")
     assert_equal(found, source)
     images = found.splits["train"]
-    assert images.pixels.encoded(np.int64(1)).numpy() == b"y"
+    assert images.pixels.stored(np.int64(1)).numpy() == b"y"
 
 
 def test_an_index_that_does_not_fit_is_not_read(tmp_path, photos):

@@ -82,10 +82,10 @@ def test_splits_whose_names_are_composed_in_two_ways(tmp_path):
 
 
 def test_what_is_no_image_is_named(tmp_path):
-    write(tmp_path, *numbered("ant", "bee"), "ant/a.heic", "bee/none")
+    write(tmp_path, *numbered("ant", "bee"), "ant/a.mp4", "bee/none")
     (notice,) = opened(tmp_path).notices
     assert notice == (
-        "left out 2 other files (1 .heic, 1 without extension): ant/a.heic,"
+        "left out 2 other files (1 .mp4, 1 without extension): ant/a.mp4,"
         " bee/none"
     )
 

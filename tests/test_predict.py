@@ -158,7 +158,7 @@ def pretrained_of(run_dir: pathlib.Path, folder: pathlib.Path):
         ("nothing", "Predictions need images"),
         ("missing", "is neither a folder nor an image file"),
         ("empty", "holds no image (.jpg"),
-        ("no image", "notes.txt is no JPEG, PNG, GIF, BMP or WebP image"),
+        ("no image", "notes.txt is no image of a known format"),
         ("pretrained", "have learned no classes"),
         ("names", "holds 2 names, but the weights"),
         ("no names", "no_such.txt cannot be read"),

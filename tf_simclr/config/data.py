@@ -14,6 +14,7 @@ from tf_simclr.config.field import (
     check_fields,
     option,
 )
+from tf_simclr.data.decoding import BACKGROUNDS, DEPTHS
 from tf_simclr.errors import UserError
 
 # What `read_layout` takes.
@@ -26,7 +27,7 @@ class DataConfig:
 
     dataset: str = option(
         "imagenet2012",
-        "What to learn from: a folder of images (JPEG, PNG, GIF, BMP, WebP;"
+        "What to learn from: a folder of images (JPEG, PNG, TIFF, ...;"
         " sub-folders are classes, or the splits train, val and test; images"
         " in a sub-folder 'unlabeled' and in no sub-folder have no label), a"
         " .csv file with the columns path,label[,split], a Keras-style .npz"
@@ -205,6 +206,28 @@ class DataConfig:
         " be read. Done once per dataset: the run's index remembers it.",
         on_resume="free",
         read_by=IMAGES,
+    )
+    alpha: str = option(
+        "white",
+        "What lies behind transparent pixels: white, black, or ignore, which"
+        " takes colors as they are stored, however transparent, as runs of"
+        " version 0.1.0 did.",
+        choices=tuple(BACKGROUNDS),
+        identifies_score=True,
+        on_resume="told",
+        read_by=IMAGES | {"predict"},
+        earlier="ignore",
+    )
+    bit_depth: str = option(
+        "auto",
+        "How many bits of 16-bit images are used: auto goes by the largest"
+        " value of the data set, 12 takes 4,095 for white. 16 takes the upper"
+        " 8 bits, as runs of version 0.1.0 did.",
+        choices=("auto", *map(str, DEPTHS)),
+        identifies_score=True,
+        on_resume="told",
+        read_by=IMAGES | {"predict"},
+        earlier="16",
     )
     bad_images: str = option(
         "fail",

@@ -104,6 +104,7 @@ def option(
     instead: Mapping[str, str] | None = None,
     idle: tuple[Any, ...] = (),
     needs: Needs | None = None,
+    earlier: Any = None,
 ) -> Any:
     """A dataclass field that is also a command-line flag.
 
@@ -133,6 +134,8 @@ def option(
       idle: values beside the default that ask for nothing, so that a mode
         that does not read the flag does as they say.
       needs: what else it takes for the flag to be read.
+      earlier: what runs did before the option came, where that is not the
+        default: a run whose record lacks the flag goes on so.
 
     Returns:
       A `dataclasses.field`.
@@ -156,6 +159,7 @@ def option(
         "instead": instead or {},
         "idle": idle,
         "needs": needs,
+        "earlier": earlier,
     }
     return dataclasses.field(default=default, metadata=metadata)
 

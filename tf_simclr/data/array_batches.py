@@ -27,7 +27,7 @@ def decoded_images(images: ImageSet) -> tf.data.Dataset:
     if isinstance(pixels, ArrayPixels):
         return tf.data.Dataset.from_tensor_slices(pixels.array)
     return tf.data.Dataset.range(len(images)).map(
-        lambda index: decode_image(pixels.encoded(index)),
+        lambda index: decode_image(pixels.encoded(index), pixels.how),
         num_parallel_calls=tf.data.AUTOTUNE,
         deterministic=True,
     )

@@ -2,13 +2,15 @@
 
 Training, evaluation and exported models all decode here, so that they see the
 same pixels. JPEG, PNG, GIF (the first frame), BMP and WebP (no animations) are
-read, whatever a file is called: gray, palette, alpha (ignored), CMYK and 16
-bits (the upper 8 are kept) included.
+read, whatever a file is called: gray, palette, transparency, CMYK and 16 bits
+included. `transcode.py` brings other formats to these.
 """
 
 import tensorflow as tf
 
+from tf_simclr import keras_compat
 from tf_simclr.data.augment.resize import cut
+from tf_simclr.data.decoding import AS_ORIGINAL, Decoding
 from tf_simclr.data.orientation import (
     UPRIGHT,
     exif_orientation,
@@ -21,19 +23,26 @@ from tf_simclr.data.orientation import (
 _DCT = "INTEGER_ACCURATE"
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 _BMP_MAGIC = b"BM"
-# Bits of the flags in a WebP file's header.
-_WEBP_ALPHA, _WEBP_ANIMATION = 0x10, 0x02
+# Bits of the flags in an extended WebP file's header, and in a lossless one's.
+_WEBP_ALPHA, _WEBP_ANIMATION, _WEBP_EXIF = 0x10, 0x02, 0x08
+# Where the header of a PNG file says the depth and the kind of its colors; the
+# kinds without transparency, unless a chunk in front of the pixels adds it.
+_PNG_DEPTH, _PNG_KIND = 24, 25
+_PNG_OPAQUE = (b"\0", b"\2")
+# So far into a PNG file, and from its end, chunks are looked for.
+_PNG_SEARCHED = 2**13
 # The longest header of a BMP file (version 5), and where a palette behind it
 # ends.
 _BMP_LONGEST_HEADER = 124
 _BMP_PALETTE_END = 14 + _BMP_LONGEST_HEADER + 4 * 256
 
 
-def decode_image(encoded: tf.Tensor) -> tf.Tensor:
+def decode_image(encoded: tf.Tensor, how: Decoding = AS_ORIGINAL) -> tf.Tensor:
     """Decodes an image file and turns it upright.
 
     Args:
       encoded: string scalar.
+      how: what becomes of transparency and of 16-bit values.
 
     Returns:
       uint8 (H, W, 3).
@@ -44,7 +53,7 @@ def decode_image(encoded: tf.Tensor) -> tf.Tensor:
     image = tf.cond(
         tf.io.is_jpeg(encoded),
         lambda: upright(_decode_jpeg(encoded), exif_orientation(encoded)),
-        lambda: _decode_other(encoded),
+        lambda: _decode_other(encoded, how),
     )
     return tf.ensure_shape(image, (None, None, 3))
 
@@ -75,7 +84,7 @@ def read_geometry(encoded: tf.Tensor) -> tf.Tensor:
         return _upright_geometry(size[1], size[0])
 
     def of_other() -> tf.Tensor:
-        shape = tf.shape(_decode_other(encoded))
+        shape = tf.shape(_decode_other(encoded, AS_ORIGINAL))
         return _upright_geometry(shape[0], shape[1])
 
     geometry = tf.cond(
@@ -87,7 +96,10 @@ def read_geometry(encoded: tf.Tensor) -> tf.Tensor:
 
 
 def decode_window(
-    encoded: tf.Tensor, window: tf.Tensor, orientation: tf.Tensor
+    encoded: tf.Tensor,
+    window: tf.Tensor,
+    orientation: tf.Tensor,
+    how: Decoding = AS_ORIGINAL,
 ) -> tf.Tensor:
     """Decodes a part of an image; the rest of a JPEG is skipped.
 
@@ -95,6 +107,7 @@ def decode_window(
       encoded: string scalar.
       window: int32 (4,): y, x, height, width in the image as it is stored.
       orientation: int32 scalar, from `read_geometry`.
+      how: what becomes of transparency and of 16-bit values.
 
     Returns:
       uint8 (H, W, 3), upright.
@@ -107,7 +120,7 @@ def decode_window(
         lambda: tf.image.decode_and_crop_jpeg(
             encoded, window, channels=3, dct_method=_DCT
         ),
-        lambda: cut(_decode_other(encoded), window),
+        lambda: cut(_decode_other(encoded, how), window),
     )
     return tf.ensure_shape(upright(image, orientation), (None, None, 3))
 
@@ -116,20 +129,108 @@ def _decode_jpeg(encoded: tf.Tensor) -> tf.Tensor:
     return tf.image.decode_jpeg(encoded, channels=3, dct_method=_DCT)
 
 
-def _decode_other(encoded: tf.Tensor) -> tf.Tensor:
+def is_plain(encoded: tf.Tensor) -> tf.Tensor:
+    """Whether an image file is of the kinds that are decoded here.
+
+    Args:
+      encoded: string scalar, the bytes of a file.
+
+    Returns:
+      bool scalar. False also for what is no image.
+    """
+
+    def of_png() -> tf.Tensor:
+        # EXIF blocks, which can say how to turn it.
+        tail = tf.strings.length(encoded) - _PNG_SEARCHED
+        ends = tf.strings.substr(
+            [encoded, encoded], [0, tf.maximum(tail, 0)], [_PNG_SEARCHED] * 2
+        )
+        return tf.size(keras_compat.split_once(ends, b"eXIf")) == 2
+
+    def of_other() -> tf.Tensor:
+        head = _head(encoded, 64)
+        depth = tf.strings.substr(head, 28, 2)
+        size = _number(head, 14)
+        bmp = _starts_with(head, _BMP_MAGIC) & (_number(head, 30) == 0)
+        bmp &= (size >= 40) & (size <= _BMP_LONGEST_HEADER)
+        bmp &= tf.reduce_any(tf.equal(depth, [b"\x08\0", b"\x18\0", b"\x20\0"]))
+        webp = _starts_with(head, b"RIFF")
+        webp &= tf.strings.substr(head, 8, 4) == b"WEBP"
+        webp &= (tf.strings.substr(head, 12, 4) != b"VP8X") | ~_has_bit(
+            head, 20, _WEBP_ANIMATION | _WEBP_EXIF
+        )
+        return bmp | webp | _starts_with(head, b"GIF8")
+
+    return tf.cond(
+        tf.io.is_jpeg(encoded),
+        lambda: tf.constant(True),
+        lambda: tf.cond(_starts_with(encoded, _PNG_MAGIC), of_png, of_other),
+    )
+
+
+def _decode_other(encoded: tf.Tensor, how: Decoding) -> tf.Tensor:
     """Decodes what is no JPEG."""
 
     def of_usual() -> tf.Tensor:
         return tf.io.decode_image(encoded, channels=3, expand_animations=False)
 
-    return tf.switch_case(
-        _kind(encoded),
-        [
-            of_usual,
-            lambda: _decode_palette_bmp(encoded),
-            lambda: _decode_transparent_webp(encoded),
-        ],
+    branches = [
+        of_usual,
+        lambda: _decode_palette_bmp(encoded),
+        lambda: _decode_transparent_webp(encoded, how),
+    ]
+    kind = _kind(encoded)
+    if how != AS_ORIGINAL:
+        branches.append(lambda: _decode_png(encoded, how))
+        kind = tf.where(_starts_with(encoded, _PNG_MAGIC), 3, kind)
+    return tf.switch_case(kind, branches)
+
+
+def _decode_png(encoded: tf.Tensor, how: Decoding) -> tf.Tensor:
+    """Decodes a PNG file otherwise than as the original release does."""
+    head = _head(encoded, 64)
+    is_deep = tf.strings.substr(head, _PNG_DEPTH, 1) == b"\x10"
+    kind = tf.strings.substr(head, _PNG_KIND, 1)
+    start = tf.strings.substr(encoded, 0, _PNG_SEARCHED)
+    adds_alpha = tf.size(keras_compat.split_once(start[None], b"tRNS")) > 1
+    is_opaque = tf.reduce_any(tf.equal(kind, _PNG_OPAQUE)) & ~adds_alpha
+    if how.background is None:
+        is_opaque = tf.constant(True)
+
+    def shallow(channels: int) -> tf.Tensor:
+        return tf.io.decode_png(encoded, channels=channels)
+
+    def deep(channels: int) -> tf.Tensor:
+        values = tf.io.decode_png(encoded, channels=channels, dtype=tf.uint16)
+        shift = tf.constant(how.bits - 8, tf.uint16)
+        colors = tf.minimum(
+            tf.bitwise.right_shift(values[..., :3], shift),
+            tf.constant(255, tf.uint16),
+        )
+        # Transparency has 16 bits, however few of them its colors use.
+        parts = [colors, tf.bitwise.right_shift(values[..., 3:], 8)]
+        return tf.cast(tf.concat(parts, axis=2), tf.uint8)
+
+    def colors_of(channels: int) -> tf.Tensor:
+        return tf.cond(
+            is_deep, lambda: deep(channels), lambda: shallow(channels)
+        )
+
+    return tf.cond(
+        is_opaque,
+        lambda: colors_of(3),
+        lambda: _on_background(colors_of(4), how),
     )
+
+
+def _on_background(image: tf.Tensor, how: Decoding) -> tf.Tensor:
+    """Colors uint8 (H, W, 3) of an image (H, W, 4) on what lies behind it."""
+    if how.background is None:
+        return image[..., :3]
+    values = tf.cast(image, tf.int32)
+    colors, alpha = values[..., :3], values[..., 3:]
+    mixed = colors * alpha + how.background * (255 - alpha)
+    return tf.cast((mixed + 127) // 255, tf.uint8)
 
 
 def _kind(encoded: tf.Tensor) -> tf.Tensor:
@@ -144,7 +245,7 @@ def _kind(encoded: tf.Tensor) -> tf.Tensor:
     return tf.where(has_palette, 1, tf.where(extended | lossless, 2, 0))
 
 
-def _decode_transparent_webp(encoded: tf.Tensor) -> tf.Tensor:
+def _decode_transparent_webp(encoded: tf.Tensor, how: Decoding) -> tf.Tensor:
     """TensorFlow insists on all four channels of such a file."""
     head = _head(encoded, 30)
     # Its decoder writes beyond its memory on some animations.
@@ -155,7 +256,7 @@ def _decode_transparent_webp(encoded: tf.Tensor) -> tf.Tensor:
     )
     with tf.control_dependencies([check]):
         image = tf.io.decode_image(encoded, channels=4, expand_animations=False)
-    return image[..., :3]
+    return _on_background(image, how)
 
 
 def _decode_palette_bmp(encoded: tf.Tensor) -> tf.Tensor:

@@ -198,5 +198,5 @@ def window_decoder(images: ImageSet) -> Callable[[Item], tf.Tensor]:
         array = on_host(pixels.array)
         return lambda item: cut(array[item["stored"]], item["window"])
     return lambda item: decode_window(
-        item["stored"], item["window"], item["orientation"]
+        item["stored"], item["window"], item["orientation"], pixels.how
     )

@@ -15,8 +15,16 @@ UPRIGHT = 1
 _SIDEWAYS = 5
 _TAG = 0x0112
 _MARK = b"Exif\x00\x00"
-# The EXIF block comes first in a file, and the tag first in the block.
+# The EXIF block usually comes first in a file, and the tag first in the block.
 _SEARCHED = 4096
+# It can also follow color profiles and thumbnails, but not the start of the
+# frame: marker, length and depth of 8 bits, in color and in gray (ITU-T T.81).
+_SEARCHED_FOR_LONG = 2**19
+_FRAMES = (
+    b"\xff\xc0\x00\x11\x08",
+    b"\xff\xc2\x00\x11\x08",
+    b"\xff\xc0\x00\x0b\x08",
+)
 _ENTRY = 12
 _MAX_ENTRIES = 256
 
@@ -32,9 +40,29 @@ def exif_orientation(encoded: tf.Tensor) -> tf.Tensor:
     """
     start = tf.strings.substr(encoded, 0, _SEARCHED)
     parts = keras_compat.split_once(start[tf.newaxis], _MARK)
+    frames = [keras_compat.split_once(start[tf.newaxis], f) for f in _FRAMES]
+    has_frame = tf.reduce_any([tf.size(found) > 1 for found in frames])
+
+    def searched_for_long() -> tf.Tensor:
+        longer = tf.strings.substr(encoded, 0, _SEARCHED_FOR_LONG)
+        return _in_parts(keras_compat.split_once(longer[tf.newaxis], _MARK))
+
+    return tf.cond(
+        (tf.size(parts) > 1) | has_frame,
+        lambda: _in_parts(parts),
+        searched_for_long,
+    )
+
+
+def _in_parts(parts: tf.Tensor) -> tf.Tensor:
+    """The orientation from what stands before and behind the mark."""
     return tf.cond(
         tf.size(parts) > 1,
-        lambda: _read_tag(tf.io.decode_raw(parts[1], tf.uint8)),
+        lambda: _read_tag(
+            tf.io.decode_raw(
+                tf.strings.substr(parts[1], 0, _SEARCHED), tf.uint8
+            )
+        ),
         lambda: tf.constant(UPRIGHT),
     )
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 import tensorflow as tf
 
 from tf_simclr.data.sources.scan import MAX_BYTES, what_is_wrong
+from tf_simclr.data.transcode import Unreadable, plain_bytes
 
 # (N,) encoded images -> `class` and `probability` (N,).
 Classify = Callable[[tf.Tensor], dict[str, tf.Tensor]]
@@ -47,9 +48,12 @@ def classify_files(
         for name, path in files[start : start + batch_size]:
             names.append(name)
             try:
-                contents.append(_read(path))
+                contents.append(plain_bytes(_read(path)))
             except OSError as error:
                 problems[name] = f"cannot be read: {error.strerror or error}"
+                contents.append(b"")
+            except Unreadable as error:
+                problems[name] = str(error)
                 contents.append(b"")
         found = _classify_good(classify, names, contents, problems)
         for name in names:

@@ -9,6 +9,8 @@ from tf_simclr.config.flat import to_flat
 from tf_simclr.config.run import Config
 from tf_simclr.data.bad_images import naming_bad_images
 from tf_simclr.data.batches import TrainingBatches
+from tf_simclr.data.decoding import AS_ORIGINAL
+from tf_simclr.data.sources.pixels import decoding_of
 from tf_simclr.errors import UserError
 from tf_simclr.evaluation.evaluate import NO_SCORE, Evaluator
 from tf_simclr.evaluation.sample import evaluation_sample
@@ -269,6 +271,7 @@ def _record(job: Job, method: Method, trained: int, total: int) -> RunRecord:
             ids=job.ids,
             content=job.content,
             class_names=tuple(method.class_names),
+            bits=_bits(job),
         ),
         sources={
             flag: stored.fingerprint()
@@ -277,6 +280,12 @@ def _record(job: Job, method: Method, trained: int, total: int) -> RunRecord:
         labels=labels,
         derived=derived,
     )
+
+
+def _bits(job: Job) -> int | None:
+    """How many bits of 16-bit images are used, where not the upper 8."""
+    bits = decoding_of(job.splits.train.pixels).bits
+    return None if bits == AS_ORIGINAL.bits else bits
 
 
 def _memory_notes(job: Job) -> list[str]:

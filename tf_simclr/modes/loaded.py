@@ -5,6 +5,7 @@ import os
 
 import tensorflow as tf
 
+from tf_simclr.config.earlier import as_begun
 from tf_simclr.config.flat import from_flat, to_flat
 from tf_simclr.config.paths import with_absolute_paths
 from tf_simclr.config.run import Config
@@ -85,11 +86,17 @@ class LoadedNetwork:
             )
         else:
             record = stored.record
-            size = {"image_size": self.config.data.image_size}
+            data = self.config.data
+            seen = {"image_size": data.image_size, "alpha": data.alpha}
+            bits = record.dataset.bits
+            if data.bit_depth != "auto":
+                bits = int(data.bit_depth)
             record = dataclasses.replace(
                 record,
-                dataset=dataclasses.replace(record.dataset, class_names=names),
-                config={**record.config, **size},
+                dataset=dataclasses.replace(
+                    record.dataset, class_names=names, bits=bits
+                ),
+                config={**record.config, **seen},
             )
         return Exportable(self.network, record, stored.step, stored.scores)
 
@@ -133,11 +140,16 @@ def _with_stored_data(config: Config, stored: StoredWeights) -> Config:
         # Earlier versions took an empty string for no value.
         and stored.config.get(field.name, "") != ""
     }
-    return dataclasses.replace(
+    bits = stored.record.dataset.bits if stored.record else None
+    if bits and "bit_depth" not in config.given:
+        # What followed from the images that the run saw.
+        values["bit_depth"] = str(bits)
+    config = dataclasses.replace(
         from_flat(values, config),
         given=config.given,
         inherited=frozenset(values),
     )
+    return as_begun(config, stored.config)
 
 
 def _read_class_names(path: str, stored: StoredWeights) -> tuple[str, ...]:

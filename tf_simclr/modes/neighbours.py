@@ -8,8 +8,11 @@ import tensorflow as tf
 from tf_simclr.data.augment.policy import evaluation_image
 from tf_simclr.data.batches import evaluation_batches
 from tf_simclr.data.decode import decode_image
+from tf_simclr.data.decoding import Decoding
 from tf_simclr.data.sources.image_set import ImageSet
+from tf_simclr.data.sources.pixels import decoding_of
 from tf_simclr.data.sources.scan import what_is_wrong
+from tf_simclr.data.transcode import plain_bytes
 from tf_simclr.errors import UserError
 from tf_simclr.evaluation.feature_file import MostSimilar, draw_neighbours
 from tf_simclr.evaluation.predict import Predictor
@@ -57,7 +60,7 @@ class Neighbours:
             [
                 self._views_of([index])
                 if index >= 0
-                else _view_of_file(name, image_size)
+                else _view_of_file(name, image_size, decoding_of(images.pixels))
                 for name, index in zip(names, own, strict=True)
             ]
         )
@@ -103,7 +106,7 @@ class Neighbours:
         return next(iter(batches))["image"].numpy()
 
 
-def _view_of_file(path: str, image_size: int) -> np.ndarray:
+def _view_of_file(path: str, image_size: int, how: Decoding) -> np.ndarray:
     """The evaluation view (1, S, S, 3) of an image file."""
     try:
         with open(path, "rb") as file:
@@ -116,5 +119,5 @@ def _view_of_file(path: str, image_size: int) -> np.ndarray:
     problem = what_is_wrong(encoded)
     if problem:
         raise UserError(f"--neighbours_of: {path} {problem}.")
-    image = decode_image(tf.constant(encoded))
+    image = decode_image(tf.constant(plain_bytes(encoded)), how)
     return evaluation_image(image, image_size)[tf.newaxis].numpy()

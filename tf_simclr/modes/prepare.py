@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 import tensorflow as tf
 
 from tf_simclr.config.data import check_address
+from tf_simclr.config.earlier import as_begun
 from tf_simclr.config.run import Config
 from tf_simclr.data.array_batches import keep_decoded
 from tf_simclr.data.bad_images import naming_bad_images
@@ -98,6 +99,9 @@ def prepare(config: Config) -> tuple[type[Method], Job]:
     Raises:
       UserError: weights, data, batch or directory cannot be used.
     """
+    begun = RunDirectory(config.run.model_dir).read_config()
+    if begun is not None:
+        config = as_begun(config, begun.config)
     method = method_of(config)
     sources = method.open_weights(config)
     known = method.known_classes(config, sources)

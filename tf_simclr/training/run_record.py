@@ -63,6 +63,7 @@ class DatasetRecord(_Part):
     ids: str | None = None
     content: str | None = None
     class_names: tuple[str, ...] | None = None
+    bits: int | None = None
     other: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @classmethod

@@ -13,6 +13,7 @@ import zlib
 
 import numpy as np
 
+from tf_simclr.data.decoding import Decoding
 from tf_simclr.data.sources.image_set import (
     MAX_CLASSES,
     UNLABELLED,
@@ -26,6 +27,7 @@ from tf_simclr.data.sources.split_names import (
     split_words,
     words_of,
 )
+from tf_simclr.data.sources.survey import Survey
 from tf_simclr.errors import UserError
 
 # Ink values run from 0 to 16 on an 8x8 grid.
@@ -70,13 +72,17 @@ def load_digits(image_size: int) -> Source:
     return Source(splits, scanned=True)
 
 
-def load_npz(path: str) -> Source:
+def load_npz(path: str, bit_depth: str = "auto") -> Source:
     """Reads the splits of an archive; labels and evaluation parts are optional.
 
     Arrays are called `x_train` and `y_train`, `train_images` and
     `train_labels` or alike, `images` and `labels` without a split. Images are
     uint8, or floats in [0, 1]; labels are integers from 0, or -1 for an image
-    without one.
+    without one. Wider integers have the data set's range, or `bit_depth`.
+
+    Args:
+      path: of the archive.
+      bit_depth: of the flag.
 
     Raises:
       UserError: the file is unreadable or its arrays do not fit together.
@@ -92,9 +98,11 @@ def load_npz(path: str) -> Source:
             f" {', '.join(arrays) or 'no array'}"
         )
     images, labels = {}, {}
+    deep = Survey.of_arrays(arrays[found["x", s]] for s in splits_of_images)
+    bits = deep.decoding("ignore", bit_depth).bits
     for split in splits_of_images:
         name = found["x", split]
-        images[split] = to_rgb_bytes(arrays[name], f"{name} of {path}")
+        images[split] = to_rgb_bytes(arrays[name], f"{name} of {path}", bits)
         labels[split] = _npz_labels(
             arrays, found.get(("y", split)), len(images[split]), path
         )
@@ -111,7 +119,7 @@ def load_npz(path: str) -> Source:
         )
         for split, array in images.items()
     }
-    notices = []
+    notices = deep.notices(Decoding(bits=bits))
     if unread:
         notices.append(f"arrays that are not read: {', '.join(unread)}")
     return Source(splits, tuple(notices), stamps, scanned=True)

@@ -14,12 +14,14 @@ class ImageHeader:
       width, height: of the image; of the whole canvas for an animation; 0
         where the header is damaged.
       pixels: how many a decoder holds at once.
+      unread: why no decoder here reads it; empty for all usual kinds.
     """
 
     format: str
     width: int
     height: int
     pixels: int
+    unread: str = ""
 
 
 def read_header(data: bytes) -> ImageHeader | None:
@@ -36,19 +38,40 @@ def read_header(data: bytes) -> ImageHeader | None:
                 width, height, pixels = read(data)
             except (struct.error, IndexError, ValueError):
                 width = height = pixels = 0
-            return ImageHeader(name, width, height, pixels)
+            unread = _unread_jpeg(data) if name == "JPEG" and pixels else ""
+            return ImageHeader(name, width, height, pixels, unread)
     return None
 
 
 _Size = tuple[int, int, int]
 # JPEG's start-of-frame markers, which hold the size.
 _START_OF_FRAME = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+# Sequential and progressive frames with Huffman codes (ITU-T T.81, B.1).
+_HUFFMAN = (0xC0, 0xC1, 0xC2)
 # Markers without a length: TEM, RST0-7 and SOI.
 _BARE = {0x01, *range(0xD0, 0xD9)}
 _FILL, _SCAN = 0xFF, 0xDA
 
 
 def _jpeg(data: bytes) -> _Size:
+    at = _start_of_frame(data)
+    height, width = struct.unpack_from(">HH", data, at + 5)
+    return width, height, width * height
+
+
+def _unread_jpeg(data: bytes) -> str:
+    """Why a JPEG of another kind than photographs are is not read."""
+    at = _start_of_frame(data)
+    way = "convert it to PNG, or to a JPEG of 8 bits"
+    if data[at + 4] != 8:
+        return f"is a JPEG of {data[at + 4]} bits, which are not read: {way}"
+    if data[at + 1] not in _HUFFMAN:
+        return f"is a lossless or arithmetic JPEG, which is not read: {way}"
+    return ""
+
+
+def _start_of_frame(data: bytes) -> int:
+    """Where the marker of the frame stands."""
     at = 2
     while True:
         # Decoders skip what stands between two segments.
@@ -58,8 +81,7 @@ def _jpeg(data: bytes) -> _Size:
             continue
         at += 1
         if marker in _START_OF_FRAME:
-            height, width = struct.unpack_from(">HH", data, at + 3)
-            return width, height, width * height
+            return at - 2
         if marker == _SCAN:
             raise ValueError("no start of frame")
         if marker not in _BARE and marker:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from tf_simclr.data.decoding import bits_of
 from tf_simclr.data.sources.pixels import (
     ArrayPixels,
     FilePixels,
@@ -113,12 +114,17 @@ def image_set_of_array(images: np.ndarray) -> ImageSet:
     return ImageSet("images", pixels, labels, (), ids)
 
 
-def to_rgb_bytes(images: np.ndarray, where: str) -> np.ndarray:
+def to_rgb_bytes(
+    images: np.ndarray, where: str, bits: int | None = None
+) -> np.ndarray:
     """Brings an image array to uint8 (N, H, W, 3).
 
     Args:
-      images: (N, H, W) or (N, H, W, 1 or 3), uint8, or floats in [0, 1].
+      images: (N, H, W) or (N, H, W, 1 or 3): uint8, floats in [0, 1], or
+        other integers from 0 to 65,535.
       where: names the array in error messages.
+      bits: how many bits of wider integers are used; None goes by the largest
+        value.
 
     Raises:
       UserError: another shape, dtype or range.
@@ -143,14 +149,27 @@ def to_rgb_bytes(images: np.ndarray, where: str) -> np.ndarray:
                 f" by 255. Received: {low:g} to {high:g}"
             )
         images = np.round(images * 255.0).astype(np.uint8)
+    elif np.issubdtype(images.dtype, np.integer) and images.dtype != np.uint8:
+        images = _upper_bits(images, where, bits)
     if images.dtype != np.uint8:
         raise UserError(
-            f"{where} must be uint8, or floats in [0, 1]. Received:"
+            f"{where} must be integers, or floats in [0, 1]. Received:"
             f" {images.dtype}"
         )
     if images.shape[-1] == 1:
         images = np.repeat(images, 3, axis=-1)
     return images
+
+
+def _upper_bits(images: np.ndarray, where: str, bits: int | None) -> np.ndarray:
+    low, high = int(images.min()), int(images.max())
+    if low < 0 or high >= 2**16:
+        raise UserError(
+            f"{where} holds integers that are no values of pixels: store 8 or"
+            f" 16 bits. Received: {low} to {high}"
+        )
+    shifted = images.astype(np.uint16) >> ((bits or bits_of(high)) - 8)
+    return np.minimum(shifted, 255).astype(np.uint8)
 
 
 # In front of the ids of images that joined.
@@ -200,14 +219,16 @@ def _join(first: Pixels, second: Pixels) -> Pixels:
             )
         case FilePixels(), FilePixels():
             paths = (second.path(index) for index in range(len(second)))
-            return FilePixels(first.root, (*first.names, *paths))
+            return dataclasses.replace(first, names=(*first.names, *paths))
         case RecordPixels(), RecordPixels() if first.feature == second.feature:
-            return RecordPixels(
-                first.shards + second.shards,
-                np.concatenate([first.shard, second.shard + len(first.shards)]),
-                np.concatenate([first.offset, second.offset]),
-                np.concatenate([first.length, second.length]),
-                first.feature,
+            return dataclasses.replace(
+                first,
+                shards=first.shards + second.shards,
+                shard=np.concatenate(
+                    [first.shard, second.shard + len(first.shards)]
+                ),
+                offset=np.concatenate([first.offset, second.offset]),
+                length=np.concatenate([first.length, second.length]),
             )
     raise UserError(
         "--dataset and --unlabeled_dataset must both be folders or lists of"

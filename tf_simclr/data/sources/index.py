@@ -19,12 +19,13 @@ from tf_simclr.data.sources.image_set import ImageSet
 from tf_simclr.data.sources.pixels import FilePixels, RecordPixels
 from tf_simclr.data.sources.scan import scan_source
 from tf_simclr.data.sources.source import Source
+from tf_simclr.data.sources.survey import Survey
 from tf_simclr.errors import UserError
 from tf_simclr.files import write_npz
 from tf_simclr.process import cache
 
 # Part of every index: those of another layout are not read.
-_VERSION = 2
+_VERSION = 3
 _PREFIX = "index-"
 _RECORD_ARRAYS = ("shard", "offset", "length")
 
@@ -54,6 +55,7 @@ def write_index(path: str, key: str, source: Source) -> None:
         "notices": source.notices,
         "bad": dict(source.bad),
         "scanned": source.scanned,
+        "survey": dataclasses.asdict(source.survey),
         "splits": [],
     }
     arrays = {
@@ -129,6 +131,7 @@ def _source(head: dict[str, Any], arrays: dict[str, np.ndarray]) -> Source:
         stamps={path: tuple(values) for path, values in stamps},
         bad=head["bad"],
         scanned=head["scanned"],
+        survey=Survey.from_json(head["survey"]),
     )
 
 

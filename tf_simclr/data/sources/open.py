@@ -10,6 +10,7 @@ import numpy as np
 
 from tf_simclr.config.data import DataConfig
 from tf_simclr.data.bad_images import check_bad_images, without_bad_images
+from tf_simclr.data.decoding import Decoding
 from tf_simclr.data.sources.arrays import load_idx
 from tf_simclr.data.sources.check import (
     check_classes,
@@ -24,6 +25,7 @@ from tf_simclr.data.sources.image_set import (
     join_unlabelled,
 )
 from tf_simclr.data.sources.index import listed_source, store_index
+from tf_simclr.data.sources.pixels import ArrayPixels
 from tf_simclr.data.sources.records import list_records
 from tf_simclr.data.sources.registry import kind_of
 from tf_simclr.data.sources.source import Source, check_source
@@ -274,7 +276,11 @@ def _open(
 
 def _arranged(source: Source, config: DataConfig) -> "_Arranged":
     return _arrange(
-        source, config.dataset, config.ignore_labels, config.eval_fraction
+        source,
+        config.dataset,
+        config.ignore_labels,
+        config.eval_fraction,
+        source.survey.decoding(config.alpha, config.bit_depth),
     )
 
 
@@ -293,14 +299,28 @@ class _Arranged:
     joined: tuple[str, ...]
 
 
+def _decoded(images: ImageSet, how: Decoding) -> ImageSet:
+    """The same images, to be decoded so."""
+    if isinstance(images.pixels, ArrayPixels):
+        return images
+    pixels = dataclasses.replace(images.pixels, how=how)
+    return dataclasses.replace(images, pixels=pixels)
+
+
 # The stages of a pipeline share it: a million images take their time.
 @cached(maxsize=2)
 def _arrange(
-    source: Source, dataset: str, ignore_labels: bool, eval_fraction: float
+    source: Source,
+    dataset: str,
+    ignore_labels: bool,
+    eval_fraction: float,
+    how: Decoding,
 ) -> _Arranged:
     splits, notices = without_lost_classes(
         source.splits, without_bad_images(source)
     )
+    splits = {name: _decoded(images, how) for name, images in splits.items()}
+    notices += source.survey.notices(how)
     if ignore_labels:
         splits = {
             name: dataclasses.replace(

@@ -3,7 +3,8 @@
 All kinds have a length, `take(indices)`, and `size`: (height, width) where
 all images are known to have the same, else None. Those outside memory have
 `encoded(index)`, the bytes of one image file as a scalar string tensor, for
-use within `tf.data`.
+use within `tf.data`, of a format that `decode.py` reads; and `how` they are to
+be decoded.
 """
 
 import dataclasses
@@ -12,6 +13,9 @@ import os
 
 import numpy as np
 import tensorflow as tf
+
+from tf_simclr.data.decoding import AS_ORIGINAL, Decoding
+from tf_simclr.data.transcode import plain
 
 Size = tuple[int, int]
 
@@ -56,10 +60,12 @@ class FilePixels:
     Attributes:
       root: the folder that relative names start from.
       names: one path per image, often the tuple that also serves as ids.
+      how: the files are decoded.
     """
 
     root: str
     names: tuple[str, ...]
+    how: Decoding = AS_ORIGINAL
 
     def __len__(self) -> int:
         return len(self.names)
@@ -75,11 +81,12 @@ class FilePixels:
 
     def take(self, indices: np.ndarray) -> "FilePixels":
         """The images at `indices` (n,), in that order."""
-        return FilePixels(self.root, tuple(self.names[i] for i in indices))
+        names = tuple(self.names[index] for index in indices)
+        return dataclasses.replace(self, names=names)
 
     def encoded(self, index: tf.Tensor) -> tf.Tensor:
         """The bytes of one file: integer scalar -> string scalar."""
-        return tf.io.read_file(tf.gather(self._paths, index))
+        return plain(tf.io.read_file(tf.gather(self._paths, index)))
 
     @functools.cached_property
     def _paths(self) -> tf.Tensor:
@@ -99,6 +106,7 @@ class RecordPixels:
       offset: int64 (N,), where the example's bytes start in it.
       length: int64 (N,), how many there are.
       feature: the example's feature that holds the image file's bytes.
+      how: these are decoded.
     """
 
     shards: tuple[str, ...]
@@ -106,6 +114,7 @@ class RecordPixels:
     offset: np.ndarray
     length: np.ndarray
     feature: str
+    how: Decoding = AS_ORIGINAL
 
     def __len__(self) -> int:
         return len(self.shard)
@@ -126,6 +135,11 @@ class RecordPixels:
 
     def encoded(self, index: tf.Tensor) -> tf.Tensor:
         """The bytes of one image: integer scalar -> string scalar."""
+        return plain(self.stored(index))
+
+    def stored(self, index: tf.Tensor) -> tf.Tensor:
+        """The same as they are stored, of whatever format: integer scalar ->
+        string scalar."""
         # No TensorFlow op reads at an offset without opening the file anew
         # for each example, at ten times the cost.
         example = tf.numpy_function(self._read, [index], tf.string)
@@ -143,3 +157,8 @@ class RecordPixels:
 
 
 Pixels = ArrayPixels | FilePixels | RecordPixels
+
+
+def decoding_of(pixels: Pixels) -> Decoding:
+    """How images are decoded; of those in memory, as the original does."""
+    return AS_ORIGINAL if isinstance(pixels, ArrayPixels) else pixels.how

@@ -14,7 +14,7 @@ import importlib
 import os
 import re
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tf_simclr.errors import UserError
 
@@ -137,7 +137,11 @@ def goes_by_name(name: str) -> bool:
 # How names of image files end, in small letters.
 EXTENSIONS = (
     *(".jpg", ".jpeg", ".jpe", ".jfif"),
-    *(".png", ".gif", ".bmp", ".webp"),
+    *(".png", ".gif", ".bmp", ".dib", ".webp"),
+    # By way of Pillow.
+    *(".tif", ".tiff", ".avif", ".avifs", ".heic", ".heif", ".hif"),
+    *(".jp2", ".j2k", ".jpx", ".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".qoi"),
+    *(".ico", ".psd"),
 )
 # What runs and pipelines leave in their folders, beside pictures.
 _OF_RUNS = {"config.json", "result.json", "pipeline.json"}
@@ -219,13 +223,13 @@ def _at_path(function: str) -> Opener:
 def _of_file(function: str) -> Opener:
     """Opens a file that must exist, as `_at_path`."""
     open_path = _at_path(function)
+    return lambda name, *_: open_path(_existing(name))
 
-    def open_file(name: str, *flags: Any) -> "Source":
-        if not os.path.isfile(name):
-            raise UserError(f"--dataset: there is no file {name}.")
-        return open_path(name, *flags)
 
-    return open_file
+def _existing(name: str) -> str:
+    if not os.path.isfile(name):
+        raise UserError(f"--dataset: there is no file {name}.")
+    return os.path.abspath(name)
 
 
 # Data sets that come with a package.
@@ -245,7 +249,13 @@ _BUILT_IN = (
     SourceKind(
         "npz",
         matches=lambda name: name.casefold().endswith(".npz"),
-        open=_of_file("arrays:load_npz"),
+        key=lambda name, config, splits: (
+            path_key(name, config, splits)
+            + f" of {config.bit_depth}" * (config.bit_depth != "auto")
+        ),
+        open=lambda name, config, splits: _imported("arrays:load_npz")(
+            _existing(name), config.bit_depth
+        ),
     ),
     SourceKind(
         "csv",

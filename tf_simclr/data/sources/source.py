@@ -9,6 +9,7 @@ import numpy as np
 
 from tf_simclr.data.sources.image_set import UNLABELLED, ImageSet
 from tf_simclr.data.sources.pixels import ArrayPixels, FilePixels
+from tf_simclr.data.sources.survey import Survey
 from tf_simclr.errors import UserError, at_most
 
 # (modification time in ns, size in bytes); (-1, -1) where nothing is.
@@ -29,6 +30,7 @@ class Source:
         listed from. Without any, it gets no index: every process lists it.
       bad: {id: what is wrong} of images that cannot be read.
       scanned: whether every image file has been looked at, or need not be.
+      survey: what was seen then.
 
     Raises:
       UserError: two images have one id.
@@ -39,6 +41,7 @@ class Source:
     stamps: Mapping[str, Stamp] = dataclasses.field(default_factory=dict)
     bad: Mapping[str, str] = dataclasses.field(default_factory=dict)
     scanned: bool = False
+    survey: Survey = Survey()
 
     def __post_init__(self) -> None:
         # Labels, cuts and lists of bad images all go by the id.

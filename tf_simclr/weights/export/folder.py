@@ -7,6 +7,7 @@ import re
 import shutil
 from collections.abc import Iterator, Mapping
 
+from tf_simclr.data.decoding import AS_ORIGINAL, Decoding
 from tf_simclr.errors import UserError
 from tf_simclr.files import write_json
 from tf_simclr.models.network import SimCLRNetwork
@@ -39,6 +40,13 @@ class Exportable:
     def image_size(self) -> int:
         """Side of the images that it was trained on."""
         return self.record.config["image_size"]
+
+    @property
+    def decoding(self) -> Decoding:
+        """How the images were decoded that it was trained on."""
+        # Records of version 0.1.0 have neither.
+        alpha = self.record.config.get("alpha", AS_ORIGINAL.alpha)
+        return Decoding(alpha, self.record.dataset.bits or AS_ORIGINAL.bits)
 
     @property
     def classifies(self) -> bool:

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from tf_simclr.data.augment.policy import evaluation_image, evaluation_view
 from tf_simclr.data.decode import decode_image
+from tf_simclr.data.decoding import AS_ORIGINAL, Decoding
 from tf_simclr.losses.classification import l2_loss
 from tf_simclr.models.layers import LayerFactory
 from tf_simclr.models.momentum import copy_weights, named_variables
@@ -25,6 +26,7 @@ class ExportFunctions:
       network: on no particular device, in float32.
       image_size: S, the side of the images that it was trained on.
       class_names: of its classifier; empty if it has learned no classes.
+      how: image files are decoded.
     """
 
     def __init__(
@@ -32,10 +34,12 @@ class ExportFunctions:
         network: SimCLRNetwork,
         image_size: int,
         class_names: Sequence[str],
+        how: Decoding = AS_ORIGINAL,
     ):
         self._network = network
         self._image_size = image_size
         self._class_names = tuple(class_names)
+        self._how = how
 
     def outputs(
         self, images: tf.Tensor, training: bool = False
@@ -87,7 +91,7 @@ class ExportFunctions:
         return tf.map_fn(
             # What evaluation on image files does.
             lambda encoded: evaluation_image(
-                decode_image(encoded), self._image_size
+                decode_image(encoded, self._how), self._image_size
             ),
             image_bytes,
             fn_output_signature=tf.TensorSpec(
@@ -105,7 +109,7 @@ class ExportFunctions:
         """Names the classes of encoded images.
 
         Args:
-          image_bytes: (N,) strings, each a JPEG, PNG, GIF or BMP file.
+          image_bytes: (N,) strings, each a JPEG, PNG, GIF, BMP or WebP file.
 
         Returns:
           `features`, `projection` and, if the network has learned classes,
@@ -166,7 +170,9 @@ def make_hub_module(source: Exportable) -> HubModule:
         LayerFactory(batch_norm_decay=config["batch_norm_decay"]),
     )
     copy_weights(source.network, twin)
-    functions = ExportFunctions(twin, source.image_size, source.class_names)
+    functions = ExportFunctions(
+        twin, source.image_size, source.class_names, source.decoding
+    )
     images = tf.TensorSpec([None, None, None, 3], tf.float32, "images")
     call = tf.function(functions.outputs, autograph=False)
     for training in (False, True):
