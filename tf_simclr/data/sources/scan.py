@@ -8,9 +8,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
+import numpy as np
 import tensorflow as tf
 
 from tf_simclr.data.decode import decode_image
+from tf_simclr.data.perceptual_hash import LENGTH, perceptual_hashes
 from tf_simclr.data.sources.image_header import read_header
 from tf_simclr.data.sources.image_set import ImageSet
 from tf_simclr.data.sources.pixels import ArrayPixels, FilePixels, RecordPixels
@@ -28,18 +30,26 @@ _SHARE = 64
 _INTERVAL = 10.0
 
 
-def scan_source(source: Source) -> Source:
+def scan_source(source: Source, *, hashes: bool = False) -> Source:
     """Looks at every image of a source; adds those that cannot be read.
 
     Takes about as long as decoding every image once. Prints a line every ten
     seconds. Images in memory are decoded already.
+
+    Args:
+      source: as it was listed.
+      hashes: whether to add their perceptual hashes, too.
     """
-    bad, stamps = dict(source.bad), dict(source.stamps)
+    bad, stamps, splits = dict(source.bad), dict(source.stamps), {}
     done, shown = 0, time.monotonic()
-    for images in source.splits.values():
+    for split, images in source.splits.items():
+        splits[split] = images
         if isinstance(images.pixels, ArrayPixels):
             continue
-        for found in _scan(images):
+        if hashes:
+            table = np.zeros((len(images), LENGTH), np.int8)
+            splits[split] = dataclasses.replace(images, hashes=table)
+        for found in _scan(splits[split]):
             done += len(found)
             for index, why in found.items():
                 if why:
@@ -55,12 +65,14 @@ def scan_source(source: Source) -> Source:
                     f" {len(bad)} cannot be read.",
                     flush=True,
                 )
-    return dataclasses.replace(source, bad=bad, stamps=stamps, scanned=True)
+    return dataclasses.replace(
+        source, splits=splits, bad=bad, stamps=stamps, scanned=True
+    )
 
 
 def first_bad_image(images: ImageSet) -> tuple[str, str] | None:
     """(path or id, what is wrong) of an image that cannot be read, if any."""
-    for found in _scan(images):
+    for found in _scan(dataclasses.replace(images, hashes=None)):
         for index, why in found.items():
             if why and isinstance(images.pixels, FilePixels):
                 return images.pixels.path(index), why
@@ -69,7 +81,11 @@ def first_bad_image(images: ImageSet) -> tuple[str, str] | None:
     return None
 
 
-def what_is_wrong(data: bytes, large: int = _LARGE) -> str:
+def what_is_wrong(
+    data: bytes,
+    large: int = _LARGE,
+    seen: Callable[[np.ndarray], None] | None = None,
+) -> str:
     """Why these bytes cannot be read as an image; '' if they can be.
 
     Whatever passes is decoded by training as well: it is the same decoder.
@@ -78,6 +94,7 @@ def what_is_wrong(data: bytes, large: int = _LARGE) -> str:
       data: a file's contents.
       large: images of more pixels are decoded one at a time, whatever the
         threads: a scan's memory is that of one of them.
+      seen: called with the image, uint8 (H, W, 3), if it can be read.
     """
     if not data:
         return "is empty"
@@ -95,12 +112,18 @@ def what_is_wrong(data: bytes, large: int = _LARGE) -> str:
     try:
         if header.pixels > large:
             with _one_large_image:
-                _decoder()(tf.constant(data))
+                _look(data, seen)
         else:
-            _decoder()(tf.constant(data))
+            _look(data, seen)
     except tf.errors.OpError:
         return damaged
     return ""
+
+
+def _look(data: bytes, seen: Callable[[np.ndarray], None] | None) -> None:
+    image = _decoder()(tf.constant(data))
+    if seen is not None:
+        seen(image.numpy())
 
 
 _one_large_image = threading.Lock()
@@ -121,7 +144,10 @@ def _scan(images: ImageSet) -> Iterator[dict[int, str]]:
 
     def check_share(start: int) -> dict[int, str]:
         indices = range(start, min(start + _SHARE, len(images)))
-        return {index: check(images.pixels, index) for index in indices}
+        return {
+            index: check(images.pixels, index, _hashing(images.hashes, index))
+            for index in indices
+        }
 
     pool = concurrent.futures.ThreadPoolExecutor(os.cpu_count())
     try:
@@ -132,15 +158,36 @@ def _scan(images: ImageSet) -> Iterator[dict[int, str]]:
         pool.shutdown(cancel_futures=True)
 
 
-def _check_record(pixels: RecordPixels, index: int) -> str:
+def _hashing(
+    hashes: np.ndarray | None, index: int
+) -> Callable[[np.ndarray], None] | None:
+    """Writes the hash of an image to its place in a table (N, 63)."""
+    if hashes is None:
+        return None
+
+    def write(image: np.ndarray) -> None:
+        hashes[index] = perceptual_hashes(image[np.newaxis])[0]
+
+    return write
+
+
+def _check_record(
+    pixels: RecordPixels,
+    index: int,
+    seen: Callable[[np.ndarray], None] | None,
+) -> str:
     try:
         data = pixels.encoded(tf.constant(index)).numpy()
     except tf.errors.OpError:
         return "cannot be read from its shard"
-    return what_is_wrong(data)
+    return what_is_wrong(data, seen=seen)
 
 
-def _check_file(pixels: FilePixels, index: int) -> str:
+def _check_file(
+    pixels: FilePixels,
+    index: int,
+    seen: Callable[[np.ndarray], None] | None,
+) -> str:
     path = pixels.path(index)
     try:
         status = os.stat(path)
@@ -149,7 +196,7 @@ def _check_file(pixels: FilePixels, index: int) -> str:
         if status.st_size > MAX_BYTES:
             return f"is {status.st_size:,} bytes large"
         with open(path, "rb") as file:
-            return what_is_wrong(file.read())
+            return what_is_wrong(file.read(), seen=seen)
     except FileNotFoundError:
         linked = os.path.islink(path)
         return "is a broken link" if linked else "does not exist"
