@@ -80,6 +80,11 @@ def test_a_group_of_several_classes_leaves_a_group_of_each():
         assert not found[np.array(labels) == label].all()
 
 
+def test_every_class_keeps_a_group():
+    found = cut(["a"] * 5 + ["b"] * 6, [0] * 11, 0.9)
+    assert found.sum() in (5, 6)
+
+
 def test_two_large_groups_give_one():
     assert cut(["a"] * 10 + ["b"] * 10, [0] * 20, 0.1).sum() == 10
 
