@@ -125,7 +125,9 @@ def test_classes_are_composed_in_one_way(tmp_path):
 def test_other_columns_are_named(tmp_path):
     text = "path,width,label,,Height\na.jpg,3,cat,,4\n"
     source = read_image_list(write(tmp_path, text))
-    assert source.notices == ("columns that are not read: width, Height",)
+    assert source.notices == (
+        "columns that only --group_by reads: width, Height",
+    )
     assert source.splits["train"].class_names == ("cat",)
 
 

@@ -72,7 +72,7 @@ def test_unlabelled_shards_join_shards(tmp_path):
         unlabeled_dataset=str(tmp_path / "second"),
         scan_images=False,
     ).train
-    read = [train.pixels.encoded(index).numpy() for index in range(4)]
+    read = [train.pixels.stored(index).numpy() for index in range(4)]
     assert read == [b"first 0", b"first 1", b"second 0", b"second 1"]
 
 

@@ -63,6 +63,7 @@ def other_value(option):
         return not field.default
     if option.type is str:
         names = {"model": "r50_1x_sk1", "method": "supcon"}
+        names |= {"group_by": "folder"}
         return names.get(field.name, "grpc://x:1")
     if field.name == "resnet_depth":
         return 18

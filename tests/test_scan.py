@@ -16,12 +16,13 @@ from tf_simclr.config import DataConfig
 from tf_simclr.data.bad_images import naming_bad_images
 from tf_simclr.data.decode import decode_image, decode_window, read_geometry
 from tf_simclr.data.orientation import stored_boxes
-from tf_simclr.data.sources import scan
+from tf_simclr.data.sources import look
 from tf_simclr.data.sources.folder import list_folder
 from tf_simclr.data.sources.image_list import read_image_list
+from tf_simclr.data.sources.look import what_is_wrong
 from tf_simclr.data.sources.open import open_dataset
 from tf_simclr.data.sources.records import list_records, write_shard
-from tf_simclr.data.sources.scan import scan_source, what_is_wrong
+from tf_simclr.data.sources.scan import scan_source
 from tf_simclr.data.transcode import plain
 from tf_simclr.errors import DataFailed, UserError
 
@@ -107,9 +108,9 @@ def test_large_images_are_decoded_one_at_a_time(monkeypatch):
         most.append(len(running))
         time.sleep(0.01)
         running.pop()
-        return tf.constant([1, 1])
+        return tf.zeros([1, 1, 3], tf.uint8)
 
-    monkeypatch.setattr(scan, "_decoder", lambda: decode)
+    monkeypatch.setattr(look, "_decoder", lambda: decode)
     data = pictures.encode(pictures.tile(0), "PNG")
     threads = [
         threading.Thread(target=what_is_wrong, args=(data, 100))

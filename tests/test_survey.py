@@ -12,8 +12,9 @@ from tf_simclr.config.earlier import as_begun
 from tf_simclr.config.flat import from_flat
 from tf_simclr.data.array_batches import decoded_images
 from tf_simclr.data.decoding import Decoding
+from tf_simclr.data.sources.look import Look
 from tf_simclr.data.sources.open import open_dataset
-from tf_simclr.data.sources.survey import Look, Survey
+from tf_simclr.data.sources.survey import Survey
 from tf_simclr.errors import UserError
 
 

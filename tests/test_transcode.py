@@ -9,7 +9,7 @@ from PIL import Image, ImageOps
 
 from tf_simclr.data.decode import decode_image, is_plain
 from tf_simclr.data.decoding import Decoding
-from tf_simclr.data.sources.scan import look_at
+from tf_simclr.data.sources.look import look_at
 from tf_simclr.data.transcode import Unreadable, as_png, plain, plain_bytes
 
 _RNG = np.random.default_rng(0)

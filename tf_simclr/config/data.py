@@ -14,6 +14,7 @@ from tf_simclr.config.field import (
     check_fields,
     option,
 )
+from tf_simclr.config.grouping import NO_GROUPS, read_group_by
 from tf_simclr.data.decoding import BACKGROUNDS, DEPTHS
 from tf_simclr.errors import UserError
 
@@ -117,6 +118,21 @@ class DataConfig:
         " depends on their names alone. 0 cuts nothing.",
         minimum=0.0,
         maximum=0.9,
+        chooses_images=True,
+        divides_images=True,
+        identifies_score=True,
+        on_resume="free",
+        read_by=IMAGES,
+    )
+    group_by: str = option(
+        NO_GROUPS,
+        "Which images belong together, as frames of a video or slides of a"
+        " patient do. folder: those of one folder below the classes."
+        " column:NAME: those with the same value in a column of the table of"
+        " images. regex:PATTERN: those whose ids give the same text for the"
+        " pattern's first part in parentheses. --eval_fraction cuts off whole"
+        " groups, few labels are drawn from as many groups as there are, and"
+        " groups in both the training and the evaluation part are named.",
         chooses_images=True,
         divides_images=True,
         identifies_score=True,
@@ -229,6 +245,14 @@ class DataConfig:
         read_by=IMAGES | {"predict"},
         earlier="16",
     )
+    find_duplicates: bool = option(
+        True,
+        "Compare the evaluation images with the training images by perceptual"
+        " hashes, which the look at every image file computes, and list those"
+        " that look alike in duplicates.csv. Changes nothing else.",
+        on_resume="free",
+        read_by=IMAGES,
+    )
     bad_images: str = option(
         "fail",
         "What to do about images that cannot be read: refuse to start, or skip"
@@ -279,6 +303,7 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         check_fields(self)
+        read_group_by(self.group_by)
         if self.data_service is not None:
             check_address(self.data_service)
         given = [

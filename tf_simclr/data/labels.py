@@ -1,5 +1,6 @@
 """Which images of the training split have labels: the few of "few labels"."""
 
+import collections
 import dataclasses
 import hashlib
 import json
@@ -102,7 +103,8 @@ def choose_labels(images: ImageSet, config: DataConfig) -> LabelledSubset:
 
     Each class is put in an order by seed and id, and cut from the front: a
     smaller subset lies inside a larger one of the same seed, and what is
-    drawn does not depend on the order of the images.
+    drawn does not depend on the order of the images. Where images have groups,
+    no group gives a second image of a class before each has given one.
 
     Raises:
       UserError: no labels, more asked for than a class has, or a list that
@@ -151,6 +153,8 @@ def _drawn(images: ImageSet, config: DataConfig) -> np.ndarray:
     hashes = id_hashes(ids, f"labels {config.label_seed}")
     # By class, then by hash.
     order = np.lexsort((hashes, images.labels[labelled]))
+    if images.groups is not None:
+        order = _across_groups(order, images.take(labelled), config)
     labelled = labelled[order]
     counts = np.bincount(
         images.labels[labelled], minlength=len(images.class_names)
@@ -161,6 +165,22 @@ def _drawn(images: ImageSet, config: DataConfig) -> np.ndarray:
         for members, name in zip(by_class, images.class_names, strict=True)
     ]
     return np.sort(np.concatenate(chosen))
+
+
+def _across_groups(
+    order: np.ndarray, images: ImageSet, config: DataConfig
+) -> np.ndarray:
+    """Puts images (N,) by class, the first of each group before any second."""
+    salt = f"labels {config.label_seed}"
+    turns: collections.Counter[tuple[int, str]] = collections.Counter()
+    turn = np.zeros(len(images), np.int64)
+    labels = images.labels.tolist()
+    for index in order:
+        key = labels[index], images.groups[index]
+        turn[index] = turns[key]
+        turns[key] += 1
+    by_group = id_hashes(images.groups, salt)
+    return np.lexsort((by_group, turn, images.labels))
 
 
 def _count(available: int, name: str, config: DataConfig) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import tensorflow as tf
 
-from tf_simclr.data.sources.scan import MAX_BYTES, what_is_wrong
+from tf_simclr.data.sources.look import MAX_BYTES, what_is_wrong
 from tf_simclr.data.transcode import Unreadable, plain_bytes
 
 # (N,) encoded images -> `class` and `probability` (N,).

@@ -33,7 +33,10 @@ from tf_simclr.modes.prepare import (
     write_image_files,
 )
 from tf_simclr.modes.scores import leave_scores
-from tf_simclr.modes.stored_data import check_stored_images, trained_on_notice
+from tf_simclr.modes.stored_data import (
+    check_stored_images,
+    compare_with_training,
+)
 from tf_simclr.progress import say
 from tf_simclr.training.devices import make_strategy
 from tf_simclr.training.run_dir import RunDirectory, check_writable
@@ -99,17 +102,20 @@ def evaluate(config: Config) -> dict[str, float]:
         say(f"{stored.path}: {NO_SCORE}.")
     result = {"global_step": float(stored.step), **evaluation.scores}
     os.makedirs(model_dir, exist_ok=True)
-    write_image_files(loaded.config, splits)
     scored = evaluation.sample.images
-    seen = trained_on_notice(stored, loaded.config, scored, references)
+    seen = compare_with_training(stored, loaded.config, scored, references)
+    write_image_files(
+        loaded.config, dataclasses.replace(splits, duplicates=seen.duplicates)
+    )
     leave_scores(
-        run_dir, stored.path, result, evaluation, data.image_size, seen
+        run_dir, stored.path, result, evaluation, data.image_size, seen.notice
     )
     run_dir.write_result(result)
     for name, value in result.items():
         say(f"{name} {value:g}")
-    if seen:
-        say(f"{data.dataset}: {seen}")
+    found = seen.duplicates.notice() if seen.duplicates else ""
+    for notice in filter(None, (seen.notice, seen.groups, found)):
+        say(f"{data.dataset}: {notice}")
     return result
 
 

@@ -10,8 +10,8 @@ from tf_simclr.data.batches import evaluation_batches
 from tf_simclr.data.decode import decode_image
 from tf_simclr.data.decoding import Decoding
 from tf_simclr.data.sources.image_set import ImageSet
+from tf_simclr.data.sources.look import what_is_wrong
 from tf_simclr.data.sources.pixels import decoding_of
-from tf_simclr.data.sources.scan import what_is_wrong
 from tf_simclr.data.transcode import plain_bytes
 from tf_simclr.errors import UserError
 from tf_simclr.evaluation.feature_file import MostSimilar, draw_neighbours

@@ -131,7 +131,8 @@ def prepare_job(
     service = config.data.data_service
     if service is not None:
         check_reachable(*check_address(service))
-    splits, labels_only = stage_images(config), method.labels_only
+    splits = stage_images(config).with_duplicates(config.data)
+    labels_only = method.labels_only
     subset = None
     if splits.train.has_labels or labels_only:
         subset = choose_labels(splits.train, config.data)

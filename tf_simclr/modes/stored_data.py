@@ -11,7 +11,9 @@ from tf_simclr.config.flat import flags_with
 from tf_simclr.config.paths import is_local_dataset
 from tf_simclr.config.run import Config
 from tf_simclr.data.labels import choose_labels
+from tf_simclr.data.near_duplicates import NearDuplicates, find_near_duplicates
 from tf_simclr.data.same_image import find_overlap
+from tf_simclr.data.sources.groups import shared_groups_notice
 from tf_simclr.data.sources.identity import content_checksum, ids_checksum
 from tf_simclr.data.sources.image_set import UNLABELLED, ImageSet
 from tf_simclr.data.sources.open import open_dataset
@@ -116,25 +118,39 @@ def _training_images(config: Config, stored: StoredWeights) -> ImageSet | None:
         return None
 
 
-def trained_on_notice(
+@dataclasses.dataclass(frozen=True)
+class Seen:
+    """How evaluation images compare with the training images of a run.
+
+    Attributes:
+      notice: how many of them are training images; '' if none is, or if no run
+        of this project made the weights.
+      groups: which groups are on both sides; '' for none.
+      duplicates: those that look like training images; None if nobody compared
+        them.
+    """
+
+    notice: str = ""
+    groups: str = ""
+    duplicates: NearDuplicates | None = None
+
+
+def compare_with_training(
     stored: StoredWeights,
     config: Config,
     evaluation: ImageSet,
     references: ImageSet | None = None,
-) -> str:
-    """Says how many evaluation images are training images of a run.
+) -> Seen:
+    """Compares evaluation images with the training images of a run.
 
     Args:
       stored: the weights that are scored.
       config: of the evaluation.
       evaluation: what it scores.
       references: labelled images that neighbours come from, if any.
-
-    Returns:
-      '' if none is, or if no run of this project made the weights.
     """
     if stored.config is None or not stored.stage:
-        return ""
+        return Seen()
     values = {
         field.name: stored.config[field.name]
         for field in dataclasses.fields(DataConfig)
@@ -148,19 +164,23 @@ def trained_on_notice(
     if same:
         data = dataclasses.replace(data, data_dir=config.data.data_dir)
     if not same and not _on_disk(data.dataset):
-        return _not_compared(data)
+        return Seen(_not_compared(data))
     try:
         folders = index_folders(config)
         trained = _trained_images(stored, data, folders)
     except UserError:
-        return _not_compared(data)
+        return Seen(_not_compared(data))
     overlap = find_overlap(evaluation, trained, by_id=same)
     if references is not None:
         # These are of the evaluation's own data set.
         known = np.flatnonzero(references.labels != UNLABELLED)
         near = find_overlap(evaluation, references.take(known))
         overlap = max(overlap, near, key=lambda found: found.labelled)
-    return overlap.notice()
+    duplicates = None
+    if config.data.find_duplicates:
+        duplicates = find_near_duplicates(evaluation, trained, by_id=same)
+    groups = shared_groups_notice(trained, evaluation) if same else ""
+    return Seen(overlap.notice(), groups, duplicates)
 
 
 def _trained_images(

@@ -92,8 +92,26 @@ def read_image_list(path: str) -> Source:
         notices.append(f"left out {again} lines that list an image once more")
     if table.unread:
         names = at_most(_SHOWN, table.unread)
-        notices.append(f"columns that are not read: {names}")
+        notices.append(f"columns that only --group_by reads: {names}")
     return Source(splits=splits, stamps={path: before}, notices=tuple(notices))
+
+
+def read_column(path: str, column: str) -> dict[str, str]:
+    """Reads {id of an image: what its first line holds in a column}.
+
+    Args:
+      path: of the list.
+      column: a title in its header.
+
+    Raises:
+      UserError: there is no such column.
+    """
+    path = os.path.abspath(path)
+    table, root = read_table(path, EXTENSIONS, column), os.path.dirname(path)
+    found: dict[str, str] = {}
+    for (_, name, *_), cell in zip(table, table.cells, strict=True):
+        found.setdefault(_as_on_disk(root, name), cell)
+    return found
 
 
 def _class(label: str) -> str:

@@ -54,6 +54,10 @@ class ImageSet:
       ids: one string per image, unique within the dataset.
       first_equal: int64 (N,), for each image the place of the first one that
         is the same; None where each is taken for another.
+      groups: for each image the name of the group that it belongs to; None
+        without --group_by.
+      hashes: int8 (N, 63), see `perceptual_hash`; None where nobody looked at
+        the images, or where they are in memory.
     """
 
     name: str
@@ -62,6 +66,8 @@ class ImageSet:
     class_names: tuple[str, ...]
     ids: tuple[str, ...]
     first_equal: np.ndarray | None = None
+    groups: tuple[str, ...] | None = None
+    hashes: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -81,7 +87,7 @@ class ImageSet:
 
     def take(self, indices: np.ndarray) -> "ImageSet":
         """The images at `indices` (n,), in that order."""
-        first_equal = self.first_equal
+        first_equal, groups = self.first_equal, self.groups
         if first_equal is not None:
             _, first, inverse = np.unique(
                 first_equal[indices], return_index=True, return_inverse=True
@@ -93,6 +99,8 @@ class ImageSet:
             labels=self.labels[indices],
             ids=tuple(self.ids[index] for index in indices),
             first_equal=first_equal,
+            groups=groups and tuple(groups[index] for index in indices),
+            hashes=None if self.hashes is None else self.hashes[indices],
         )
 
 
@@ -196,16 +204,29 @@ def join_unlabelled(
         # A folder of the data set itself has this name.
         prefix += PREFIX
     for extra in more:
+        names = tuple(prefix + name for name in extra.ids)
+        groups = images.groups
         images = dataclasses.replace(
             images,
             pixels=_join(images.pixels, extra.pixels),
             labels=np.concatenate(
                 [images.labels, np.full(len(extra), UNLABELLED, np.int32)]
             ),
-            ids=(*images.ids, *(prefix + name for name in extra.ids)),
+            ids=(*images.ids, *names),
             first_equal=None,
+            # Those of another data set are groups of their own.
+            groups=groups and (*groups, *(extra.groups or names)),
+            hashes=_join_hashes(images.hashes, extra.hashes),
         )
     return images
+
+
+def _join_hashes(
+    first: np.ndarray | None, second: np.ndarray | None
+) -> np.ndarray | None:
+    if first is None or second is None:
+        return None
+    return np.concatenate([first, second])
 
 
 def _join(first: Pixels, second: Pixels) -> Pixels:

@@ -74,6 +74,8 @@ def write_index(path: str, key: str, source: Source) -> None:
         head["splits"].append(entry)
         arrays[f"{number}-ids"] = _pack(images.ids)
         arrays[f"{number}-labels"] = images.labels
+        if images.hashes is not None:
+            arrays[f"{number}-hashes"] = images.hashes
     arrays["head"] = _pack([json.dumps(head)])
     write_npz(path, arrays)
 
@@ -121,6 +123,8 @@ def _source(head: dict[str, Any], arrays: dict[str, np.ndarray]) -> Source:
             labels=arrays[f"{number}-labels"],
             class_names=tuple(entry["class_names"]),
             ids=ids,
+            # Missing in those of earlier versions.
+            hashes=arrays.get(f"{number}-hashes"),
         )
     stamps = zip(
         _unpack(arrays["stamped"]), arrays["stamps"].tolist(), strict=True
@@ -166,6 +170,7 @@ def listed_source(
     folders: Sequence[str],
     *,
     scan: bool,
+    hashes: bool = False,
     refresh: bool = False,
 ) -> Source:
     """The source that `key` describes: known, read from an index, or built.
@@ -177,6 +182,8 @@ def listed_source(
       build: lists it.
       folders: where an index may lie.
       scan: whether every image must have been looked at.
+      hashes: whether that adds perceptual hashes. An index without them is
+        taken as it is: images are not looked at once more for their sake.
       refresh: whether to build it anew, unless this process did already.
 
     Raises:
@@ -190,8 +197,10 @@ def listed_source(
     if known is None:
         source = build()
         known = _Known(source, True, bool(source.stamps))
-    if scan and not known.source.scanned:
-        known = _Known(scan_source(known.source), True, known.stamped)
+    missing = hashes and known.built and not known.source.hashed
+    if scan and (missing or not known.source.scanned):
+        source = scan_source(known.source, hashes=hashes)
+        known = _Known(source, True, known.stamped)
     _known[key] = known
     for oldest in list(_known)[:-_KEPT]:
         del _known[oldest]

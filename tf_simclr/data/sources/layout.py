@@ -34,10 +34,13 @@ class Layout:
     Attributes:
       places: {folder: (split, class or None)}; folders are relative to the
         root, with '/', and hold images themselves.
+      inside: {folder: its path below the folder of its class}; '' for that
+        itself.
       notices: what was not plain, in words.
     """
 
     places: dict[str, tuple[str, str | None]]
+    inside: dict[str, str]
     notices: tuple[str, ...]
 
 
@@ -68,7 +71,7 @@ def read_layout(
         reading.given_splits(top)
     else:
         reading.given_classes_splits(top)
-    return Layout(reading.places, tuple(reading.notices))
+    return Layout(reading.places, reading.inside, tuple(reading.notices))
 
 
 class _Node:
@@ -110,6 +113,7 @@ class _Reading:
 
     def __init__(self, root: str, layout: str):
         self.places: dict[str, tuple[str, str | None]] = {}
+        self.inside: dict[str, str] = {}
         self.notices: list[str] = []
         self._root = root
         self._layout = layout
@@ -322,6 +326,7 @@ class _Reading:
         nodes = node.all() if recurse else [node] * node.holds_images
         for each in nodes:
             self.places[each.path] = (split, label)
+            self.inside[each.path] = each.path[len(node.path) :].lstrip("/")
 
     def _refusal(
         self, these: Sequence[str], others: Sequence[str], what: str

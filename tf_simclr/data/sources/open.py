@@ -9,8 +9,14 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from tf_simclr.config.data import DataConfig
+from tf_simclr.config.grouping import read_group_by
 from tf_simclr.data.bad_images import check_bad_images, without_bad_images
 from tf_simclr.data.decoding import Decoding
+from tf_simclr.data.near_duplicates import (
+    DUPLICATES_FILE,
+    NearDuplicates,
+    find_near_duplicates,
+)
 from tf_simclr.data.sources.arrays import load_idx
 from tf_simclr.data.sources.check import (
     check_classes,
@@ -19,6 +25,7 @@ from tf_simclr.data.sources.check import (
     without_lost_classes,
 )
 from tf_simclr.data.sources.folder import FolderTree, list_folder, walk
+from tf_simclr.data.sources.groups import shared_groups_notice, with_groups
 from tf_simclr.data.sources.image_set import (
     UNLABELLED,
     ImageSet,
@@ -31,6 +38,7 @@ from tf_simclr.data.sources.registry import kind_of
 from tf_simclr.data.sources.source import Source, check_source
 from tf_simclr.data.sources.splits import (
     cut_evaluation,
+    cut_notice,
     parse_split,
     pick_split,
 )
@@ -74,6 +82,7 @@ def open_source(
         build,
         index_folders,
         scan=config.scan_images,
+        hashes=config.find_duplicates,
         refresh=config.refresh_index,
     )
 
@@ -142,6 +151,8 @@ class Splits:
       notices: what the user should know about the data.
       bad: {id: what is wrong} of the images that were left out.
       keys: of the indexes they were opened from.
+      duplicates: evaluation images that look like training images; None where
+        nobody compared them.
     """
 
     train: ImageSet | None
@@ -149,9 +160,28 @@ class Splits:
     notices: tuple[str, ...] = ()
     bad: dict[str, str] = dataclasses.field(default_factory=dict)
     keys: tuple[str, ...] = ()
+    duplicates: NearDuplicates | None = None
+
+    def with_duplicates(self, config: DataConfig) -> "Splits":
+        """These, compared by perceptual hashes as `find_duplicates` wants it.
+
+        Args:
+          config: says whether to.
+        """
+        evaluation = self.evaluation
+        if not config.find_duplicates or self.train is None:
+            return self
+        found = find_near_duplicates(evaluation, self.train)
+        notices = self.notices
+        if found is not None and found.rows:
+            notices += (found.notice(),)
+        elif found is None and evaluation is not None and config.scan_images:
+            notices += (_NOT_COMPARED,) * evaluation.has_labels
+        return dataclasses.replace(self, notices=notices, duplicates=found)
 
     def write(self, folder: str, index_folders: Sequence[str]) -> None:
-        """Writes indexes that are new, and `bad_images.json` if any are.
+        """Writes indexes that are new, and `bad_images.json` and
+        `duplicates.csv` if there are any.
 
         Args:
           folder: of the run; is made where it is missing.
@@ -165,6 +195,15 @@ class Splits:
                 os.path.join(folder, "bad_images.json"),
                 {"count": len(self.bad), "images": self.bad},
             )
+        if self.duplicates is not None:
+            self.duplicates.write(os.path.join(folder, DUPLICATES_FILE))
+
+
+# Its images were looked at before hashes were computed, or without.
+_NOT_COMPARED = (
+    "near-duplicates were not looked for, since the index of the images has no"
+    " hashes: --refresh_index computes them"
+)
 
 
 def open_dataset(
@@ -218,6 +257,8 @@ def open_dataset(
         evaluation = pick_split(splits, config.eval_split, config.dataset)
     bad = {name: why for each in sources for name, why in each.bad.items()}
     notices = _notices(sources, arranged)
+    shared = shared_groups_notice(train, evaluation)
+    notices += (shared,) if shared else ()
     return Splits(train, evaluation, notices, bad, tuple(keys))
 
 
@@ -281,6 +322,8 @@ def _arranged(source: Source, config: DataConfig) -> "_Arranged":
         config.ignore_labels,
         config.eval_fraction,
         source.survey.decoding(config.alpha, config.bit_depth),
+        config.group_by,
+        config.folder_layout,
     )
 
 
@@ -315,6 +358,8 @@ def _arrange(
     ignore_labels: bool,
     eval_fraction: float,
     how: Decoding,
+    group_by: str,
+    folder_layout: str,
 ) -> _Arranged:
     splits, notices = without_lost_classes(
         source.splits, without_bad_images(source)
@@ -331,7 +376,15 @@ def _arrange(
             for name, images in splits.items()
         }
     notices += check_classes(splits, dataset) + check_pixels(splits)
+    rule = read_group_by(group_by)
+    if rule is not None:
+        splits, said = with_groups(
+            splits, source.splits, rule, dataset, folder_layout
+        )
+        notices += said
     splits, said, joined = with_unlabelled_parts(splits)
     if eval_fraction:
         splits = cut_evaluation(splits, eval_fraction, dataset, joined)
+        if rule is not None:
+            said += [cut_notice(splits, eval_fraction)]
     return _Arranged(splits, (*notices, *said), tuple(joined))

@@ -67,6 +67,14 @@ class Source:
             for images in self.splits.values()
         )
 
+    @property
+    def hashed(self) -> bool:
+        """Whether all images outside of memory have perceptual hashes."""
+        return all(
+            images.hashes is not None or isinstance(images.pixels, ArrayPixels)
+            for images in self.splits.values()
+        )
+
     def is_fresh(self) -> bool:
         """Whether nothing that it was listed from has changed since."""
         return all(stamp(path) == old for path, old in self.stamps.items())

@@ -6,6 +6,7 @@ from unicodedata import normalize
 
 import numpy as np
 
+from tf_simclr.data.sources.group_cut import cut_groups
 from tf_simclr.data.sources.image_set import UNLABELLED, ImageSet, id_hashes
 from tf_simclr.errors import UserError
 
@@ -145,6 +146,7 @@ def cut_evaluation(
 
     An image belongs to the cut by its id alone, whatever the order and the
     seed. Every class keeps at least one image; images without a label stay.
+    Where images have groups, whole groups move, see `cut_groups`.
 
     Args:
       splits: {name: images}.
@@ -173,6 +175,42 @@ def cut_evaluation(
             f" evaluate on, but --dataset={dataset} has no labels: leave the"
             " flag out."
         )
+    what = "image"
+    if train.groups is None:
+        evaluated = _cut_images(train, fraction)
+    else:
+        what = "group of images"
+        evaluated = cut_groups(train.groups, train.labels, fraction, _CUT_SALT)
+    if not evaluated.any():
+        raise UserError(
+            f"--eval_fraction={fraction:g} leaves nothing to evaluate on:"
+            f" every class of --dataset={dataset} has only one {what}."
+        )
+    cut = train.take(np.flatnonzero(evaluated)).renamed("validation")
+    kept = train.take(np.flatnonzero(~evaluated))
+    return {**splits, "train": kept, "validation": cut}
+
+
+def cut_notice(splits: Mapping[str, ImageSet], fraction: float) -> str:
+    """Says how many groups and images were cut off.
+
+    Args:
+      splits: from `cut_evaluation`, of images with groups.
+      fraction: the share that was asked for.
+    """
+    cut, kept = splits["validation"], splits["train"]
+    labelled = [
+        int(np.sum(images.labels != UNLABELLED)) for images in (cut, kept)
+    ]
+    groups = [len(set(images.groups)) for images in (cut, kept)]
+    return (
+        f"--eval_fraction={fraction:g} cut off {groups[0]:,} of"
+        f" {sum(groups):,} groups, {labelled[0]:,} of {sum(labelled):,}"
+        " labelled images"
+    )
+
+
+def _cut_images(train: ImageSet, fraction: float) -> np.ndarray:
     hashes = id_hashes(train.ids, _CUT_SALT)
     evaluated = np.zeros(len(train), bool)
     for label in range(len(train.class_names)):
@@ -180,11 +218,4 @@ def cut_evaluation(
         members = members[np.argsort(hashes[members], kind="stable")]
         count = max(1, int(len(members) * fraction + 0.5))
         evaluated[members[: min(count, len(members) - 1)]] = True
-    if not evaluated.any():
-        raise UserError(
-            f"--eval_fraction={fraction:g} leaves nothing to evaluate on:"
-            f" every class of --dataset={dataset} has only one image."
-        )
-    cut = train.take(np.flatnonzero(evaluated)).renamed("validation")
-    kept = train.take(np.flatnonzero(~evaluated))
-    return {**splits, "train": kept, "validation": cut}
+    return evaluated

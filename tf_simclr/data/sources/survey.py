@@ -8,24 +8,7 @@ from typing import Any, Self
 import numpy as np
 
 from tf_simclr.data.decoding import Decoding, bits_of
-
-
-@dataclasses.dataclass(frozen=True)
-class Look:
-    """What was seen of one image.
-
-    Attributes:
-      why: it cannot be read; empty if it can.
-      height, width: of the upright image, in pixels.
-      highest: its largest value, where it has 16 bits; -1 for other images.
-      transparent: whether any of its pixels is.
-    """
-
-    why: str = ""
-    height: int = 0
-    width: int = 0
-    highest: int = -1
-    transparent: bool = False
+from tf_simclr.data.sources.look import Look
 
 
 @dataclasses.dataclass(frozen=True)

@@ -38,10 +38,12 @@ class Table:
       rows: (line number, path, label, split) as they are written; '' where
         there is nothing.
       unread: titles of columns that say nothing about images.
+      cells: what each line holds in another column that was asked for.
     """
 
     rows: list[tuple[int, str, str, str]]
     unread: tuple[str, ...]
+    cells: tuple[str, ...] = ()
 
     def __iter__(self) -> Iterator[tuple[int, str, str, str]]:
         return iter(self.rows)
@@ -50,7 +52,9 @@ class Table:
         return len(self.rows)
 
 
-def read_table(path: str, extensions: Sequence[str]) -> Table:
+def read_table(
+    path: str, extensions: Sequence[str], column: str | None = None
+) -> Table:
     """Reads a table of any usual separator, encoding and header.
 
     Without a header the columns are path, label and split; the last two may
@@ -59,9 +63,11 @@ def read_table(path: str, extensions: Sequence[str]) -> Table:
     Args:
       path: the file.
       extensions: how names of image files end, in small letters.
+      column: the title of a further column to read.
 
     Raises:
-      UserError: the file is unreadable, or its header names no image.
+      UserError: the file is unreadable, its header names no image, or there is
+        no such column.
     """
     # Of all marks that end a line, only those that end one in a CSV file.
     lines = list(io.StringIO(_text(path), newline=""))
@@ -70,6 +76,10 @@ def read_table(path: str, extensions: Sequence[str]) -> Table:
     if not rows:
         return Table([], ())
     columns, unread = _header(rows, path, extensions)
+    further = {}
+    if column is not None:
+        titles = rows[0][1] if columns is not None else []
+        further = {column: _position(column, titles, path)}
     if columns is None:
         columns = {name: at for at, name in enumerate(COLUMNS)}
     else:
@@ -80,6 +90,23 @@ def read_table(path: str, extensions: Sequence[str]) -> Table:
             for number, row in rows
         ],
         unread,
+        tuple(_cell(row, further, name) for _, row in rows for name in further),
+    )
+
+
+def _position(column: str, titles: Sequence[str], path: str) -> int:
+    """Where a column stands; case and blanks around it do not matter.
+
+    Raises:
+      UserError: names the columns there are.
+    """
+    plain = [title.strip().casefold() for title in titles]
+    if column.casefold() in plain:
+        return plain.index(column.casefold())
+    there = at_most(8, titles) if titles else "no header"
+    raise UserError(
+        f"{path} has no column '{column}', which --group_by names; it has"
+        f" {there}."
     )
 
 

@@ -1,0 +1,196 @@
+"""Evaluation images that look like training images: found, counted, listed."""
+
+import contextlib
+import csv
+import dataclasses
+import io
+import os
+from typing import Any
+
+import numpy as np
+
+from tf_simclr.data.perceptual_hash import MIN_SIMILARITY, perceptual_hashes
+from tf_simclr.data.sources.image_set import UNLABELLED, ImageSet
+from tf_simclr.data.sources.pixels import ArrayPixels
+from tf_simclr.files import write_text
+from tf_simclr.process import cache
+
+DUPLICATES_FILE = "duplicates.csv"
+_TITLES = (
+    "evaluation_image",
+    "training_image",
+    "similarity",
+    "evaluation_label",
+    "training_label",
+)
+# How far a number of two hashes of length one may differ that are similar.
+_REACH = (2 * (1 - MIN_SIMILARITY)) ** 0.5 + 1e-3
+# Hashes that are compared with how many at a time, and by how many of them the
+# number is chosen that orders them.
+_ROWS, _COLUMNS, _SAMPLE = 256, 2**14, 2**14
+
+
+@dataclasses.dataclass(frozen=True)
+class NearDuplicates:
+    """Evaluation images with the training image that looks most like each.
+
+    Attributes:
+      evaluated: how many evaluation images were compared.
+      rows: evaluation id, training id, cosine, their two classes
+        ('' without a label).
+    """
+
+    evaluated: int
+    rows: tuple[tuple[str, str, float, str, str], ...] = ()
+
+    def notice(self) -> str:
+        """Says how many there are; '' for none."""
+        if not self.rows:
+            return ""
+        one = len(self.rows) == 1
+        return (
+            f"{len(self.rows):,} of {self.evaluated:,} evaluation images"
+            f" look{'s' * one} like {'a ' * one}training image{'s' * (not one)}"
+            f" ({DUPLICATES_FILE})"
+        )
+
+    def write(self, path: str) -> None:
+        """Writes a line for each evaluation image.
+
+        Args:
+          path: without any, a file of before that is there is removed.
+        """
+        if not self.rows:
+            with contextlib.suppress(FileNotFoundError):
+                os.remove(path)
+            return
+        text = io.StringIO(newline="")
+        writer = csv.writer(text)
+        writer.writerow(_TITLES)
+        writer.writerows(self.rows)
+        write_text(path, text.getvalue())
+
+
+def find_near_duplicates(
+    evaluation: ImageSet | None, training: ImageSet, *, by_id: bool = True
+) -> NearDuplicates | None:
+    """Finds labelled evaluation images that look like training images.
+
+    Those that are training images themselves are left out: `find_overlap`
+    counts them.
+
+    Args:
+      evaluation, training: with their `hashes`, or in memory.
+      by_id: whether images of one id are one image, as in one data set.
+
+    Returns:
+      None if nothing is scored, or if images were not hashed.
+    """
+    if evaluation is None or not evaluation.has_labels:
+        return None
+    key = id(evaluation), id(training), by_id
+    if key not in _kept:
+        found = _find(evaluation, training, by_id)
+        # With the images, so that no others come by their identities.
+        _kept[key] = evaluation, training, found
+        for oldest in list(_kept)[:-_LAST]:
+            del _kept[oldest]
+    return _kept[key][-1]
+
+
+# What was found last: the stages of a pipeline compare the same images.
+_LAST = 2
+_kept: dict[tuple[int, int, bool], tuple[Any, ...]] = cache()
+
+
+def _find(
+    evaluation: ImageSet, training: ImageSet, by_id: bool
+) -> NearDuplicates | None:
+    first, second = image_hashes(evaluation), image_hashes(training)
+    if first is None or second is None:
+        return None
+    scored = evaluation.labels != UNLABELLED
+    itself = np.zeros(len(evaluation), bool)
+    if by_id:
+        known = set(training.ids)
+        itself[:] = [name in known for name in evaluation.ids]
+    places = np.flatnonzero(scored & ~itself & first.any(axis=1))
+    others = np.flatnonzero(second.any(axis=1))
+    nearest, similar = nearest_hashes(first[places], second[others])
+    rows = [
+        (
+            evaluation.ids[place],
+            training.ids[others[near]],
+            round(float(cosine), 3),
+            _label(evaluation, place),
+            _label(training, others[near]),
+        )
+        for place, near, cosine in zip(places, nearest, similar, strict=True)
+        if near >= 0
+    ]
+    return NearDuplicates(int(scored.sum()), tuple(rows))
+
+
+def image_hashes(images: ImageSet) -> np.ndarray | None:
+    """int8 (N, 63): the hashes of images; None where nobody decoded them."""
+    if images.hashes is None and isinstance(images.pixels, ArrayPixels):
+        return perceptual_hashes(images.pixels.array)
+    return images.hashes
+
+
+def nearest_hashes(
+    first: np.ndarray, second: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Finds the most similar of `second` for each of `first`.
+
+    Hashes are compared where one of their numbers is so near that the whole
+    may be: in the order of that number, which leaves a part of all pairs.
+
+    Args:
+      first: int8 (N, 63), not zero.
+      second: int8 (M, 63), not zero.
+
+    Returns:
+      int64 (N,) positions in `second`, -1 where none reaches MIN_SIMILARITY,
+      and float32 (N,) cosines.
+    """
+    nearest = np.full(len(first), -1, np.int64)
+    # Rounding must not part an image from its own copy.
+    most = np.full(len(first), MIN_SIMILARITY - 1e-6, np.float32)
+    if not len(first) or not len(second):
+        return nearest, most
+    rows, columns = _units(first), _units(second)
+    # The number that tells most hashes apart.
+    key = int(columns[:_SAMPLE].var(axis=0).argmax())
+    row_order = np.argsort(rows[:, key], kind="stable")
+    column_order = np.argsort(columns[:, key], kind="stable")
+    rows, columns = rows[row_order], columns[column_order]
+    keys = columns[:, key].copy()
+    for start in range(0, len(rows), _ROWS):
+        part, places = rows[start : start + _ROWS], row_order[start:][:_ROWS]
+        reach = part[0, key] - _REACH, part[-1, key] + _REACH
+        begin, end = np.searchsorted(keys, reach)
+        for at in range(begin, end, _COLUMNS):
+            cosines = part @ columns[at : min(at + _COLUMNS, end)].T
+            best = cosines.argmax(axis=1)
+            value = cosines[np.arange(len(part)), best]
+            better = value > most[places]
+            nearest[places[better]] = column_order[at + best[better]]
+            most[places[better]] = value[better]
+    return nearest, most
+
+
+def _units(hashes: np.ndarray) -> np.ndarray:
+    """float32 (n, 63) of length one."""
+    values = hashes.astype(np.float32)
+    values /= np.linalg.norm(values, axis=1, keepdims=True)
+    return values
+
+
+def _label(images: ImageSet, place: int) -> str:
+    label = int(images.labels[place])
+    if label == UNLABELLED:
+        return ""
+    # Weights of others know their classes by number.
+    known = label < len(images.class_names)
+    return images.class_names[label] if known else str(label)
