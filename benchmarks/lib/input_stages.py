@@ -87,13 +87,13 @@ def _stages(
     epochs = tf.zeros_like(numbers)
     order = tf.data.Dataset.from_tensor_slices((epochs, numbers))
     order = order.batch(batch_size)
-    decode_item = window_decoder(images)
+    decode_item = window_decoder(images, image_size)
 
     def read(_: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
         return images.pixels.encoded(index)
 
     def decode(index: tf.Tensor, item: Item) -> tuple:
-        return index, decode_item(item), item["boxes"]
+        return index, *decode_item(item)
 
     def crop(index: tf.Tensor, window: tf.Tensor, boxes: tf.Tensor) -> tuple:
         crops = [

@@ -15,7 +15,7 @@ from tf_simclr.config.field import (
     option,
 )
 from tf_simclr.config.grouping import NO_GROUPS, read_group_by
-from tf_simclr.data.decoding import BACKGROUNDS, DEPTHS
+from tf_simclr.data.decoding import BACKGROUNDS, DEPTHS, EVAL_CROPS
 from tf_simclr.errors import UserError
 
 # What `read_layout` takes.
@@ -222,6 +222,27 @@ class DataConfig:
         " be read. Done once per dataset: the run's index remembers it.",
         on_resume="free",
         read_by=IMAGES,
+    )
+    eval_crop: str = option(
+        "center",
+        "What evaluation and exports see of an image: its central 87.5 % (the"
+        " whole of images up to 32 pixels), the whole of it squeezed into the"
+        " square, or the whole of it in its own shape on black.",
+        choices=EVAL_CROPS,
+        identifies_score=True,
+        on_resume="told",
+        read_by=IMAGES | {"predict"},
+    )
+    antialias: bool = option(
+        False,
+        "Let all pixels count where an image is shrunk, in training and"
+        " evaluation; JPEG files much larger than the view are decoded at a"
+        " half, a quarter or an eighth of their size, which is faster. The"
+        " original release looks at sixteen pixels for each one.",
+        identifies_score=True,
+        hparam=True,
+        on_resume="told",
+        read_by=IMAGES | {"predict"},
     )
     alpha: str = option(
         "white",

@@ -9,7 +9,11 @@ import tensorflow as tf
 from tf_simclr.data.augment.color import to_planes
 from tf_simclr.data.augment.make import place
 from tf_simclr.data.augment.spec import ViewSpec
-from tf_simclr.data.decode import decode_image, read_geometry
+from tf_simclr.data.decode import (
+    decode_image,
+    decode_reduced,
+    read_geometry,
+)
 from tf_simclr.data.order import sample_order
 from tf_simclr.data.same_image import example_ids
 from tf_simclr.data.sources.image_set import ImageSet
@@ -21,13 +25,28 @@ _SMALL = 64
 _MOST_BYTES = 2**31
 
 
-def decoded_images(images: ImageSet) -> tf.data.Dataset:
-    """Every image once, in order: uint8 (H, W, 3)."""
-    pixels = images.pixels
+def decoded_images(
+    images: ImageSet, image_size: int | None = None
+) -> tf.data.Dataset:
+    """Every image once, in order: uint8 (H, W, 3).
+
+    Args:
+      images: any images.
+      image_size: side of evaluation's view of them, for which JPEG files may
+        be decoded at a lower scale; None decodes them whole.
+    """
+    pixels, framing = images.pixels, images.framing
     if isinstance(pixels, ArrayPixels):
         return tf.data.Dataset.from_tensor_slices(pixels.array)
+
+    def decode(index: tf.Tensor) -> tf.Tensor:
+        encoded = pixels.encoded(index)
+        if image_size is None or not framing.antialias:
+            return decode_image(encoded, pixels.how)
+        return decode_reduced(encoded, pixels.how, framing, image_size)
+
     return tf.data.Dataset.range(len(images)).map(
-        lambda index: decode_image(pixels.encoded(index), pixels.how),
+        decode,
         num_parallel_calls=tf.data.AUTOTUNE,
         deterministic=True,
     )
@@ -79,6 +98,9 @@ def is_batched(images: ImageSet, image_size: int) -> bool:
     if not isinstance(images.pixels, ArrayPixels):
         return False
     largest = max(images.pixels.size)
+    if images.framing.antialias and largest > image_size:
+        # Matrices of four weights a pixel cannot.
+        return False
     return (
         image_size <= _LARGEST_VIEW
         and largest <= _LARGEST_SHRINKING * image_size

@@ -186,14 +186,16 @@ def evaluation_batches(
             .map(
                 lambda batch: {
                     **batch,
-                    "image": evaluation_view(batch["image"], image_size),
+                    "image": evaluation_view(
+                        batch["image"], image_size, images.framing
+                    ),
                 },
                 num_parallel_calls=tf.data.AUTOTUNE,
             )
         )
     else:
-        views = decoded_images(images).map(
-            lambda image: evaluation_image(image, image_size),
+        views = decoded_images(images, image_size).map(
+            lambda image: evaluation_image(image, image_size, images.framing),
             num_parallel_calls=tf.data.AUTOTUNE,
             deterministic=True,
         )

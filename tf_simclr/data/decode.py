@@ -6,9 +6,13 @@ read, whatever a file is called: gray, palette, transparency, CMYK and 16 bits
 included. `transcode.py` brings other formats to these.
 """
 
+import functools
+from collections.abc import Callable
+
 import tensorflow as tf
 
 from tf_simclr import keras_compat
+from tf_simclr.data.augment.framing import Framing
 from tf_simclr.data.augment.resize import cut
 from tf_simclr.data.decoding import AS_ORIGINAL, Decoding
 from tf_simclr.data.orientation import (
@@ -16,6 +20,7 @@ from tf_simclr.data.orientation import (
     exif_orientation,
     is_sideways,
     upright,
+    upright_margins,
 )
 
 # The slow inverse cosine transform errs by less than the fast one, equals what
@@ -123,6 +128,91 @@ def decode_window(
         lambda: cut(_decode_other(encoded, how), window),
     )
     return tf.ensure_shape(upright(image, orientation), (None, None, 3))
+
+
+def decode_reduced(
+    encoded: tf.Tensor, how: Decoding, framing: Framing, image_size: int
+) -> tf.Tensor:
+    """`decode_image`, at a half, a quarter or an eighth of a JPEG's size.
+
+    Args:
+      encoded: string scalar.
+      how: what becomes of transparency and of 16-bit values.
+      framing: says whether, and by how much, it may be reduced.
+      image_size: side of the view that evaluation makes of it.
+
+    Returns:
+      uint8 (H, W, 3), upright.
+    """
+
+    def of_jpeg() -> tf.Tensor:
+        side = tf.reduce_min(tf.image.extract_jpeg_shape(encoded)[:2])
+        image = _at_scale(
+            framing.scale_of_image(side, image_size),
+            lambda scale: tf.image.decode_jpeg(
+                encoded, channels=3, ratio=scale, dct_method=_DCT
+            ),
+        )
+        return upright(image, exif_orientation(encoded))
+
+    image = tf.cond(
+        tf.io.is_jpeg(encoded), of_jpeg, lambda: _decode_other(encoded, how)
+    )
+    return tf.ensure_shape(image, (None, None, 3))
+
+
+def decode_reduced_window(
+    encoded: tf.Tensor,
+    window: tf.Tensor,
+    orientation: tf.Tensor,
+    how: Decoding,
+    scale: tf.Tensor,
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """`decode_window`, at a half, a quarter or an eighth of a JPEG's size.
+
+    Args:
+      encoded, window, orientation, how: as of `decode_window`.
+      scale: int32 scalar, 1, 2, 4 or 8.
+
+    Returns:
+      uint8 (H, W, 3), upright; its scale, int32 scalar, 1 for what is no
+      JPEG; and where the window begins in it, int32 (2,), in pixels of the
+      whole image.
+    """
+    is_jpeg = tf.io.is_jpeg(encoded)
+    scale = tf.where(is_jpeg, scale, 1)
+    # Both ends lie within the reduced image, whose sides are rounded up.
+    end = window[:2] + window[2:]
+    first, last = window[:2] // scale, -(-end // scale)
+
+    def of_jpeg() -> tf.Tensor:
+        reduced = tf.concat([first, last - first], axis=0)
+        return _at_scale(
+            scale,
+            lambda scale: tf.image.decode_and_crop_jpeg(
+                encoded, reduced, channels=3, ratio=scale, dct_method=_DCT
+            ),
+        )
+
+    image = tf.cond(
+        is_jpeg, of_jpeg, lambda: cut(_decode_other(encoded, how), window)
+    )
+    image = tf.ensure_shape(upright(image, orientation), (None, None, 3))
+    begins = upright_margins(
+        window[:2] - first * scale, last * scale - end, orientation
+    )
+    return image, scale, begins
+
+
+def _at_scale(
+    scale: tf.Tensor, decode: Callable[[int], tf.Tensor]
+) -> tf.Tensor:
+    """Decodes at the scale that a tensor says: 1, 2, 4 or 8."""
+    scales = (1, 2, 4, 8)
+    branch = tf.reduce_sum(tf.cast(scale >= scales, tf.int32)) - 1
+    return tf.switch_case(
+        branch, [functools.partial(decode, scale) for scale in scales]
+    )
 
 
 def _decode_jpeg(encoded: tf.Tensor) -> tf.Tensor:

@@ -7,6 +7,8 @@ BACKGROUNDS = {"white": 255, "black": 0, "ignore": None}
 # What `--bit_depth` takes beside "auto". Cameras and microscopes store 10 to
 # 14 bits in files of 16.
 DEPTHS = (8, 10, 12, 14, 16)
+# What `--eval_crop` takes.
+EVAL_CROPS = ("center", "whole", "pad")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,7 +9,11 @@ import tensorflow as tf
 
 from tf_simclr.data.augment.resize import crop_and_resize_image, cut
 from tf_simclr.data.augment.spec import ViewSpec
-from tf_simclr.data.decode import decode_window, read_geometry
+from tf_simclr.data.decode import (
+    decode_reduced_window,
+    decode_window,
+    read_geometry,
+)
 from tf_simclr.data.orientation import UPRIGHT, stored_boxes
 from tf_simclr.data.same_image import example_ids
 from tf_simclr.data.sources.image_set import ImageSet
@@ -41,15 +45,15 @@ def file_batches(
       {name: float32 (batch_size, S, S, 3)}, `label` int32 (batch_size,) and
       `index` int64 (batch_size,), equal for equal images.
     """
-    decode = window_decoder(images)
+    decode = window_decoder(images, spec.image_size)
     finish = spec.finish(total, of_crops=True)
 
     def load(item: Item) -> Item:
-        image = decode(item)
+        image, boxes = decode(item)
         views = {}
         for view, name in enumerate(spec.names):
             crop = crop_and_resize_image(
-                image, item["boxes"][view], spec.image_size
+                image, boxes[view], spec.image_size, images.framing
             )
             # One by one: what lies in the caches is worked on.
             draws = item["draws"][view : view + 1]
@@ -90,13 +94,14 @@ def unmade_file_batches(
       `draws` float32 (batch_size, V, N), `label` int32 (batch_size,), `index`
       int64 (batch_size,).
     """
-    decode = window_decoder(images)
     size = spec.image_size
-    longest = int(spec.limits.window * size)
+    decode = window_decoder(images, size)
+    # The device resizes as the original release does: by four weights a pixel.
+    longest = 0 if images.framing.antialias else int(spec.limits.window * size)
 
     def column(window: tf.Tensor, boxes: tf.Tensor) -> tuple:
         crops = [
-            crop_and_resize_image(window, box, size)
+            crop_and_resize_image(window, box, size, images.framing)
             for box in tf.unstack(boxes)
         ]
         places = [[view * size, 0, size, size] for view in range(len(crops))]
@@ -104,7 +109,7 @@ def unmade_file_batches(
         return tf.saturate_cast(crops, tf.uint8), tf.constant(places)
 
     def load(item: Item) -> Item:
-        window, boxes = decode(item), item["boxes"]
+        window, boxes = decode(item)
         window, boxes = tf.cond(
             tf.reduce_max(tf.shape(window)) > longest,
             lambda: column(window, boxes),
@@ -191,12 +196,47 @@ def _reader(images: ImageSet) -> Callable[[tf.Tensor], tuple]:
     return read
 
 
-def window_decoder(images: ImageSet) -> Callable[[Item], tf.Tensor]:
-    """A function of an item of `planned`: its window, uint8 (H, W, 3)."""
-    pixels = images.pixels
+def window_decoder(
+    images: ImageSet, image_size: int
+) -> Callable[[Item], tuple[tf.Tensor, tf.Tensor]]:
+    """What is decoded of an image.
+
+    Args:
+      images: where they lie.
+      image_size: S, the side of the views.
+
+    Returns:
+      A function of an item of `planned`. It returns the item's window, uint8
+      (H, W, 3), and the boxes within it, int32 (V, 4).
+    """
+    pixels, framing = images.pixels, images.framing
     if isinstance(pixels, ArrayPixels):
         array = on_host(pixels.array)
-        return lambda item: cut(array[item["stored"]], item["window"])
-    return lambda item: decode_window(
-        item["stored"], item["window"], item["orientation"], pixels.how
-    )
+        return lambda item: (
+            cut(array[item["stored"]], item["window"]),
+            item["boxes"],
+        )
+
+    def decode(item: Item) -> tuple[tf.Tensor, tf.Tensor]:
+        where = (item["stored"], item["window"], item["orientation"])
+        boxes = item["boxes"]
+        if not framing.antialias:
+            return decode_window(*where, pixels.how), boxes
+        scale = framing.scale(tf.reduce_min(boxes[:, 2:]), image_size)
+        image, scale, begins = decode_reduced_window(*where, pixels.how, scale)
+        first, last = (
+            boxes[:, :2] + begins,
+            boxes[:, :2] + boxes[:, 2:] + begins,
+        )
+        return image, _reduced(first, last, scale, tf.shape(image)[:2])
+
+    return decode
+
+
+def _reduced(
+    first: tf.Tensor, last: tf.Tensor, scale: tf.Tensor, size: tf.Tensor
+) -> tf.Tensor:
+    """The nearest boxes int32 (V, 4) in an image reduced to `size` (2,)."""
+    first = tf.minimum((first + scale // 2) // scale, size - 1)
+    last = tf.clip_by_value((last + scale // 2) // scale, first + 1, size)
+    return tf.concat([first, last - first], axis=1)

@@ -121,6 +121,25 @@ def stored_boxes(
     )
 
 
+def upright_margins(
+    before: tf.Tensor, after: tf.Tensor, orientation: tf.Tensor
+) -> tf.Tensor:
+    """The margins above and to the left of what is stored, once it is upright.
+
+    Args:
+      before, after: int32 (2,), the margins of the stored image: above and to
+        the left; below and to the right.
+      orientation: int32 scalar, from `exif_orientation`.
+
+    Returns:
+      int32 (2,): above and to the left.
+    """
+    sideways = is_sideways(orientation)
+    before = tf.where(sideways, before[::-1], before)
+    after = tf.where(sideways, after[::-1], after)
+    return tf.where(tf.stack(_mirrored(orientation)), after, before)
+
+
 def is_sideways(orientation: tf.Tensor) -> tf.Tensor:
     """True where height and width are exchanged: bool, in the shape of the
     argument."""

@@ -87,7 +87,8 @@ class LoadedNetwork:
         else:
             record = stored.record
             data = self.config.data
-            seen = {"image_size": data.image_size, "alpha": data.alpha}
+            names_of_views = ("image_size", "alpha", "eval_crop", "antialias")
+            seen = {name: getattr(data, name) for name in names_of_views}
             bits = record.dataset.bits
             if data.bit_depth != "auto":
                 bits = int(data.bit_depth)

@@ -8,7 +8,6 @@ import tensorflow as tf
 from tf_simclr.data.augment.policy import evaluation_image
 from tf_simclr.data.batches import evaluation_batches
 from tf_simclr.data.decode import decode_image
-from tf_simclr.data.decoding import Decoding
 from tf_simclr.data.sources.image_set import ImageSet
 from tf_simclr.data.sources.look import what_is_wrong
 from tf_simclr.data.sources.pixels import decoding_of
@@ -60,7 +59,7 @@ class Neighbours:
             [
                 self._views_of([index])
                 if index >= 0
-                else _view_of_file(name, image_size, decoding_of(images.pixels))
+                else _view_of_file(name, image_size, images)
                 for name, index in zip(names, own, strict=True)
             ]
         )
@@ -106,7 +105,7 @@ class Neighbours:
         return next(iter(batches))["image"].numpy()
 
 
-def _view_of_file(path: str, image_size: int, how: Decoding) -> np.ndarray:
+def _view_of_file(path: str, image_size: int, images: ImageSet) -> np.ndarray:
     """The evaluation view (1, S, S, 3) of an image file."""
     try:
         with open(path, "rb") as file:
@@ -119,5 +118,7 @@ def _view_of_file(path: str, image_size: int, how: Decoding) -> np.ndarray:
     problem = what_is_wrong(encoded)
     if problem:
         raise UserError(f"--neighbours_of: {path} {problem}.")
+    how = decoding_of(images.pixels)
     image = decode_image(tf.constant(plain_bytes(encoded)), how)
-    return evaluation_image(image, image_size)[tf.newaxis].numpy()
+    view = evaluation_image(image, image_size, images.framing)
+    return view[tf.newaxis].numpy()

@@ -10,15 +10,17 @@ from tf_simclr.data.augment.color import (
     to_planes,
 )
 from tf_simclr.data.augment.crop import center_crop_boxes, whole_boxes
+from tf_simclr.data.augment.framing import (
+    ORIGINAL_FRAMING,
+    WHOLE_IMAGE_SIZE,
+    Framing,
+)
 from tf_simclr.data.augment.keys import view_keys
 from tf_simclr.data.augment.make import draw, draw_boxes, make_views
 from tf_simclr.data.augment.resize import (
     crop_and_resize_image,
     crop_and_resize_planes,
 )
-
-# Images up to this size are evaluated whole (CIFAR), larger ones cropped.
-_WHOLE_IMAGE_SIZE = 32
 
 
 def two_views(
@@ -74,8 +76,10 @@ def training_view(
     return make_views(planes, boxes, draw(keys, config), config, image_size)
 
 
-def evaluation_view(images: tf.Tensor, image_size: int) -> tf.Tensor:
-    """The view that a model is evaluated on, as in the original release.
+def evaluation_view(
+    images: tf.Tensor, image_size: int, framing: Framing = ORIGINAL_FRAMING
+) -> tf.Tensor:
+    """The view that a model is evaluated on, by default the original's.
 
     An image that has the right size already stays as it is. Otherwise, above
     32 pixels, the central 87.5 % of the image are resized; up to 32 pixels
@@ -84,23 +88,31 @@ def evaluation_view(images: tf.Tensor, image_size: int) -> tf.Tensor:
     Args:
       images: (B, H, W, 3), uint8 or float32 in [0, 1].
       image_size: S, the side of the view.
+      framing: what is seen of an image instead, and how it is shrunk.
 
     Returns:
       float32 (B, S, S, 3) in [0, 1].
     """
     planes = to_planes(images)
     if not has_size(planes, image_size):
-        boxes = _evaluation_boxes(*image_sizes(planes), image_size)
+        if framing.antialias or framing.crop == "pad":
+            images = tf.image.convert_image_dtype(images, tf.float32)
+            views = _framed(images, image_size, framing)
+            return tf.clip_by_value(views, 0.0, 1.0)
+        boxes = _evaluation_boxes(*image_sizes(planes), image_size, framing)
         planes = crop_and_resize_planes(planes, boxes, image_size, image_size)
     return from_planes(tf.clip_by_value(planes, 0.0, 1.0))
 
 
-def evaluation_image(image: tf.Tensor, image_size: int) -> tf.Tensor:
+def evaluation_image(
+    image: tf.Tensor, image_size: int, framing: Framing = ORIGINAL_FRAMING
+) -> tf.Tensor:
     """`evaluation_view` of one image of any size.
 
     Args:
       image: uint8 (H, W, 3), such as `decode_image` returns.
       image_size: S, the side of the view.
+      framing: as of `evaluation_view`.
 
     Returns:
       float32 (S, S, 3) in [0, 1].
@@ -108,7 +120,12 @@ def evaluation_image(image: tf.Tensor, image_size: int) -> tf.Tensor:
     height, width = tf.unstack(tf.shape(image)[:2])
 
     def resized() -> tf.Tensor:
-        boxes = _evaluation_boxes(height[None], width[None], image_size)
+        if framing.antialias or framing.crop == "pad":
+            pixels = tf.cast(image, tf.float32)[tf.newaxis]
+            return _framed(pixels, image_size, framing)[0] * (1 / 255)
+        boxes = _evaluation_boxes(
+            height[None], width[None], image_size, framing
+        )
         box = tf.cast(boxes[0], tf.int32)
         return crop_and_resize_image(image, box, image_size) * (1 / 255)
 
@@ -121,10 +138,25 @@ def evaluation_image(image: tf.Tensor, image_size: int) -> tf.Tensor:
     return tf.clip_by_value(view, 0.0, 1.0)
 
 
+def _framed(images: tf.Tensor, size: int, framing: Framing) -> tf.Tensor:
+    """Views (N, S, S, C) of images float32 (N, H, W, C) of one size."""
+    if framing.crop == "pad":
+        return framing.padded(images, size)
+    height, width = tf.unstack(tf.shape(images)[1:3])
+    boxes = _evaluation_boxes(height[None], width[None], size, framing)
+    y, x, box_height, box_width = tf.unstack(tf.cast(boxes[0], tf.int32))
+    crops = images[:, y : y + box_height, x : x + box_width]
+    views = framing.resize(crops, size, size)
+    return tf.ensure_shape(views, (None, size, size, None))
+
+
 def _evaluation_boxes(
-    heights: tf.Tensor, widths: tf.Tensor, image_size: int
+    heights: tf.Tensor,
+    widths: tf.Tensor,
+    image_size: int,
+    framing: Framing,
 ) -> tf.Tensor:
     """What of each image is evaluated: float32 (B, 4)."""
-    if image_size > _WHOLE_IMAGE_SIZE:
+    if framing.crop == "center" and image_size > WHOLE_IMAGE_SIZE:
         return center_crop_boxes(heights, widths, image_size, image_size)
     return whole_boxes(heights, widths)

@@ -7,8 +7,8 @@ image of any size goes through TensorFlow's kernel instead; both agree.
 
 import tensorflow as tf
 
-from tf_simclr import keras_compat
 from tf_simclr.data.augment.color import from_planes, to_planes
+from tf_simclr.data.augment.framing import ORIGINAL_FRAMING, Framing
 
 # TensorFlow's kernel rounds the distance between samples to this grid.
 _GRID = 1024
@@ -66,7 +66,10 @@ def crop_and_resize_planes(
 
 
 def crop_and_resize_image(
-    image: tf.Tensor, box: tf.Tensor, size: int
+    image: tf.Tensor,
+    box: tf.Tensor,
+    size: int,
+    framing: Framing = ORIGINAL_FRAMING,
 ) -> tf.Tensor:
     """Cuts a box out of one image and resizes it to a square.
 
@@ -77,13 +80,14 @@ def crop_and_resize_image(
       image: uint8 (H, W, 3).
       box: int32 (4,): y, x, height, width, inside the image.
       size: S, output height and width.
+      framing: how it is shrunk.
 
     Returns:
       float32 (S, S, 3), white being 255 as before. Not clipped.
     """
     # The kernel converts bytes one by one.
     crop = tf.cast(cut(image, box), tf.float32)
-    resized = keras_compat.resize_bicubic(crop[tf.newaxis], (size, size))
+    resized = framing.resize(crop[tf.newaxis], size, size)
     return tf.ensure_shape(resized[0], (size, size, 3))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from tf_simclr.data.augment.framing import ORIGINAL_FRAMING, Framing
 from tf_simclr.data.decoding import bits_of
 from tf_simclr.data.sources.pixels import (
     ArrayPixels,
@@ -66,6 +67,7 @@ class ImageSet:
     class_names: tuple[str, ...]
     ids: tuple[str, ...]
     first_equal: np.ndarray | None = None
+    framing: Framing = ORIGINAL_FRAMING
     groups: tuple[str, ...] | None = None
     hashes: np.ndarray | None = None
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from tf_simclr.config.data import DataConfig
 from tf_simclr.config.grouping import read_group_by
+from tf_simclr.data.augment.framing import Framing
 from tf_simclr.data.bad_images import check_bad_images, without_bad_images
 from tf_simclr.data.decoding import Decoding
 from tf_simclr.data.near_duplicates import (
@@ -42,6 +43,7 @@ from tf_simclr.data.sources.splits import (
     parse_split,
     pick_split,
 )
+from tf_simclr.data.sources.survey import Survey
 from tf_simclr.errors import UserError, at_most
 from tf_simclr.files import write_json
 from tf_simclr.process import cached
@@ -322,6 +324,8 @@ def _arranged(source: Source, config: DataConfig) -> "_Arranged":
         config.ignore_labels,
         config.eval_fraction,
         source.survey.decoding(config.alpha, config.bit_depth),
+        Framing(config.eval_crop, config.antialias),
+        config.image_size,
         config.group_by,
         config.folder_layout,
     )
@@ -342,6 +346,15 @@ class _Arranged:
     joined: tuple[str, ...]
 
 
+def _survey(source: Source) -> Survey:
+    """What is known of the images' sizes, in files and in memory."""
+    found = source.survey
+    for images in source.splits.values():
+        if isinstance(images.pixels, ArrayPixels):
+            found += Survey.of_size(*images.pixels.size, len(images))
+    return found
+
+
 def _decoded(images: ImageSet, how: Decoding) -> ImageSet:
     """The same images, to be decoded so."""
     if isinstance(images.pixels, ArrayPixels):
@@ -358,14 +371,20 @@ def _arrange(
     ignore_labels: bool,
     eval_fraction: float,
     how: Decoding,
+    framing: Framing,
+    image_size: int,
     group_by: str,
     folder_layout: str,
 ) -> _Arranged:
     splits, notices = without_lost_classes(
         source.splits, without_bad_images(source)
     )
-    splits = {name: _decoded(images, how) for name, images in splits.items()}
+    splits = {
+        name: dataclasses.replace(_decoded(images, how), framing=framing)
+        for name, images in splits.items()
+    }
     notices += source.survey.notices(how)
+    notices += _survey(source).size_notices(framing, image_size)
     if ignore_labels:
         splits = {
             name: dataclasses.replace(

@@ -7,8 +7,13 @@ from typing import Any, Self
 
 import numpy as np
 
+from tf_simclr.data.augment.framing import WHOLE_IMAGE_SIZE, Framing
 from tf_simclr.data.decoding import Decoding, bits_of
 from tf_simclr.data.sources.look import Look
+
+# Longer by shorter side, above which the center says little of an image; and
+# sides by those of the views, above which most pixels are never looked at.
+_LONG, _LARGE = 2, 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,6 +117,40 @@ class Survey:
             found.append(
                 f"values above {2**how.bits - 1:,} are read as white, as"
                 f" --bit_depth={how.bits} says"
+            )
+        return found
+
+    @classmethod
+    def of_size(cls, height: int, width: int, count: int) -> Self:
+        """Counts images of one size."""
+        one = cls.of([Look("", height, width)])
+        return dataclasses.replace(
+            one,
+            sides=dict.fromkeys(one.sides, count),
+            aspects=dict.fromkeys(one.aspects, count),
+        )
+
+    def size_notices(self, framing: Framing, image_size: int) -> list[str]:
+        """What is lost of images as large or as long as these, in words.
+
+        Args:
+          framing: how evaluation sees them.
+          image_size: side of the views.
+        """
+        found = []
+        aspect, side = self.median_aspect(), self.median_side()
+        cuts = framing.crop == "center" and image_size > WHOLE_IMAGE_SIZE
+        if cuts and aspect > _LONG:
+            found.append(
+                f"half of the images are {aspect:g} times as long as wide, or"
+                " more, and evaluation sees their center alone:"
+                " --eval_crop=whole or --eval_crop=pad shows all of them"
+            )
+        if not framing.antialias and side > _LARGE * image_size:
+            found.append(
+                f"half of the images have sides of {side:g} pixels or more,"
+                f" for views of {image_size}: --antialias lets all of their"
+                " pixels count, and decodes JPEG files faster"
             )
         return found
 

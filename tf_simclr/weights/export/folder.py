@@ -7,6 +7,7 @@ import re
 import shutil
 from collections.abc import Iterator, Mapping
 
+from tf_simclr.data.augment.framing import ORIGINAL_FRAMING, Framing
 from tf_simclr.data.decoding import AS_ORIGINAL, Decoding
 from tf_simclr.errors import UserError
 from tf_simclr.files import write_json
@@ -47,6 +48,15 @@ class Exportable:
         # Records of version 0.1.0 have neither.
         alpha = self.record.config.get("alpha", AS_ORIGINAL.alpha)
         return Decoding(alpha, self.record.dataset.bits or AS_ORIGINAL.bits)
+
+    @property
+    def framing(self) -> Framing:
+        """What its evaluation saw of an image."""
+        stored, default = self.record.config, ORIGINAL_FRAMING
+        return Framing(
+            stored.get("eval_crop", default.crop),
+            stored.get("antialias", default.antialias),
+        )
 
     @property
     def classifies(self) -> bool:

@@ -6,8 +6,9 @@ from typing import Any
 
 import tensorflow as tf
 
+from tf_simclr.data.augment.framing import ORIGINAL_FRAMING, Framing
 from tf_simclr.data.augment.policy import evaluation_image, evaluation_view
-from tf_simclr.data.decode import decode_image
+from tf_simclr.data.decode import decode_image, decode_reduced
 from tf_simclr.data.decoding import AS_ORIGINAL, Decoding
 from tf_simclr.losses.classification import l2_loss
 from tf_simclr.models.layers import LayerFactory
@@ -27,6 +28,7 @@ class ExportFunctions:
       image_size: S, the side of the images that it was trained on.
       class_names: of its classifier; empty if it has learned no classes.
       how: image files are decoded.
+      framing: what is seen of images, and how they are shrunk.
     """
 
     def __init__(
@@ -35,11 +37,13 @@ class ExportFunctions:
         image_size: int,
         class_names: Sequence[str],
         how: Decoding = AS_ORIGINAL,
+        framing: Framing = ORIGINAL_FRAMING,
     ):
         self._network = network
         self._image_size = image_size
         self._class_names = tuple(class_names)
         self._how = how
+        self._framing = framing
 
     def outputs(
         self, images: tf.Tensor, training: bool = False
@@ -82,7 +86,7 @@ class ExportFunctions:
             lambda: evaluation_view(
                 tf.reshape(images, [-1, size, size, 3]), size
             ),
-            lambda: evaluation_view(images, size),
+            lambda: evaluation_view(images, size, self._framing),
         )
         return tf.ensure_shape(views, [None, size, size, 3])
 
@@ -91,7 +95,13 @@ class ExportFunctions:
         return tf.map_fn(
             # What evaluation on image files does.
             lambda encoded: evaluation_image(
-                decode_image(encoded, self._how), self._image_size
+                decode_reduced(
+                    encoded, self._how, self._framing, self._image_size
+                )
+                if self._framing.antialias
+                else decode_image(encoded, self._how),
+                self._image_size,
+                self._framing,
             ),
             image_bytes,
             fn_output_signature=tf.TensorSpec(
@@ -171,7 +181,11 @@ def make_hub_module(source: Exportable) -> HubModule:
     )
     copy_weights(source.network, twin)
     functions = ExportFunctions(
-        twin, source.image_size, source.class_names, source.decoding
+        twin,
+        source.image_size,
+        source.class_names,
+        source.decoding,
+        source.framing,
     )
     images = tf.TensorSpec([None, None, None, 3], tf.float32, "images")
     call = tf.function(functions.outputs, autograph=False)
