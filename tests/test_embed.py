@@ -46,7 +46,8 @@ def trained(tmp_path_factory, dataset) -> pathlib.Path:
 
 def test_empty_strings_of_earlier_runs_are_no_values():
     stored = types.SimpleNamespace(
-        config={"dataset": "photos", "label_ids": "", "unlabeled_dataset": ""}
+        config={"dataset": "photos", "label_ids": "", "unlabeled_dataset": ""},
+        record=None,
     )
     data = _with_stored_data(from_flat({"image_size": 8}), stored).data
     assert (data.dataset, data.image_size) == ("photos", 8)

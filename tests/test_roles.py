@@ -307,7 +307,9 @@ def test_a_built_network_of_the_zoo():
 
 def test_stored_data_flags_give_way_to_those_of_a_built_configuration():
     theirs = {"dataset": "theirs", "eval_split": "train", "image_size": 8}
-    stored = types.SimpleNamespace(config={**to_flat(Config()), **theirs})
+    stored = types.SimpleNamespace(
+        config={**to_flat(Config()), **theirs}, record=None
+    )
     for config in (BUILT, parsed(LINE)):
         found = _with_stored_data(config, stored)
         assert found.data.dataset == "mine"

@@ -93,6 +93,23 @@ def train_step_table() -> str:
     return "\n".join(lines)
 
 
+def large_photos_table() -> str:
+    """Pairs per second of large photographs, by how they are shrunk."""
+    rates = stored_results("large_photos")["pairs_per_second"]
+    base = statistics.median(rates["original"])
+    lines = ["| shrunk | pairs/s | ratio |", "|---|---:|---:|"]
+    for name, title in (
+        ("original", "as the original release does"),
+        ("antialias", "`--antialias`"),
+        ("antialias, whole images", "the same filter, on whole images"),
+    ):
+        ratio = statistics.median(rates[name]) / base
+        lines.append(
+            f"| {title} | {median_and_range(rates[name])} | {ratio:.2f} |"
+        )
+    return "\n".join(lines)
+
+
 def gpu_table() -> str:
     """Pairs per second and memory of ResNet-50 on one GPU, by precision."""
     lines = [
@@ -287,6 +304,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "digits": digits_table,
     "train_step": train_step_table,
     "gpu": gpu_table,
+    "large_photos": large_photos_table,
     "views": views_table,
     "memory": lambda: memory.table(stored_results("memory")),
     "kills": kill_table,

@@ -36,10 +36,12 @@ def make_photos(folder: pathlib.Path, count: int) -> int:
     rng = np.random.default_rng(0)
     for number in range(count):
         total = np.zeros((HEIGHT, WIDTH, 3), np.float32)
-        # Pink noise: photographs, too, have as much detail at every scale.
+        # Detail at every scale, a little less at smaller ones, so that files
+        # are as large as those of phones.
         for octave in range(3, 12):
             rows, columns = 3 * 2**octave // 4, 2**octave
-            noise = rng.normal(128, 24, (rows, columns, 3))
+            spread = 24 * 0.88 ** (octave - 3)
+            noise = rng.normal(128, spread, (rows, columns, 3))
             layer = Image.fromarray(np.clip(noise, 0, 255).astype(np.uint8))
             total += np.asarray(layer.resize((WIDTH, HEIGHT)), np.float32) - 128
         pixels = np.clip(128 + total, 0, 255).astype(np.uint8)
