@@ -294,6 +294,16 @@ class Config:
                 "Distillation needs a teacher: give --teacher=DIR of a"
                 " fine-tuned run."
             )
+        objective = self.objective
+        if (
+            objective.class_balance == "batches"
+            and objective.distillation_alpha < 1.0
+        ):
+            raise UserError(
+                "--class_balance=batches draws labelled images alone, and a"
+                " distillation draws all images: take --class_balance=loss."
+                f" Received: {objective.class_balance}"
+            )
 
     def _check_pretrain(self) -> None:
         if self.optimizer.train_batch_size < 2:

@@ -146,6 +146,7 @@ def make_task(job: Job, method: Method) -> Task:
             config.data.image_size,
             config.train.seed,
             contrastive=contrastive,
+            balanced=method.balanced_batches,
         ),
         batch_size=config.optimizer.train_batch_size,
         num_micro_batches=job.num_micro_batches,
