@@ -19,7 +19,14 @@ from tf_simclr.methods.base import (
     Outputs,
 )
 from tf_simclr.methods.job import Job
-from tf_simclr.metrics import TOP_1, TOP_5, Chart, Metric, declare
+from tf_simclr.metrics import (
+    MACRO_F1,
+    TOP_1,
+    TOP_5,
+    Chart,
+    Metric,
+    declare,
+)
 
 LABELLED_IMAGES = declare(Metric(LABELLED, Chart("", f"train/{LABELLED}")))
 # Where only some images have a label, both are sums over those.
@@ -66,7 +73,7 @@ class Classification(Method):
       label_weight: weight of `supervised_loss`; 0 where labels teach nothing.
     """
 
-    scores = (TOP_1, TOP_5)
+    scores = (TOP_1, TOP_5, MACRO_F1)
     label_weight = 1.0
 
     def __init__(self, job: Job):
@@ -161,5 +168,5 @@ class Classification(Method):
         )
 
     def evaluator(self) -> Evaluator | None:
-        """Top-1 accuracy and, where there are more than 5 classes, top-5."""
+        """Top-1 accuracy, macro-F1 and, of more than 5 classes, top-5."""
         return self.job.classifier_evaluator(self.network)

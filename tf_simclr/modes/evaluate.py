@@ -103,7 +103,13 @@ def evaluate(config: Config) -> dict[str, float]:
     scored = evaluation.sample.images
     seen = trained_on_notice(stored, loaded.config, scored, references)
     leave_scores(
-        run_dir, stored.path, result, evaluation, data.image_size, seen
+        run_dir,
+        stored.path,
+        result,
+        evaluation,
+        data.image_size,
+        seen,
+        stored.record and stored.record.derived.unequal_labels,
     )
     run_dir.write_result(result)
     for name, value in result.items():

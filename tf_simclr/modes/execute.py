@@ -220,6 +220,7 @@ def _score(
         evaluation,
         config.data.image_size,
         record.overlap_notice,
+        record.derived.unequal_labels,
     )
     return evaluation.scores
 
@@ -257,6 +258,7 @@ def _record(job: Job, method: Method, trained: int, total: int) -> RunRecord:
         tf32=job.config.train.tf32,
         chance=method.chance(),
         overlap=job.overlap,
+        unequal_labels=job.unequal_labels,
     )
     return RunRecord.of_run(
         job.config,

@@ -20,6 +20,7 @@ def leave_scores(
     evaluation: Evaluation,
     image_size: int,
     overlap: str = "",
+    labels: Mapping[str, int] | None = None,
 ) -> None:
     """Writes the files and TensorBoard entries of an evaluation.
 
@@ -30,6 +31,7 @@ def leave_scores(
       evaluation: the network's answers, and which images they are to.
       image_size: side of the evaluation view.
       overlap: says how many of the images were trained on; '' if none.
+      labels: {class: labelled training images}; None where unknown or equal.
     """
     found, sample = evaluation.predictions, evaluation.sample
     report = classification_report(found) if found is not None else None
@@ -39,7 +41,14 @@ def leave_scores(
         say(f"Scored: {heading}.")
     notes = [_ARITHMETIC, *([f"**{overlap}**"] if overlap else [])]
     pictures = write_evaluation(
-        run_dir.path, heading, scores, report, images, image_size, notes
+        run_dir.path,
+        heading,
+        scores,
+        report,
+        images,
+        image_size,
+        notes,
+        labels,
     )
     record = run_dir.read_config()
     card, chance = "", {}

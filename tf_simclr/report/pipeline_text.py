@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from tf_simclr.config.flat import shell_command
 from tf_simclr.report.evaluation_text import interval_note, interval_text
 from tf_simclr.report.pipeline_data import PipelineData, StageData
+from tf_simclr.report.pipeline_recall import recall_text
 from tf_simclr.training.run_record import RunRecord
 
 
@@ -54,13 +55,14 @@ def overlap_notes(stages: Sequence[StageData]) -> list[str]:
 
 def pipeline_text(data: PipelineData) -> str:
     """Markdown."""
-    student = data.student
+    student, recalls = data.student, recall_text(data)
     names = list(run_facts(student.record))
     return (
         "\n\n".join(
             [
                 f"# {data.dataset}: {data.result['labels']:,} labels",
-                result_table(data.scored),
+                *([recalls] if recalls else []),
+                result_table(data.scored, macro_f1=bool(recalls)),
                 labels_note(data),
                 *(f"**{note}**" for note in overlap_notes(data.stages)),
                 interval_note(student.report),
@@ -85,17 +87,28 @@ def pipeline_text(data: PipelineData) -> str:
     )
 
 
-def result_table(stages: list[StageData]) -> str:
-    """The accuracies with their intervals, and the networks' sizes."""
+def result_table(stages: list[StageData], *, macro_f1: bool = False) -> str:
+    """The accuracies with their intervals, and the networks' sizes.
+
+    Args:
+      stages: one row each.
+      macro_f1: whether there is a column of it.
+    """
     lines = [
         f"| {'method':<22} | test accuracy | {'95 % interval':>16} |"
-        f" {'parameters':>12} |",
-        f"|{'-' * 24}|--------------:|{'-' * 17}:|{'-' * 13}:|",
+        + " macro-F1 |" * macro_f1
+        + f" {'parameters':>12} |",
+        f"|{'-' * 24}|--------------:|{'-' * 17}:|"
+        + f"{'-' * 9}:|" * macro_f1
+        + f"{'-' * 13}:|",
     ]
     for stage in stages:
+        score = stage.report.scores["macro_f1"]
         lines.append(
             f"| {stage.title:<22} | {stage.top_1.value:>13.4f} |"
-            f" {interval_text(stage.top_1)} | {stage.parameters:>12,} |"
+            f" {interval_text(stage.top_1)} |"
+            + f" {score.value:>8.4f} |" * macro_f1
+            + f" {stage.parameters:>12,} |"
         )
     return "\n".join(lines)
 

@@ -118,6 +118,7 @@ class DerivedRecord(_Part):
       tf32: whether TensorFloat-32 was allowed.
       chance: {metric: its value for a network that knows nothing}.
       overlap: evaluation images among the training images.
+      unequal_labels: {class: labelled images}, where their numbers are unequal.
       other: keys that this version does not know.
     """
 
@@ -133,6 +134,7 @@ class DerivedRecord(_Part):
     tf32: bool | None = None
     chance: Mapping[str, float] | None = None
     overlap: Overlap | None = None
+    unequal_labels: Mapping[str, int] | None = None
     other: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @classmethod
