@@ -1,6 +1,6 @@
 """What is left behind by an evaluation, of a run's end or on its own."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from tf_simclr.evaluation.classification_report import classification_report
 from tf_simclr.evaluation.evaluate import Evaluation
@@ -19,7 +19,7 @@ def leave_scores(
     scores: Mapping[str, float],
     evaluation: Evaluation,
     image_size: int,
-    overlap: str = "",
+    warnings: Sequence[str] = (),
     labels: Mapping[str, int] | None = None,
 ) -> None:
     """Writes the files and TensorBoard entries of an evaluation.
@@ -30,7 +30,8 @@ def leave_scores(
       scores: what `result.json` will hold.
       evaluation: the network's answers, and which images they are to.
       image_size: side of the evaluation view.
-      overlap: says how many of the images were trained on; '' if none.
+      warnings: what makes the scores too good, such as images that were
+        trained on; '' is none.
       labels: {class: labelled training images}; None where unknown or equal.
     """
     found, sample = evaluation.predictions, evaluation.sample
@@ -39,7 +40,7 @@ def leave_scores(
     heading = f"{name} on {sample.text} images of {images.name}"
     if len(images) < sample.total:
         say(f"Scored: {heading}.")
-    notes = [_ARITHMETIC, *([f"**{overlap}**"] if overlap else [])]
+    notes = [_ARITHMETIC, *(f"**{text}**" for text in warnings if text)]
     pictures = write_evaluation(
         run_dir.path,
         heading,

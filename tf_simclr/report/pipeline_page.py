@@ -15,7 +15,7 @@ from tf_simclr.report.pipeline_pictures import (
     views_section,
 )
 from tf_simclr.report.pipeline_recall import is_unequal, recall_section
-from tf_simclr.report.pipeline_text import overlap_notes, run_facts
+from tf_simclr.report.pipeline_text import overlap_notes, run_facts, score_notes
 
 _BASELINE = "supervised"
 
@@ -103,7 +103,7 @@ def _result_section(data: PipelineData) -> str:
     ]
     seen = "".join(
         f'<p class="note"><strong>{html.escape(note)}</strong></p>'
-        for note in overlap_notes(data.stages)
+        for note in score_notes(data.stages)
     )
     head = ["method", "test accuracy", "95 % interval", "macro-F1"]
     head += ["Cohen's κ", "parameters"]

@@ -1,6 +1,6 @@
 """`report.md`: a pipeline in tables; a run in a few lines."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from tf_simclr.config.flat import shell_command
 from tf_simclr.report.evaluation_text import interval_note, interval_text
@@ -38,16 +38,27 @@ def run_card(record: RunRecord, scores: Mapping[str, float]) -> str:
     """Markdown."""
     rows = [f"| {name} | {text} |" for name, text in run_facts(record).items()]
     rows += [f"| {name} | {value:.6g} |" for name, value in scores.items()]
-    seen = record.overlap_notice
+    seen, selected = record.overlap_notice, record.selection_notice
     rows += [f"| overlap | {seen} |"] if seen else []
+    rows += [f"| selection | {selected} |"] if selected else []
     return "\n".join([f"| {record.stage} | |", "|---|---|", *rows]) + "\n"
 
 
 def overlap_notes(stages: Sequence[StageData]) -> list[str]:
-    """Returns one line per notice, with the names of its runs before it."""
+    """Returns one line per notice on images that were trained on, with the
+    names of its runs before it."""
+    return _notes((stage, stage.record.overlap_notice) for stage in stages)
+
+
+def score_notes(stages: Sequence[StageData]) -> list[str]:
+    """Returns `overlap_notes`, and those on what the scores decided."""
+    chosen = ((stage, stage.record.selection_notice) for stage in stages)
+    return overlap_notes(stages) + _notes(chosen)
+
+
+def _notes(notices: Iterable[tuple[StageData, str]]) -> list[str]:
     names: dict[str, list[str]] = {}
-    for stage in stages:
-        notice = stage.record.overlap_notice
+    for stage, notice in notices:
         if notice:
             names.setdefault(notice, []).append(stage.name)
     return [f"{', '.join(found)}: {notice}." for notice, found in names.items()]
@@ -64,7 +75,7 @@ def pipeline_text(data: PipelineData) -> str:
                 *([recalls] if recalls else []),
                 result_table(data.scored, macro_f1=bool(recalls)),
                 labels_note(data),
-                *(f"**{note}**" for note in overlap_notes(data.stages)),
+                *(f"**{note}**" for note in score_notes(data.stages)),
                 interval_note(student.report),
                 "Curves, pictures and maps: [report.html](report.html). Class"
                 " tables and calibration: "
