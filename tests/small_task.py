@@ -16,6 +16,7 @@ from tf_simclr.methods.base import TOTAL_LOSS, Method
 from tf_simclr.metrics import Chart, Metric
 from tf_simclr.optimizers.schedule import SchedulePlan
 from tf_simclr.training import loop
+from tf_simclr.training.best import USUAL_SELECTION, Selection
 from tf_simclr.training.intervals import USUAL_PACE, Pace
 from tf_simclr.training.run_dir import RunDirectory
 from tf_simclr.training.step import Task
@@ -120,12 +121,14 @@ def train(
     factor: float = 0.0,
     overflowing=(),
     pace: Pace = USUAL_PACE,
+    selection: Selection = USUAL_SELECTION,
     **flags,
 ) -> list[float]:
     """Trains in `folder`, with a scaled loss if there is a factor.
 
     Args:
       evaluator: returns the scores of a step.
+      selection: how they are compared.
 
     Returns:
       The weights that it ends with.
@@ -143,6 +146,7 @@ def train(
         RunDirectory(str(folder)),
         strategy,
         evaluator and (lambda: Evaluation(evaluator(), None, None)),
+        selection=selection,
         pace=pace,
     )
     return task.method.network.weights[0].numpy().ravel().tolist()

@@ -71,6 +71,7 @@ def take(
         options.pop("seed", 0),
         contrastive=True,
         limits=options.pop("limits", WorkLimits()),
+        balanced=options.pop("balanced", False),
     )
     dataset = batches.dataset(batch, *steps)
     threads = options.pop("threads", 0)
@@ -388,3 +389,28 @@ def test_evaluation_of_images_of_all_sizes(tmp_path):
             assert np.allclose(found, expected, atol=1e-5)
     for items in take(images, EVERYTHING, steps=(0, 2), batch=3):
         assert np.isfinite(items["view1"]).all()
+
+
+@pytest.mark.parametrize("size", [32, 16])
+@pytest.mark.parametrize("place", ["host", "device"])
+@pytest.mark.parametrize("kind", ["array", "files"])
+def test_batches_draw_classes_evenly(sets, kind, place, size):
+    # Two of the images are of class 1, ten of class 0.
+    labels = (np.arange(COUNT) % 6 == 5).astype(np.int32)
+    images = sets[kind].with_labels(labels)
+    config = dataclasses.replace(OFF, augment_on=place, crop_min_area=0.5)
+    found = take(images, config, size=size, balanced=True)
+    for items in found:
+        assert sorted(items["label"]) == [0, 0, 1, 1]
+        assert np.array_equal(items["label"], labels[items["index"]])
+    # Those of a step are the same wherever a run starts.
+    later = take(images, config, steps=(4, 6), size=size, balanced=True)
+    for items, others in zip(later, found[4:], strict=True):
+        for name, value in items.items():
+            assert np.array_equal(value, others[name]), name
+    # A rare image that comes again is another view.
+    rare = [v for x in found for v in x["view1"][x["index"] == 5]]
+    assert len(rare) == 6
+    assert len({view.tobytes() for view in rare}) == 6
+    plain = take(images, config, size=size)
+    assert any((items["label"] == 0).all() for items in plain)

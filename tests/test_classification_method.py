@@ -46,25 +46,26 @@ class Linear(keras.Model):
         return types.SimpleNamespace(logits=self.classifier(images))
 
 
-def distilling() -> Distillation:
+def distilling(labels=LABELS, **objective) -> Distillation:
     """A linear student and its teacher."""
     job = small_job(
         Linear(0),
         Linear(0),
         stage="distill",
-        labels=LABELS,
+        labels=labels,
         teacher=Linear(1),
-        objective={"distillation_alpha": ALPHA},
+        objective={"distillation_alpha": ALPHA, **objective},
         optimizer={"weight_decay": 0.0},
     )
     return Distillation(job)
 
 
-def batch(indices):
-    """Some of the five images."""
-    images = np.random.default_rng(0).normal(size=(5, 4)).astype("float32")
+def batch(indices, labels=LABELS):
+    """Some of the images."""
+    shape = len(labels), 4
+    images = np.random.default_rng(0).normal(size=shape).astype("float32")
     chosen = list(indices)
-    return {"image": images[chosen], "label": tf.constant(LABELS[chosen])}
+    return {"image": images[chosen], "label": tf.constant(labels[chosen])}
 
 
 def gradient(tape: tf.GradientTape, loss, method: Method) -> np.ndarray:
@@ -89,6 +90,72 @@ def test_labels_weigh_as_much_as_asked_for(size):
             loss, _, _ = whole_loss(method, batch(indices))
         gradients.append(gradient(tape, loss, method))
     assert np.allclose(np.mean(gradients, axis=0), wanted, atol=1e-6)
+
+
+# Class 0 has three labels and class 2 one; class 1 has none.
+UNEQUAL = np.array([0, -1, 0, 2, 0, -1], np.int32)
+WEIGHTS = np.array([4 / (2 * 3), 0.0, 4 / 2], np.float32)
+
+
+def weighted_loss(method: Method) -> np.ndarray:
+    """The gradient of the loss over all of `UNEQUAL` at once."""
+    known = UNEQUAL >= 0
+    with tf.GradientTape() as tape:
+        images = batch(range(6), UNEQUAL)["image"]
+        logits = method.network(images).logits
+        loss = ALPHA * distillation_loss(method.teacher(images).logits, logits)
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
+            UNEQUAL[known], logits[known]
+        )
+        weights = WEIGHTS[UNEQUAL[known]]
+        loss += (1 - ALPHA) * tf.reduce_mean(losses * weights)
+    return gradient(tape, loss, method)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 6])
+def test_classes_count_alike_however_a_batch_is_composed(size):
+    method = distilling(UNEQUAL, class_balance="loss")
+    wanted = weighted_loss(method)
+    gradients = []
+    for indices in itertools.combinations(range(6), size):
+        with tf.GradientTape() as tape:
+            loss, _, _ = whole_loss(method, batch(indices, UNEQUAL))
+        gradients.append(gradient(tape, loss, method))
+    # Also where no image of a batch has a label, or all are of one class.
+    assert np.allclose(np.mean(gradients, axis=0), wanted, atol=1e-6)
+
+
+def test_replicas_add_up_to_the_batch_whichever_classes_they_hold():
+    method = distilling(UNEQUAL, class_balance="loss")
+    wanted = weighted_loss(method)
+    gradients = []
+    # Both replicas hold three images; only one of them the rare class.
+    for indices in ([0, 1, 2], [3, 4, 5]):
+        with tf.GradientTape() as tape:
+            loss, _, _ = whole_loss(method, batch(indices, UNEQUAL))
+        gradients.append(gradient(tape, loss, method))
+    # Gradients of replicas are averaged.
+    assert np.allclose(np.mean(gradients, axis=0), wanted, atol=1e-6)
+
+
+def test_the_figure_of_a_balanced_loss_is_weighted():
+    method = distilling(UNEQUAL, class_balance="loss")
+    _, found, outputs = whole_loss(method, batch(range(6), UNEQUAL))
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
+        np.maximum(UNEQUAL, 0), outputs["logits"]
+    )
+    weights = WEIGHTS[UNEQUAL] * (UNEQUAL >= 0)
+    total = (1 - ALPHA) * float(tf.reduce_sum(losses * weights))
+    assert np.isclose(float(found["supervised_loss"]), total)
+
+
+def test_equal_classes_are_weighed_as_before():
+    labels = np.array([-1, 1, -1, 0, 2], np.int32)
+    figures = [
+        whole_loss(distilling(labels, **flags), batch(range(5), labels))[0]
+        for flags in ({}, {"class_balance": "loss"})
+    ]
+    assert float(figures[0]) == float(figures[1])
 
 
 def test_figures_of_labelled_images_are_sums_and_their_count():

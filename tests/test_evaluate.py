@@ -21,6 +21,7 @@ from tf_simclr.modes.pipeline import pipeline
 OTHER_MODES = {"eval": evaluate_run, "pipeline": pipeline}
 TOP_1, TOP_5 = (f"eval/label_top_{k}_accuracy" for k in (1, 5))
 KNN = "eval/knn_top_1_accuracy"
+MACRO_F1 = "eval/macro_f1"
 pytestmark = pytest.mark.usefixtures("one_block")
 
 
@@ -101,7 +102,8 @@ def test_predictions_are_of_the_sample():
 
 
 @pytest.mark.parametrize(
-    "classes, expected", [(5, [TOP_1]), (6, [TOP_1, TOP_5])]
+    "classes, expected",
+    [(5, [TOP_1, MACRO_F1]), (6, [TOP_1, TOP_5, MACRO_F1])],
 )
 def test_five_guesses_of_five_classes_are_no_score(classes, expected):
     images = sorted_by_class(12, classes)
@@ -169,7 +171,13 @@ def test_scores_of_other_images_are_not_compared(tmp_path, capsys):
     # Not the first six of the first class.
     assert sum(entry["images"] > 0 for entry in found["classes"]) > 1
     assert set(found["scores"]) == {"top_1", "macro_f1", "cohen_kappa"}
-    assert set(read(folder / "result.json")) == {"global_step", TOP_1}
+    assert set(read(folder / "result.json")) == {
+        "global_step",
+        TOP_1,
+        MACRO_F1,
+    }
+    score = found["scores"]["macro_f1"]["value"]
+    assert read(folder / "result.json")[MACRO_F1] == score
     chance = read(folder / "config.json")["derived"]["chance"]
     assert TOP_1 in chance and TOP_5 not in chance
     best = read(folder / "best.json")

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from tf_simclr import manifests
 from tf_simclr.errors import UserError
+from tf_simclr.training.best import Selection
 from tf_simclr.training.checkpoints import Checkpoints
 from tf_simclr.training.run_dir import RunDirectory
 from tf_simclr.weights.open import open_weights
@@ -130,7 +131,7 @@ def test_what_improves_is_judged_by_its_own_images(tmp_path, images, better):
         tf.Module(),
         tf.Module(),
         keep=1,
-        scored_on={"images": images, "digest": "b"},
+        selection=Selection(scored_on={"images": images, "digest": "b"}),
     )
     assert checkpoints.improves({name: 0.5}) is better
     assert checkpoints.improves({name: 0.7})

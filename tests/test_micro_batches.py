@@ -59,14 +59,14 @@ def pretraining(net, *averages, method=SimCLR, **objective) -> Method:
     return method(job)
 
 
-def distilling(net, teacher, weight_decay: float = 0.01) -> Method:
+def distilling(net, teacher, weight_decay: float = 0.01, **objective) -> Method:
     job = small_job(
         net,
         network(),
         stage="distill",
         labels=LABELS,
         teacher=teacher,
-        objective={"distillation_alpha": 0.7},
+        objective={"distillation_alpha": 0.7, **objective},
         optimizer={**DECAYING, "weight_decay": weight_decay},
     )
     return Distillation(job)
@@ -146,7 +146,8 @@ def test_an_image_in_two_parts_is_not_its_own_negative(alike):
 
 
 @pytest.mark.parametrize(
-    "kind", ["contrastive", "memory", "supcon", "vicreg", "distillation"]
+    "kind",
+    ["contrastive", "memory", "supcon", "vicreg", "distillation", "balanced"],
 )
 def test_parts_give_the_gradients_of_the_whole(kind):
     net = network(frozen=True)
@@ -168,7 +169,8 @@ def test_parts_give_the_gradients_of_the_whole(kind):
     elif kind == "vicreg":
         methods = [pretraining(net, method=VICReg)] * 2
     else:
-        methods = [distilling(net, network(1))] * 2
+        flags = {"class_balance": "loss"} if kind == "balanced" else {}
+        methods = [distilling(net, network(1), **flags)] * 2
         batch = {"image": batch["view1"], "label": batch["label"]}
     (expected, metrics), (found, other) = both_ways(*methods, batch)
     assert_equal(expected, found)

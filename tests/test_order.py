@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tf_simclr.data.order import sample_order
+from tf_simclr.data.order import batches_of, every_class, sample_order
 
 
 def positions(count, start, stop, batch=4, seed=0):
@@ -42,3 +42,47 @@ def test_neighbouring_epochs_are_unrelated():
     correlation = np.corrcoef(orders) - np.eye(10)
     # The standard deviation of a correlation of 500 pairs is 0.045.
     assert np.abs(correlation).max() < 0.2
+
+
+# Of classes 0, 2 and 5; image 3 has no label.
+LABELS = np.array([0, 2, 0, -1, 0, 5, 0, 0, 2, 0], np.int32)
+
+
+def by_class(start, stop, batch=3, seed=0, labels=LABELS):
+    order = batches_of(every_class(labels, seed), batch, start, stop)
+    pairs = zip(*order.as_numpy_iterator(), strict=True)
+    return [np.concatenate(part) for part in pairs]
+
+
+def test_every_class_comes_once_in_a_turn():
+    _, indices = by_class(0, 300)
+    turns = LABELS[indices].reshape(100, 3)
+    assert (np.sort(turns, axis=1) == [0, 2, 5]).all()
+    # In an order that nothing tells beforehand.
+    assert len({tuple(turn) for turn in turns}) == 6
+
+
+def test_a_class_goes_through_its_images_in_passes():
+    epochs, indices = by_class(0, 300)
+    for name, size in ((0, 6), (2, 2), (5, 1)):
+        of_class = LABELS[indices] == name
+        passes = indices[of_class][: 100 // size * size].reshape(-1, size)
+        members = np.flatnonzero(name == LABELS)
+        assert (np.sort(passes, axis=1) == members).all()
+        expected = np.arange(100) // size
+        assert np.array_equal(epochs[of_class], expected)
+    # So an image never comes twice with one epoch: views differ.
+    assert len(set(zip(epochs, indices, strict=True))) == 300
+
+
+def test_the_order_of_classes_is_one_of_seed_and_position():
+    whole = by_class(0, 90)
+    later = by_class(30, 90, batch=6)
+    for part, rest in zip(whole, later, strict=True):
+        assert np.array_equal(part[30:], rest)
+    assert not np.array_equal(whole[1], by_class(0, 90, seed=1)[1])
+    # What class 2 gives does not depend on the size of another one.
+    more = np.append(LABELS, [5, 5, 5])
+    other = by_class(0, 90, labels=more)[1]
+    chosen = [x[LABELS[np.minimum(x, 9)] == 2] for x in (whole[1], other)]
+    assert np.array_equal(*(x[x < 10] for x in chosen))

@@ -168,5 +168,8 @@ TOP_5 = declare(
         chance=lambda method: method.guessed(5),
     )
 )
+MACRO_F1 = declare(
+    Metric("eval/macro_f1", Chart(EVALUATION, "accuracy/macro_f1"), "macro-F1")
+)
 # What the best checkpoint is the best by; the first that was measured.
 BEST_BY = (KNN, TOP_1)

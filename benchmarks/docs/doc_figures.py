@@ -11,6 +11,7 @@ import numpy as np
 
 from benchmarks.accuracy import (
     finetuning_probe,
+    imbalance,
     label_efficiency,
     pretraining_probe,
 )
@@ -318,6 +319,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "finetuning_probe": lambda: finetuning_probe.table(
         stored_results("finetuning_probe")
     ),
+    "imbalance": lambda: imbalance.table(stored_results("imbalance")["runs"]),
     **{f"ablations.{study}": _ablation(study) for study in TITLES},
 }
 FIGURES: dict[str, Callable[[], float]] = {

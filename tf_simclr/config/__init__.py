@@ -9,6 +9,7 @@ from tf_simclr.config.optimizer import OptimizerConfig
 from tf_simclr.config.output import OutputConfig
 from tf_simclr.config.pipeline import PipelineConfig
 from tf_simclr.config.run import Config, RunConfig
+from tf_simclr.config.selection import SelectionConfig
 from tf_simclr.config.train import TrainConfig
 
 __all__ = [
@@ -22,5 +23,6 @@ __all__ = [
     "OutputConfig",
     "PipelineConfig",
     "RunConfig",
+    "SelectionConfig",
     "TrainConfig",
 ]

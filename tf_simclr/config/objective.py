@@ -200,6 +200,23 @@ class ObjectiveConfig:
             ("pretrain", "finetune", *LOADING), "ft_proj_selector"
         ),
     )
+    class_balance: str = option(
+        "none",
+        "Where classes have unequal numbers of labels: loss weighs an image's"
+        " cross-entropy by N / (C n), for its class's n of N labels in C"
+        " classes; batches draws classes evenly; none counts images alike."
+        " Distillation takes loss alone, for the true labels.",
+        choices=("none", "loss", "batches"),
+        hparam=True,
+        on_resume="told",
+        read_by=FINETUNE | DISTILL,
+        needs=Needs(
+            "where --distillation_alpha=1 uses no label",
+            lambda c: (
+                c.stage != "distill" or c.objective.distillation_alpha < 1.0
+            ),
+        ),
+    )
     distillation_temperature: float = option(
         1.0,
         "Temperature of teacher and student in distillation. The paper takes"

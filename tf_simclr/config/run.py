@@ -24,6 +24,7 @@ from tf_simclr.config.optimizer import OptimizerConfig
 from tf_simclr.config.output import OutputConfig
 from tf_simclr.config.pipeline import PipelineConfig
 from tf_simclr.config.reading import check_read, ignored_line
+from tf_simclr.config.selection import SelectionConfig
 from tf_simclr.config.train import TrainConfig
 from tf_simclr.config.zoo import ZOO
 from tf_simclr.errors import UserError
@@ -120,6 +121,9 @@ class Config:
         default_factory=OptimizerConfig
     )
     train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
+    selection: SelectionConfig = dataclasses.field(
+        default_factory=SelectionConfig
+    )
     pipeline: PipelineConfig = dataclasses.field(default_factory=PipelineConfig)
     output: OutputConfig = dataclasses.field(default_factory=OutputConfig)
 
@@ -253,6 +257,8 @@ class Config:
         stage = self.stage
         if stage:
             self.train.check()
+            evaluates = self.train.eval_every_epochs > 0
+            self.selection.check(stage, evaluates=evaluates)
         objective = self.objective
         if stage != "finetune" or objective.from_scratch:
             self.model.check_selector()
@@ -293,6 +299,16 @@ class Config:
             raise UserError(
                 "Distillation needs a teacher: give --teacher=DIR of a"
                 " fine-tuned run."
+            )
+        objective = self.objective
+        if (
+            objective.class_balance == "batches"
+            and objective.distillation_alpha < 1.0
+        ):
+            raise UserError(
+                "--class_balance=batches draws labelled images alone, and a"
+                " distillation draws all images: take --class_balance=loss."
+                f" Received: {objective.class_balance}"
             )
 
     def _check_pretrain(self) -> None:

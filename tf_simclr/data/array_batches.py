@@ -14,7 +14,7 @@ from tf_simclr.data.decode import (
     decode_reduced,
     read_geometry,
 )
-from tf_simclr.data.order import sample_order
+from tf_simclr.data.order import Locate, batches_of
 from tf_simclr.data.same_image import example_ids
 from tf_simclr.data.sources.image_set import ImageSet
 from tf_simclr.data.sources.pixels import ArrayPixels, on_host
@@ -163,7 +163,7 @@ def share_loader(
 
 def array_batches(
     load: Callable[[tf.Tensor, tf.Tensor], Batch],
-    count: int,
+    locate: Locate,
     spec: ViewSpec,
     batch_size: int,
     start_step: int | tf.Tensor,
@@ -173,7 +173,7 @@ def array_batches(
 
     Args:
       load: from `share_loader`, of this `share_size`.
-      count: how many images there are.
+      locate: which image stands where.
       spec: the views.
       batch_size: images of a batch.
       start_step, stop_step: which batches.
@@ -183,12 +183,8 @@ def array_batches(
       `index` int64 (batch_size,).
     """
     share = share_size(spec, batch_size)
-    order = sample_order(
-        count,
-        spec.seed,
-        share,
-        start_step * batch_size,
-        stop_step * batch_size,
+    order = batches_of(
+        locate, share, start_step * batch_size, stop_step * batch_size
     )
     shares = order.map(
         load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
@@ -207,12 +203,15 @@ def array_batches(
 
 def unmade_array_batches(
     images: ImageSet,
+    locate: Locate,
     spec: ViewSpec,
     batch_size: int,
     start_step: int | tf.Tensor,
     stop_step: int | tf.Tensor,
 ) -> tf.data.Dataset:
     """Batches for `ViewSpec.make`: images and what is drawn for them.
+
+    Takes what `array_batches` takes.
 
     Yields:
       `images` uint8 (batch_size, H, W, 3), `boxes`, `draws`, `label`, `index`.
@@ -231,12 +230,8 @@ def unmade_array_batches(
             "index": ids(indices),
         }
 
-    order = sample_order(
-        len(images),
-        spec.seed,
-        batch_size,
-        start_step * batch_size,
-        stop_step * batch_size,
+    order = batches_of(
+        locate, batch_size, start_step * batch_size, stop_step * batch_size
     )
     return order.map(
         load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True

@@ -19,7 +19,12 @@ from tf_simclr.data.array_batches import (
 from tf_simclr.data.augment.policy import evaluation_image, evaluation_view
 from tf_simclr.data.augment.spec import ViewSpec, WorkLimits
 from tf_simclr.data.file_batches import file_batches, unmade_file_batches
-from tf_simclr.data.order import sample_order
+from tf_simclr.data.order import (
+    Locate,
+    batches_of,
+    every_class,
+    every_image,
+)
 from tf_simclr.data.sources.image_set import ImageSet
 
 # Batches made ahead of the step that takes them.
@@ -43,6 +48,7 @@ class TrainingBatches:
         (`image`); both kinds hold `label`, and `index`, which tells equal
         images apart from different ones.
       limits: how views are made.
+      balanced: whether classes come equally often, instead of images.
     """
 
     images: ImageSet
@@ -51,6 +57,7 @@ class TrainingBatches:
     seed: int
     contrastive: bool
     limits: WorkLimits = WorkLimits()
+    balanced: bool = False
     _loaders: dict[tuple[int, bool], Callable] = dataclasses.field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -85,16 +92,17 @@ class TrainingBatches:
         if is_batched(images, self.image_size):
             steps = start_step, stop_step
             if on_device:
-                batches = unmade_array_batches(images, spec, batch_size, *steps)
+                batches = unmade_array_batches(
+                    images, self._locate(), spec, batch_size, *steps
+                )
             else:
                 load = self._loader(share_size(spec, batch_size), total)
                 batches = array_batches(
-                    load, len(images), spec, batch_size, *steps
+                    load, self._locate(), spec, batch_size, *steps
                 )
         else:
-            order = sample_order(
-                len(images),
-                self.seed,
+            order = batches_of(
+                self._locate(),
                 batch_size,
                 start_step * batch_size,
                 stop_step * batch_size,
@@ -139,6 +147,11 @@ class TrainingBatches:
             size, total = count, 1
         batch = self.views(next(iter(self.dataset(size, 0, 1, total))))
         return {name: value[:count] for name, value in batch.items()}
+
+    def _locate(self) -> Locate:
+        if self.balanced:
+            return every_class(self.images.labels, self.seed)
+        return every_image(len(self.images), self.seed)
 
     def _loader(self, share: int, total: int) -> Callable:
         key = share, self._spec.compiles(total)

@@ -46,6 +46,11 @@ class LabelledSubset:
         present = np.flatnonzero(self._counts(self.labels)).tolist()
         return tuple(self.class_names[index] for index in present)
 
+    def counts(self) -> dict[str, int]:
+        """{class: labelled images}, of every class that is known."""
+        counts = self._counts(self.labels).tolist()
+        return dict(zip(self.class_names, counts, strict=True))
+
     def smallest_class(self) -> int:
         """Number of labelled images of the rarest class."""
         return int(self._counts(self.labels).min())

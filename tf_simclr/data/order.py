@@ -3,27 +3,36 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from tf_simclr import keras_compat
+from tf_simclr.data.sources.image_set import UNLABELLED
+from tf_simclr.data.sources.pixels import on_host
 
-# Separates the order's random numbers from any other use of the seed.
-_ORDER_STREAM = 0x5EED
+# Separate the orders' random numbers from any other use of the seed.
+_ORDER_STREAM, _TURN_STREAM, _CLASS_STREAM = 0x5EED, 0x5EED1, 0x5EED2
+
+# Sample positions -> (epochs, indices), all int64 of one shape (n,).
+Locate = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
 
 def sample_order(
     num_examples: int, seed: int, batch_size: int, start: int, stop: int
 ) -> tf.data.Dataset:
+    """`batches_of` `every_image`."""
+    locate = every_image(num_examples, seed)
+    return batches_of(locate, batch_size, start, stop)
+
+
+def batches_of(
+    locate: Locate, batch_size: int, start: int, stop: int
+) -> tf.data.Dataset:
     """Batches of (epoch, index) for sample positions start ... stop - 1.
 
-    Position p belongs to epoch p // num_examples; within an epoch every image
-    comes once. The order is a pure function of the seed and the position, so
-    that a resumed run sees what the undisturbed one would have seen, and
-    batches run on across the ends of epochs, as the original's do.
-
     Args:
-      num_examples: N.
-      seed: chooses the permutations.
+      locate: which image stands at a position, from `every_image` or
+        `every_class`.
       batch_size: positions per batch; (stop - start) should be a multiple.
       start, stop: range of positions.
 
@@ -31,30 +40,109 @@ def sample_order(
       A dataset of (epochs, indices), each int64 (batch_size,).
     """
 
-    def locate(batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        positions = (
+    def positions(batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return locate(
             start + batch * batch_size + tf.range(batch_size, dtype=tf.int64)
         )
+
+    # One element per batch, so that a batch is what can be asked for alone.
+    return tf.data.Dataset.range((stop - start) // batch_size).map(positions)
+
+
+def every_image(num_examples: int, seed: int) -> Locate:
+    """The order in which every image comes once in an epoch.
+
+    Position p belongs to epoch p // num_examples. The order is a pure function
+    of the seed and the position, so that a resumed run sees what the
+    undisturbed one would have seen, and batches run on across the ends of
+    epochs, as the original's do.
+
+    Args:
+      num_examples: N.
+      seed: chooses the permutations.
+
+    Returns:
+      A function of positions, int64 (n,).
+    """
+
+    def locate(positions: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         epochs = positions // num_examples
-        seeds = tf.stack(
-            [
-                tf.fill(tf.shape(epochs), tf.constant(seed, tf.int64)),
-                epochs,
-                tf.fill(tf.shape(epochs), tf.constant(_ORDER_STREAM, tf.int64)),
-            ],
-            axis=1,
-        )
+        seeds = _seeds(seed, epochs, _ORDER_STREAM)
         indices = keras_compat.shuffled_index(
             positions % num_examples,
-            seed=tf.cast(seeds, tf.uint32),
+            seed=seeds,
             max_index=tf.fill(
                 tf.shape(epochs), tf.constant(num_examples - 1, tf.int64)
             ),
         )
         return epochs, indices
 
-    # One element per batch, so that a batch is what can be asked for alone.
-    return tf.data.Dataset.range((stop - start) // batch_size).map(locate)
+    return locate
+
+
+def every_class(labels: np.ndarray, seed: int) -> Locate:
+    """The order in which every class comes once in a turn.
+
+    C classes have images. Each C positions from a multiple of C on are a turn:
+    one image of each class, in an order of the turn's own. A class goes
+    through its images as `every_image` does, in passes of its own, so that
+    none comes twice before all have come. The epoch is the number of the
+    class's pass: an image that comes again is augmented anew. All follows from
+    seed and position alone.
+
+    Args:
+      labels: int (N,), -1 where unknown; those images never come.
+      seed: chooses the permutations.
+
+    Returns:
+      A function of positions, int64 (n,).
+    """
+    labelled = np.flatnonzero(labels != UNLABELLED)
+    # By class, and within one as they are listed.
+    members = labelled[np.argsort(labels[labelled], kind="stable")]
+    names, starts, sizes = np.unique(
+        labels[members], return_index=True, return_counts=True
+    )
+    count = len(names)
+    members, names, starts, sizes = (
+        on_host(np.asarray(values, np.int64))
+        for values in (members, names, starts, sizes)
+    )
+
+    def locate(positions: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        turns = positions // count
+        which = keras_compat.shuffled_index(
+            positions % count,
+            seed=_seeds(seed, turns, _TURN_STREAM),
+            max_index=tf.fill(
+                tf.shape(turns), tf.constant(count - 1, tf.int64)
+            ),
+        )
+        size = tf.gather(sizes, which)
+        passes = turns // size
+        # By the class's number, which other classes do not change.
+        streams = _CLASS_STREAM + tf.gather(names, which)
+        places = keras_compat.shuffled_index(
+            turns % size,
+            seed=_seeds(seed, passes, streams),
+            max_index=size - 1,
+        )
+        return passes, tf.gather(members, tf.gather(starts, which) + places)
+
+    return locate
+
+
+def _seeds(seed: int, epochs: tf.Tensor, stream: int | tf.Tensor) -> tf.Tensor:
+    """The seeds of a permutation for each epoch: uint32 (n, 3)."""
+    streams = stream
+    if not tf.is_tensor(stream):
+        streams = tf.fill(tf.shape(epochs), tf.constant(stream, tf.int64))
+    seeds = [
+        tf.fill(tf.shape(epochs), tf.constant(seed, tf.int64)),
+        epochs,
+        streams,
+    ]
+    return tf.cast(tf.stack(seeds, axis=1), tf.uint32)
 
 
 # Elements that a missing one is waited for. A wait costs memory: this many

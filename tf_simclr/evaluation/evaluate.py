@@ -8,11 +8,12 @@ import tf_keras as keras
 
 from tf_simclr.config.data import DataConfig
 from tf_simclr.data.sources.image_set import ImageSet
-from tf_simclr.evaluation.accuracy import top_k_accuracy
+from tf_simclr.evaluation.accuracy import by_blocks, top_k_accuracy
+from tf_simclr.evaluation.confusion import class_counts, macro_f1
 from tf_simclr.evaluation.predict import Predictions, Predictor, names_of
 from tf_simclr.evaluation.sample import EvaluationSample, evaluation_sample
 from tf_simclr.losses.classification import has_top_5
-from tf_simclr.metrics import KNN, TOP_1, TOP_5
+from tf_simclr.metrics import KNN, MACRO_F1, TOP_1, TOP_5
 
 # The usual settings of the field (Wu et al., arXiv 1805.01978): similar
 # neighbours weigh exp(cosine / 0.07).
@@ -109,7 +110,7 @@ class Evaluator:
 def classifier_evaluator(
     network: keras.Model, images: ImageSet, config: DataConfig
 ) -> Evaluator:
-    """Top-1 accuracy and, where there are more than 5 classes, top-5.
+    """Top-1 accuracy, macro-F1 and, of more than 5 classes, top-5 accuracy.
 
     Args:
       network: has a classifier.
@@ -136,7 +137,7 @@ def pretraining_evaluator(
     max_references: int = _MAX_REFERENCES,
 ) -> Evaluator:
     """k-NN accuracy of the encoder's features and, where the network has an
-    online classifier, its accuracy.
+    online classifier, its accuracy and macro-F1.
 
     Args:
       network: the pretrained network.
@@ -210,4 +211,7 @@ def _accuracies(found: dict[str, np.ndarray]) -> Scores:
     scores = {TOP_1.name: top_k_accuracy(labels, logits, 1)}
     if has_top_5(logits.shape[1]):
         scores[TOP_5.name] = top_k_accuracy(labels, logits, 5)
-    return scores
+    known = np.flatnonzero(labels >= 0)
+    guesses = by_blocks(lambda block: np.argmax(block, axis=1), logits, known)
+    counts = class_counts(labels[known], guesses, logits.shape[1])
+    return {**scores, MACRO_F1.name: macro_f1(counts)}

@@ -153,6 +153,11 @@ class Method:
         return self.job.images
 
     @property
+    def balanced_batches(self) -> bool:
+        """Whether its batches draw classes evenly."""
+        return False
+
+    @property
     def class_names(self) -> Sequence[str]:
         """The classes of the network."""
         return self.job.class_names

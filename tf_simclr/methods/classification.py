@@ -4,6 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_simclr.data.batches import Batch
+from tf_simclr.data.imbalance import balance_note, balanced_weights
 from tf_simclr.data.sources.image_set import UNLABELLED
 from tf_simclr.evaluation.evaluate import Evaluator
 from tf_simclr.losses.classification import (
@@ -18,7 +19,14 @@ from tf_simclr.methods.base import (
     Outputs,
 )
 from tf_simclr.methods.job import Job
-from tf_simclr.metrics import TOP_1, TOP_5, Chart, Metric, declare
+from tf_simclr.metrics import (
+    MACRO_F1,
+    TOP_1,
+    TOP_5,
+    Chart,
+    Metric,
+    declare,
+)
 
 LABELLED_IMAGES = declare(Metric(LABELLED, Chart("", f"train/{LABELLED}")))
 # Where only some images have a label, both are sums over those.
@@ -56,11 +64,16 @@ class Classification(Method):
     where there is none. The price is variance: with n f labels per batch the
     term's is about 1 / (n f) of the mean square of a label's loss.
 
+    With `--class_balance=loss` the share of an image is also multiplied by the
+    weight of its class (`balanced_weights`), whose mean over the labelled
+    images is 1. It is not divided by the weights that a batch, or a replica's
+    part of it, happens to hold: parts add up to the whole.
+
     Attributes:
       label_weight: weight of `supervised_loss`; 0 where labels teach nothing.
     """
 
-    scores = (TOP_1, TOP_5)
+    scores = (TOP_1, TOP_5, MACRO_F1)
     label_weight = 1.0
 
     def __init__(self, job: Job):
@@ -69,6 +82,24 @@ class Classification(Method):
         # f, and 1 where there is no label.
         self._labelled = float(np.mean(has_label)) or 1.0
         self._partly_labelled = not np.all(has_label)
+        balance, self._class_weights = self.balance, None
+        if balance == "loss":
+            self._class_weights = balanced_weights(self.images.labels)
+        note = ""
+        if self.label_weight:
+            note = balance_note(self.images.labels, self.class_names, balance)
+        self.notes += [note] if note else []
+
+    @property
+    def balance(self) -> str:
+        """`--class_balance`, where labels teach."""
+        objective = self.job.config.objective
+        return objective.class_balance if self.label_weight else "none"
+
+    @property
+    def balanced_batches(self) -> bool:
+        """True for `--class_balance=batches`."""
+        return self.balance == "batches"
 
     @property
     def measured(self) -> tuple[Metric, ...]:
@@ -100,8 +131,15 @@ class Classification(Method):
         return {
             **batch,
             "share": tf.fill(tf.shape(labels), 1.0 / count),
-            "label_share": is_labelled(labels) / (count * self._labelled),
+            "label_share": self._counting(labels) / (count * self._labelled),
         }
+
+    def _counting(self, labels: tf.Tensor) -> tf.Tensor:
+        """What each label counts, 0 where there is none: in their shape."""
+        known = is_labelled(labels)
+        if self._class_weights is None:
+            return known
+        return known * tf.gather(self._class_weights, tf.maximum(labels, 0))
 
     def forward(self, batch: Batch) -> Outputs:
         """The network's logits."""
@@ -119,7 +157,7 @@ class Classification(Method):
             LABELLED_IMAGES.name: tf.reduce_sum(known),
         }
         if self.label_weight and self._partly_labelled:
-            total = supervised_loss(labels, logits, known)
+            total = supervised_loss(labels, logits, self._counting(labels))
             metrics[SUPERVISED_LOSS.name] = self.label_weight * total
         return tf.add_n([*terms.values()]), metrics
 
@@ -130,5 +168,5 @@ class Classification(Method):
         )
 
     def evaluator(self) -> Evaluator | None:
-        """Top-1 accuracy and, where there are more than 5 classes, top-5."""
+        """Top-1 accuracy, macro-F1 and, of more than 5 classes, top-5."""
         return self.job.classifier_evaluator(self.network)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import tensorflow as tf
 
 from tf_simclr.config.run import Config
+from tf_simclr.data.imbalance import are_unequal, counts_of
 from tf_simclr.data.labels import LabelledSubset, mask_labels
 from tf_simclr.data.same_image import Overlap, find_overlap
 from tf_simclr.data.sources.image_set import ImageSet
@@ -67,6 +68,16 @@ class Job:
         if evaluation is not None:
             evaluation = evaluation_sample(evaluation, self.config.data).images
         return find_overlap(evaluation, self.listed)
+
+    @property
+    def unequal_labels(self) -> dict[str, int] | None:
+        """{class: labelled images} where their numbers are unequal, else
+        None."""
+        if self.subset is None or not are_unequal(
+            counts_of(self.subset.labels)
+        ):
+            return None
+        return self.subset.counts()
 
     @functools.cached_property
     def precision(self) -> Precision:

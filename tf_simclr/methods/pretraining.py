@@ -28,7 +28,7 @@ from tf_simclr.methods.classification import (
     SUPERVISED_LOSS,
 )
 from tf_simclr.methods.job import Job
-from tf_simclr.metrics import KNN, TOP_1, TOP_5, Metric
+from tf_simclr.metrics import KNN, MACRO_F1, TOP_1, TOP_5, Metric
 from tf_simclr.models.network import Architecture, SimCLRNetwork
 from tf_simclr.weights.assign import assign_weights
 
@@ -57,7 +57,7 @@ class Pretraining(Method):
     contrast_metrics: ClassVar[tuple[Metric, ...]] = ()
     # The level of `supervised_loss` is that of the cross-entropy itself.
     label_weight = 1.0
-    scores = (TOP_1, TOP_5, KNN)
+    scores = (TOP_1, TOP_5, MACRO_F1, KNN)
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)

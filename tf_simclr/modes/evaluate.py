@@ -25,6 +25,7 @@ from tf_simclr.evaluation.evaluate import (
     classifier_evaluator,
     pretraining_evaluator,
 )
+from tf_simclr.evaluation.sample import EvaluationSample
 from tf_simclr.files import read_json
 from tf_simclr.modes.loaded import LoadedNetwork, load_network
 from tf_simclr.modes.prepare import (
@@ -40,6 +41,7 @@ from tf_simclr.modes.stored_data import (
 from tf_simclr.progress import say
 from tf_simclr.training.devices import make_strategy
 from tf_simclr.training.run_dir import RunDirectory, check_writable
+from tf_simclr.training.run_record import RunRecord
 from tf_simclr.training.same_run import same_run
 
 
@@ -107,16 +109,33 @@ def evaluate(config: Config) -> dict[str, float]:
     write_image_files(
         loaded.config, dataclasses.replace(splits, duplicates=seen.duplicates)
     )
+    selected = _selection_notice(stored.record, evaluation.sample)
     leave_scores(
-        run_dir, stored.path, result, evaluation, data.image_size, seen.notice
+        run_dir,
+        stored.path,
+        result,
+        evaluation,
+        data.image_size,
+        [seen.notice, selected],
+        stored.record and stored.record.derived.unequal_labels,
     )
-    run_dir.write_result(result)
+    run_dir.write_result(result, run_dir.read_selection(stored.step))
     for name, value in result.items():
         say(f"{name} {value:g}")
     found = seen.duplicates.notice() if seen.duplicates else ""
-    for notice in filter(None, (seen.notice, seen.groups, found)):
+    for notice in filter(None, (seen.notice, selected, seen.groups, found)):
         say(f"{data.dataset}: {notice}")
     return result
+
+
+def _selection_notice(
+    record: RunRecord | None, sample: EvaluationSample
+) -> str:
+    """The notice of a run whose end these same images decided; else ''."""
+    found = record and record.derived.selected_on
+    if not found or found["of"] != sample.identity:
+        return ""
+    return record.selection_notice
 
 
 def _images(

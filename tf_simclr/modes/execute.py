@@ -1,5 +1,6 @@
 """Runs a stage: writes its files, trains, scores, exports."""
 
+import dataclasses
 import os
 from collections.abc import Sequence
 
@@ -12,19 +13,30 @@ from tf_simclr.data.batches import TrainingBatches
 from tf_simclr.data.decoding import AS_ORIGINAL
 from tf_simclr.data.sources.pixels import decoding_of
 from tf_simclr.errors import UserError
-from tf_simclr.evaluation.evaluate import NO_SCORE, Evaluator
+from tf_simclr.evaluation.evaluate import NO_SCORE, Evaluation, Evaluator
 from tf_simclr.evaluation.sample import evaluation_sample
 from tf_simclr.files import read_json, write_json
 from tf_simclr.methods.base import Method
 from tf_simclr.methods.job import Job
 from tf_simclr.modes.prepare import prepare, say_notices, write_image_files
 from tf_simclr.modes.scores import leave_scores
+from tf_simclr.modes.selection import (
+    choose_checkpoint,
+    selection_facts,
+    selection_notes,
+    selection_of,
+)
 from tf_simclr.progress import say, say_once
-from tf_simclr.training.checkpoints import record_score
+from tf_simclr.training.best import (
+    USUAL_SELECTION,
+    EarlyStop,
+    Selection,
+    record_score,
+)
 from tf_simclr.training.devices import describe, device_kinds
 from tf_simclr.training.failures import memory_explained
 from tf_simclr.training.loop import train
-from tf_simclr.training.run_dir import LABELS_FILE
+from tf_simclr.training.run_dir import LABELS_FILE, RESULT_FILE, SELECTION
 from tf_simclr.training.run_record import (
     DatasetRecord,
     DerivedRecord,
@@ -73,12 +85,14 @@ def execute(job: Job, method: Method) -> dict[str, float]:
     labels = job.subset.to_json() if job.subset else None
     evaluator = method.evaluator()
     scored = job.config.evaluates_at_end and evaluator is not None
-    finished = finished_result(job, scored=scored)
+    selection = selection_of(job, method, evaluator)
+    record = _with_selection(record, job, selection)
+    finished = finished_result(job, scored=scored, selection=selection)
     # A finished pretraining serves any labels: only its probes saw some.
     serves = finished is not None and job.stage == "pretrain"
     changes = run_dir.check_usable(record, None if serves else labels)
     if finished is not None:
-        _say_finished(job, int(finished["global_step"]), changes)
+        _say_finished(job, finished, changes)
         return finished
     if job.config.output.export:
         continues = run_dir.read_config() is not None
@@ -92,24 +106,33 @@ def execute(job: Job, method: Method) -> dict[str, float]:
         if labels is not None:
             write_json(run_dir.file(LABELS_FILE), labels)
         notes = [*method.notes, *changes, *_memory_notes(job)]
+        if evaluator is not None:
+            split = evaluator.sample.images.name
+            notes += selection_notes(selection, split)
         _announce(job, notes, trained, total)
-        return _train_and_score(job, method, record, evaluator, scored)
+        return _train_and_score(
+            job, method, record, evaluator, scored, selection
+        )
 
 
-def finished_result(job: Job, *, scored: bool) -> dict[str, float] | None:
+def finished_result(
+    job: Job, *, scored: bool, selection: Selection = USUAL_SELECTION
+) -> dict[str, float] | None:
     """The result of a finished run of this stage in its directory.
 
     Args:
       job: the stage.
       scored: whether it must hold the scores of an evaluation.
+      selection: how its evaluations are compared.
 
     Raises:
       UserError: the directory holds a pipeline.
     """
-    path = job.run_dir.file("result.json")
+    path = job.run_dir.file(RESULT_FILE)
     if not os.path.exists(path):
         return None
     result = read_json(path)
+    chosen = result.pop(SELECTION, {})
     if "global_step" not in result:
         raise UserError(
             f"--model_dir={job.run_dir.path} holds a pipeline, whose runs"
@@ -121,7 +144,10 @@ def finished_result(job: Job, *, scored: bool) -> dict[str, float] | None:
         # Stopped in its export, and was evaluated since.
         return None
     has_scores = any(name.startswith("eval/") for name in result)
-    done = step >= job.plan.total_steps
+    done = chosen.get("trained_steps", step) >= job.plan.total_steps or (
+        chosen.get("stopped_early", False)
+        and EarlyStop(job.run_dir, selection).exhausted()
+    )
     return result if done and (has_scores or not scored) else None
 
 
@@ -148,6 +174,7 @@ def make_task(job: Job, method: Method) -> Task:
             config.data.image_size,
             config.train.seed,
             contrastive=contrastive,
+            balanced=method.balanced_batches,
         ),
         batch_size=config.optimizer.train_batch_size,
         num_micro_batches=job.num_micro_batches,
@@ -163,13 +190,14 @@ def _train_and_score(
     record: RunRecord,
     evaluator: Evaluator | None,
     scored: bool,
+    selection: Selection,
 ) -> dict[str, float]:
     config, run_dir = job.config, job.run_dir
     during = evaluator if config.train.eval_every_epochs else None
     task = make_task(job, method)
     # Here, where the flags are those of a stage and not of a pipeline.
     with memory_explained(config), naming_bad_images(job.images):
-        step = train(
+        last = train(
             task,
             job.plan,
             config.train,
@@ -177,12 +205,17 @@ def _train_and_score(
             job.strategy,
             during,
             config.data.data_service,
-            during.sample.identity if during else None,
+            selection,
         )
+    evaluation = _score(job, last, evaluator, selection) if scored else None
+    step = choose_checkpoint(run_dir, method.network, last, selection)
+    if scored and step != last:
+        evaluation = evaluator()
     result = {"global_step": float(step)}
     found = "."
-    if scored:
-        result |= _score(job, step, record, evaluator)
+    if evaluation is not None:
+        result |= evaluation.scores
+        _leave(job, result, record, evaluation)
         found = f": {_in_words(result)}"
     say(f"{job.stage} done at step {step}{found}")
     if config.run.mode == "train_then_eval":  # As the original does.
@@ -195,34 +228,66 @@ def _train_and_score(
             in_place=True,
         )
         say(f"Exported to {path}")
+    split = evaluator.sample.images.name if evaluator else ""
+    facts = selection_facts(
+        run_dir,
+        selection,
+        split,
+        step=step,
+        trained=last,
+        planned=job.plan.total_steps,
+    )
     # Last, since it marks the run as finished.
-    run_dir.write_result(result)
+    run_dir.write_result(result, facts)
     return result
 
 
 def _score(
-    job: Job, step: int, record: RunRecord, evaluator: Evaluator
-) -> dict[str, float]:
-    """Scores the trained network, and leaves the files of that."""
+    job: Job, step: int, evaluator: Evaluator, selection: Selection
+) -> Evaluation:
+    """Scores the trained network, and notes that in its curves."""
     config, run_dir = job.config, job.run_dir
     evaluation = evaluator()
     result = {"global_step": float(step), **evaluation.scores}
     if config.train.eval_every_epochs:
-        identity = evaluator.sample.identity
-        record_score(run_dir, step, evaluation.scores, identity)
+        record_score(run_dir, step, evaluation.scores, selection)
     # A process that was killed here may have left this line.
     run_dir.drop_metrics(step, "eval")
     epoch = step * config.optimizer.train_batch_size / len(job.images)
     run_dir.append_metrics(step, epoch, "eval", result)
+    return evaluation
+
+
+def _leave(
+    job: Job,
+    result: dict[str, float],
+    record: RunRecord,
+    evaluation: Evaluation,
+) -> None:
+    """Leaves the files of the scores."""
     leave_scores(
-        run_dir,
+        job.run_dir,
         job.stage,
         result,
         evaluation,
-        config.data.image_size,
-        record.overlap_notice,
+        job.config.data.image_size,
+        [record.overlap_notice, record.selection_notice],
+        record.derived.unequal_labels,
     )
-    return evaluation.scores
+
+
+def _with_selection(
+    record: RunRecord, job: Job, selection: Selection
+) -> RunRecord:
+    """Notes which images decide what the run ends with, if any do."""
+    if not selection.decides:
+        return record
+    on = {
+        "split": job.splits.evaluation.name,
+        "of": dict(selection.scored_on),
+    }
+    derived = dataclasses.replace(record.derived, selected_on=on)
+    return dataclasses.replace(record, derived=derived)
 
 
 def _in_words(result: dict[str, float]) -> str:
@@ -258,6 +323,7 @@ def _record(job: Job, method: Method, trained: int, total: int) -> RunRecord:
         tf32=job.config.train.tf32,
         chance=method.chance(),
         overlap=job.overlap,
+        unequal_labels=job.unequal_labels,
     )
     return RunRecord.of_run(
         job.config,
@@ -301,12 +367,19 @@ def _memory_notes(job: Job) -> list[str]:
     return notes
 
 
-def _say_finished(job: Job, step: int, changes: Sequence[str]) -> None:
-    total = job.plan.total_steps
+def _say_finished(
+    job: Job, result: dict[str, float], changes: Sequence[str]
+) -> None:
+    total, scored = job.plan.total_steps, int(result["global_step"])
+    chosen = job.run_dir.read_selection(scored)
+    step = chosen.get("trained_steps", scored)
     beyond = f", beyond the {total} steps asked for" if step > total else ""
+    if chosen.get("stopped_early"):
+        beyond = f" of {total} (stopped early)"
+    best = f"; its result is that of step {scored}" if scored != step else ""
     say(
         f"{job.run_dir.path}: {job.stage} has finished at step"
-        f" {step}{beyond}, nothing left to do."
+        f" {step}{beyond}{best}, nothing left to do."
     )
     for change in changes:
         say(f"Without effect, as it has finished: {change}")

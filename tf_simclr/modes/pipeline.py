@@ -24,6 +24,7 @@ from tf_simclr.modes.prepare import (
 )
 from tf_simclr.progress import say
 from tf_simclr.report.evaluation_files import EVALUATION_FILE
+from tf_simclr.report.pipeline_recall import is_unequal
 from tf_simclr.report.pipeline_text import result_table
 from tf_simclr.signals import TrainingFailed
 from tf_simclr.training.run_dir import RunDirectory, check_writable
@@ -200,7 +201,8 @@ def _run_parts(
     write_json(root.file("result.json"), result)
     titles = {part.name: part.title for part in parts}
     data = write_report(root, titles, configs, result)
-    say(f"\n{result_table(data.scored)}\n\nReport: {root.file('report.html')}")
+    table = result_table(data.scored, macro_f1=is_unequal(data))
+    say(f"\n{table}\n\nReport: {root.file('report.html')}")
     return result
 
 

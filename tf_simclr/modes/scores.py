@@ -1,6 +1,6 @@
 """What is left behind by an evaluation, of a run's end or on its own."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from tf_simclr.evaluation.classification_report import classification_report
 from tf_simclr.evaluation.evaluate import Evaluation
@@ -19,7 +19,8 @@ def leave_scores(
     scores: Mapping[str, float],
     evaluation: Evaluation,
     image_size: int,
-    overlap: str = "",
+    warnings: Sequence[str] = (),
+    labels: Mapping[str, int] | None = None,
 ) -> None:
     """Writes the files and TensorBoard entries of an evaluation.
 
@@ -29,7 +30,9 @@ def leave_scores(
       scores: what `result.json` will hold.
       evaluation: the network's answers, and which images they are to.
       image_size: side of the evaluation view.
-      overlap: says how many of the images were trained on; '' if none.
+      warnings: what makes the scores too good, such as images that were
+        trained on; '' is none.
+      labels: {class: labelled training images}; None where unknown or equal.
     """
     found, sample = evaluation.predictions, evaluation.sample
     report = classification_report(found) if found is not None else None
@@ -37,9 +40,16 @@ def leave_scores(
     heading = f"{name} on {sample.text} images of {images.name}"
     if len(images) < sample.total:
         say(f"Scored: {heading}.")
-    notes = [_ARITHMETIC, *([f"**{overlap}**"] if overlap else [])]
+    notes = [_ARITHMETIC, *(f"**{text}**" for text in warnings if text)]
     pictures = write_evaluation(
-        run_dir.path, heading, scores, report, images, image_size, notes
+        run_dir.path,
+        heading,
+        scores,
+        report,
+        images,
+        image_size,
+        notes,
+        labels,
     )
     record = run_dir.read_config()
     card, chance = "", {}

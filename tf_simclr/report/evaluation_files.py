@@ -36,6 +36,7 @@ def write_evaluation(
     images: ImageSet,
     image_size: int,
     notes: Sequence[str] = (),
+    labels: Mapping[str, int] | None = None,
 ) -> dict[str, bytes]:
     """Writes `evaluation.md` and, of a classifier, `evaluation.json`,
     `confusion.png`, `reliability.png` and `mistakes.png`.
@@ -48,6 +49,7 @@ def write_evaluation(
       images: what was evaluated on.
       image_size: side of the evaluation view.
       notes: what a reader of the scores must know, in Markdown.
+      labels: {class: labelled training images}; None where unknown or equal.
 
     Returns:
       {title: PNG} of the pictures.
@@ -64,7 +66,7 @@ def write_evaluation(
             open(name, "wb") as file,
         ):
             file.write(data)
-    text = evaluation_text(heading, scores, report, files, notes)
+    text = evaluation_text(heading, scores, report, files, notes, labels)
     write_text(os.path.join(folder, "evaluation.md"), text)
     return pictures
 

@@ -4,8 +4,14 @@ from collections.abc import Mapping, Sequence
 
 from tf_simclr.evaluation.accuracy import LEVEL, RESAMPLES, Interval
 from tf_simclr.evaluation.classification_report import ClassificationReport
-from tf_simclr.evaluation.confusion import f1, most_confused, precision, recall
+from tf_simclr.evaluation.confusion import most_confused
 from tf_simclr.evaluation.sample import of_total
+from tf_simclr.report.recall import (
+    cell,
+    class_rows,
+    recall_comes_first,
+    recall_table,
+)
 
 _TITLES = {
     "top_1": "top-1 accuracy",
@@ -22,8 +28,9 @@ def evaluation_text(
     report: ClassificationReport | None,
     files: Mapping[str, str],
     notes: Sequence[str] = (),
+    labels: Mapping[str, int] | None = None,
 ) -> str:
-    """Markdown.
+    """Markdown; recall of each class comes first where classes are unequal.
 
     Args:
       heading: what was evaluated on what.
@@ -31,13 +38,17 @@ def evaluation_text(
       report: of the classifier; None where there is none.
       files: {title: name} of pictures beside the text.
       notes: what a reader of the scores must know, in Markdown.
+      labels: {class: labelled training images}; None where unknown or equal.
     """
     parts = [f"# {heading}", *notes, _scores(scores)]
     if report is not None:
+        first = recall_comes_first(report, labels)
+        if first:
+            parts.insert(len(parts) - 1, recall_table(report, labels))
         parts += [
             _intervals(report),
             _calibration(report),
-            _classes(report),
+            "" if first else _classes(report),
             _confusions(report),
         ]
     parts += [f"![{title}]({name})" for title, name in files.items()]
@@ -113,17 +124,10 @@ def _calibration(report: ClassificationReport) -> str:
 
 
 def _classes(report: ClassificationReport) -> str:
-    counts = report.classes
     rows = [
-        f"| {_cell(name)} | {p:.4f} | {r:.4f} | {f:.4f} | {n:,} |"
-        for name, p, r, f, n in zip(
-            report.class_names,
-            precision(counts),
-            recall(counts),
-            f1(counts),
-            counts.present,
-            strict=True,
-        )
+        f"| {cell(row.name)} | {row.precision:.4f} | {row.recall:.4f} |"
+        f" {row.f1:.4f} | {row.images:,} |"
+        for row in class_rows(report)
     ]
     return "\n".join(
         [
@@ -139,14 +143,10 @@ def _classes(report: ClassificationReport) -> str:
 def _confusions(report: ClassificationReport) -> str:
     names = report.class_names
     rows = [
-        f"| {_cell(names[label])} | {_cell(names[called])} | {times:,} |"
+        f"| {cell(names[label])} | {cell(names[called])} | {times:,} |"
         for label, called, times in most_confused(report.confusions, _CONFUSED)
     ]
     if not rows:
         return ""
     head = ["## Taken for another", "", "| class | taken for | times |"]
     return "\n".join([*head, "|---|---|---:|", *rows])
-
-
-def _cell(name: str) -> str:
-    return name.replace("|", "\\|")

@@ -55,6 +55,11 @@ class StageData:
         return metrics_of(self.record)
 
     @property
+    def labels(self) -> Mapping[str, int] | None:
+        """{class: labelled training images}; None where unknown or equal."""
+        return self.record.derived.unequal_labels
+
+    @property
     def chance(self) -> Mapping[str, float]:
         """What a network that knows nothing scores, by metric."""
         return self.record.derived.chance or {}

@@ -14,7 +14,8 @@ from tf_simclr.report.pipeline_pictures import (
     planes_section,
     views_section,
 )
-from tf_simclr.report.pipeline_text import overlap_notes, run_facts
+from tf_simclr.report.pipeline_recall import is_unequal, recall_section
+from tf_simclr.report.pipeline_text import overlap_notes, run_facts, score_notes
 
 _BASELINE = "supervised"
 
@@ -24,6 +25,7 @@ def pipeline_page(data: PipelineData) -> str:
     body = "\n".join(
         [
             _header(data),
+            recall_section(data),
             _result_section(data),
             _curves_section(data),
             views_section(data),
@@ -61,6 +63,9 @@ def _header(data: PipelineData) -> str:
     tiles = [(baseline.title, _percent(baseline), "")]
     if best is not student:
         tiles.append((best.title, _percent(best), ""))
+    if is_unequal(data):
+        score = student.report.scores["macro_f1"]
+        tiles.append((f"macro-F1, {student.title}", f"{score.value:.3f}", ""))
     tiles += [
         (student.title, _percent(student), " chief"),
         ("smaller than its teacher", f"{smaller:.1f}×", ""),
@@ -98,7 +103,7 @@ def _result_section(data: PipelineData) -> str:
     ]
     seen = "".join(
         f'<p class="note"><strong>{html.escape(note)}</strong></p>'
-        for note in overlap_notes(data.stages)
+        for note in score_notes(data.stages)
     )
     head = ["method", "test accuracy", "95 % interval", "macro-F1"]
     head += ["Cohen's κ", "parameters"]

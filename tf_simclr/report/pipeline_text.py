@@ -1,10 +1,11 @@
 """`report.md`: a pipeline in tables; a run in a few lines."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from tf_simclr.config.flat import shell_command
 from tf_simclr.report.evaluation_text import interval_note, interval_text
 from tf_simclr.report.pipeline_data import PipelineData, StageData
+from tf_simclr.report.pipeline_recall import recall_text
 from tf_simclr.training.run_record import RunRecord
 
 
@@ -37,16 +38,27 @@ def run_card(record: RunRecord, scores: Mapping[str, float]) -> str:
     """Markdown."""
     rows = [f"| {name} | {text} |" for name, text in run_facts(record).items()]
     rows += [f"| {name} | {value:.6g} |" for name, value in scores.items()]
-    seen = record.overlap_notice
+    seen, selected = record.overlap_notice, record.selection_notice
     rows += [f"| overlap | {seen} |"] if seen else []
+    rows += [f"| selection | {selected} |"] if selected else []
     return "\n".join([f"| {record.stage} | |", "|---|---|", *rows]) + "\n"
 
 
 def overlap_notes(stages: Sequence[StageData]) -> list[str]:
-    """Returns one line per notice, with the names of its runs before it."""
+    """Returns one line per notice on images that were trained on, with the
+    names of its runs before it."""
+    return _notes((stage, stage.record.overlap_notice) for stage in stages)
+
+
+def score_notes(stages: Sequence[StageData]) -> list[str]:
+    """Returns `overlap_notes`, and those on what the scores decided."""
+    chosen = ((stage, stage.record.selection_notice) for stage in stages)
+    return overlap_notes(stages) + _notes(chosen)
+
+
+def _notes(notices: Iterable[tuple[StageData, str]]) -> list[str]:
     names: dict[str, list[str]] = {}
-    for stage in stages:
-        notice = stage.record.overlap_notice
+    for stage, notice in notices:
         if notice:
             names.setdefault(notice, []).append(stage.name)
     return [f"{', '.join(found)}: {notice}." for notice, found in names.items()]
@@ -54,15 +66,16 @@ def overlap_notes(stages: Sequence[StageData]) -> list[str]:
 
 def pipeline_text(data: PipelineData) -> str:
     """Markdown."""
-    student = data.student
+    student, recalls = data.student, recall_text(data)
     names = list(run_facts(student.record))
     return (
         "\n\n".join(
             [
                 f"# {data.dataset}: {data.result['labels']:,} labels",
-                result_table(data.scored),
+                *([recalls] if recalls else []),
+                result_table(data.scored, macro_f1=bool(recalls)),
                 labels_note(data),
-                *(f"**{note}**" for note in overlap_notes(data.stages)),
+                *(f"**{note}**" for note in score_notes(data.stages)),
                 interval_note(student.report),
                 "Curves, pictures and maps: [report.html](report.html). Class"
                 " tables and calibration: "
@@ -85,17 +98,28 @@ def pipeline_text(data: PipelineData) -> str:
     )
 
 
-def result_table(stages: list[StageData]) -> str:
-    """The accuracies with their intervals, and the networks' sizes."""
+def result_table(stages: list[StageData], *, macro_f1: bool = False) -> str:
+    """The accuracies with their intervals, and the networks' sizes.
+
+    Args:
+      stages: one row each.
+      macro_f1: whether there is a column of it.
+    """
     lines = [
         f"| {'method':<22} | test accuracy | {'95 % interval':>16} |"
-        f" {'parameters':>12} |",
-        f"|{'-' * 24}|--------------:|{'-' * 17}:|{'-' * 13}:|",
+        + " macro-F1 |" * macro_f1
+        + f" {'parameters':>12} |",
+        f"|{'-' * 24}|--------------:|{'-' * 17}:|"
+        + f"{'-' * 9}:|" * macro_f1
+        + f"{'-' * 13}:|",
     ]
     for stage in stages:
+        score = stage.report.scores["macro_f1"]
         lines.append(
             f"| {stage.title:<22} | {stage.top_1.value:>13.4f} |"
-            f" {interval_text(stage.top_1)} | {stage.parameters:>12,} |"
+            f" {interval_text(stage.top_1)} |"
+            + f" {score.value:>8.4f} |" * macro_f1
+            + f" {stage.parameters:>12,} |"
         )
     return "\n".join(lines)
 

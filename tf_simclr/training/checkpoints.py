@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import math
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -11,14 +10,18 @@ import tensorflow as tf
 
 from tf_simclr import manifests
 from tf_simclr.errors import UserError
-from tf_simclr.files import remove_unfinished, write_json
-from tf_simclr.metrics import BEST_BY
+from tf_simclr.files import remove_unfinished
 from tf_simclr.progress import say
 from tf_simclr.signals import TrainingFailed
+from tf_simclr.training.best import (
+    USUAL_SELECTION,
+    Selection,
+    record_score,
+    write_best,
+)
 from tf_simclr.training.failures import reason
 from tf_simclr.training.run_dir import RunDirectory
 
-BEST_FILE = "best.json"
 # Parts that version 0.1.0 did not save.
 _ADDED = ("memory_ids",)
 
@@ -46,7 +49,7 @@ class Checkpoints:
       network, optimizer: what they hold; both with all variables built.
       keep: how many of the latest to keep, besides the best.
       state: what else they hold, by name.
-      scored_on: the identity of the images that scores are of.
+      selection: how evaluations are compared.
     """
 
     def __init__(
@@ -56,13 +59,13 @@ class Checkpoints:
         optimizer: tf.Module,
         keep: int,
         state: Mapping[str, Any] | None = None,
-        scored_on: Mapping[str, Any] | None = None,
+        selection: Selection = USUAL_SELECTION,
     ):
         self._run_dir = run_dir
         self._folder = run_dir.checkpoints
         self._network = network
         self._keep = keep
-        self._scored_on = scored_on
+        self._selection = selection
         self._step = tf.Variable(0, dtype=tf.int64, trainable=False)
         self._parts = {
             "network": network,
@@ -173,8 +176,8 @@ class Checkpoints:
                 at.step,
                 summed_from=at.summed_from,
                 sums=at.sums,
-                score=comparable(score),
-                scored_on=self._scored_on,
+                score=self._selection.comparable(score),
+                scored_on=self._selection.scored_on,
                 planned=planned,
             )
         except (tf.errors.OpError, OSError) as error:
@@ -202,16 +205,16 @@ class Checkpoints:
 
     def score(self, step: int, metrics: Mapping[str, float]) -> None:
         """Adds an evaluation to the checkpoint of `step`, which is there."""
-        record_score(self._run_dir, step, metrics, self._scored_on)
+        record_score(self._run_dir, step, metrics, self._selection)
         self._tidy(step)
 
     def improves(self, score: Mapping[str, float]) -> bool:
         """True if an evaluation is better than that of every checkpoint with a
         score of the same images."""
-        new = comparable(score)
+        new = self._selection.comparable(score)
         if not new or not os.path.isdir(self._folder):
             return bool(new)
-        kind = manifests.kind_of_score(new, self._scored_on)
+        kind = manifests.kind_of_score(new, self._selection.scored_on)
         best = manifests.best_scored(self._folder, kind)
         return best is None or max(new.values()) > max(best.score.values())
 
@@ -221,50 +224,11 @@ class Checkpoints:
         )
 
 
-def comparable(metrics: Mapping[str, float]) -> dict[str, float]:
-    """The one metric by which checkpoints are compared; {} without it."""
-    for name in [score.name for score in BEST_BY]:
-        if name in metrics and math.isfinite(metrics[name]):
-            return {name: metrics[name]}
-    return {}
-
-
-def record_score(
-    run_dir: RunDirectory,
-    step: int,
-    metrics: Mapping[str, float],
-    scored_on: Mapping[str, Any],
-) -> None:
-    """Adds an evaluation to the checkpoint of `step`, and judges anew.
-
-    Args:
-      run_dir: of the checkpoint.
-      step: which the evaluation is of.
-      metrics: its scores.
-      scored_on: the identity of the images that they are of.
-    """
-    score = comparable(metrics)
-    manifests.set_score(run_dir.checkpoints, step, score, scored_on)
-    write_best(run_dir)
-
-
-def write_best(run_dir: RunDirectory) -> None:
-    """Writes `best.json`, where any checkpoint that is whole was evaluated."""
-    best = manifests.best_scored(run_dir.checkpoints)
-    if best is None:
-        with contextlib.suppress(FileNotFoundError):
-            os.remove(run_dir.file(BEST_FILE))
-        return
-    path = manifests.prefix(run_dir.checkpoints, best.step)
-    write_json(
-        run_dir.file(BEST_FILE),
-        {
-            "step": best.step,
-            "checkpoint": os.path.relpath(path, run_dir.path),
-            **best.score,
-            **({"of": best.scored_on} if best.scored_on else {}),
-        },
-    )
+def read_network(run_dir: RunDirectory, step: int, network: tf.Module) -> None:
+    """Reads the weights of the checkpoint of `step`, and nothing else of it."""
+    path = manifests.prefix(run_dir.checkpoints, step)
+    status = tf.train.Checkpoint(network=network).read(path)
+    status.assert_existing_objects_matched()
 
 
 def _read_back(path: str) -> None:

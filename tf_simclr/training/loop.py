@@ -27,6 +27,7 @@ from tf_simclr.optimizers.schedule import SchedulePlan, warmup_cosine
 from tf_simclr.progress import Progress, say
 from tf_simclr.signals import Interrupted, StopRequest, Terminated, stopping_by
 from tf_simclr.training import metric_sums
+from tf_simclr.training.best import USUAL_SELECTION, EarlyStop, Selection
 from tf_simclr.training.checkpoints import Checkpoints, Position
 from tf_simclr.training.distributed_input import distributed_iterator
 from tf_simclr.training.intervals import USUAL_PACE, Intervals, Pace
@@ -53,7 +54,7 @@ def train(
     strategy: tf.distribute.Strategy,
     evaluator: Evaluator | None = None,
     data_service: str | None = None,
-    scored_on: Mapping[str, Any] | None = None,
+    selection: Selection = USUAL_SELECTION,
     pace: Pace = USUAL_PACE,
 ) -> int:
     """Trains to `plan.total_steps`, from the latest checkpoint if there is one.
@@ -66,7 +67,7 @@ def train(
       strategy: devices; `task`'s variables were made in its scope.
       evaluator: called every `--eval_every_epochs`; returns metrics.
       data_service: who makes the batches, see `distributed_iterator`.
-      scored_on: the identity of what the evaluator scores.
+      selection: how its evaluations are compared, and when they end the run.
       pace: how often the loop looks up from the devices.
 
     Returns:
@@ -86,7 +87,7 @@ def train(
         strategy,
         evaluator,
         data_service,
-        scored_on,
+        selection,
         pace,
     )
     skipped = SkippedBatches(run_dir, config.recover_from_nan)
@@ -102,8 +103,8 @@ class _Run:
     """What does not change while a process trains.
 
     Attributes:
-      task, plan, config, run_dir, strategy, evaluator, data_service, pace: as
-        `train` was given them.
+      task, plan, config, run_dir, strategy, evaluator, data_service,
+        selection, pace: as `train` was given them.
       state: what belongs into a checkpoint besides network and optimizer.
       checkpoints: save and restore all of that.
       workers: the processes that train together.
@@ -119,6 +120,7 @@ class _Run:
     strategy: tf.distribute.Strategy
     evaluator: Evaluator | None
     data_service: str | None
+    selection: Selection
     pace: Pace
     state: Mapping[str, Any]
     checkpoints: Checkpoints
@@ -143,7 +145,7 @@ def _start_run(
     strategy: tf.distribute.Strategy,
     evaluator: Evaluator | None,
     data_service: str | None,
-    scored_on: Mapping[str, Any] | None,
+    selection: Selection,
     pace: Pace,
 ) -> _Run:
     method = task.method
@@ -156,7 +158,7 @@ def _start_run(
             method.optimizer,
             config.keep_checkpoint_max,
             state,
-            scored_on,
+            selection,
         )
     steps_per_epoch = Fraction(len(task.batches.images), task.batch_size)
     return _Run(
@@ -167,6 +169,7 @@ def _start_run(
         strategy=strategy,
         evaluator=evaluator,
         data_service=data_service,
+        selection=selection,
         pace=pace,
         state=state,
         checkpoints=checkpoints,
@@ -225,6 +228,8 @@ class _Training:
         self._counted_by = counts(run.task.metrics)
         self._step, self._summed_from = at.step, at.summed_from
         self._saved = self._settled = at.step if saved else None
+        # Scores of the last evaluation.
+        self._found: dict[str, float] = {}
         self._sums = metric_sums.start_sums(
             at.step,
             metric_sums.in_order(at.sums, self._names, self._counted_by),
@@ -248,17 +253,22 @@ class _Training:
             replicas=run.strategy.num_replicas_in_sync,
         )
         self._profiler = StepProfiler(run.config, run.run_dir.path)
+        self._early = EarlyStop(run.run_dir, run.selection)
+        self._exhausted = False
         self._watch = StallWatch()
         self._skips = SkipWatch(at.step)
         self._stop = StopRequest()
 
     def train(self, left_out: Sequence[int]) -> int:
-        """Trains to the last step, which it returns."""
+        """Trains to the last step, or to the evaluation after which no better
+        one is expected; returns the step."""
         run = self._run
         with self._summaries, self._profiler, self._watch, self._stop:
             if self._config.recover_from_nan and self._saved is None:
                 # Something to go back to.
                 self._save({})
+            self._early.begin(self._step)
+            self._exhausted = self._early.exhausted()
             if self._owes_evaluation():
                 self._summaries.continues(self._step, self._names)
                 self._evaluate()
@@ -272,11 +282,34 @@ class _Training:
                 num_micro_batches=self._task.num_micro_batches,
             )
             chunk = 1
-            while self._step < self._total:
+            while self._step < self._total and not self._ends_early():
                 chunk = self._advance(iterator, chunk)
                 self._after_steps()
                 self._stop_if_asked()
         return self._step
+
+    def _ends_early(self) -> bool:
+        """True, on all workers, if no better evaluation is expected; says so.
+
+        The evaluation of this step is recorded; its checkpoint is saved.
+        """
+        if not self._run.selection.patience:
+            return False
+        (ends,) = self._run.workers.maximum(self._exhausted)
+        if not ends:
+            return False
+        if self._saved != self._step:
+            self._save(self._found)
+        patience, best = self._run.selection.patience, self._early.best()
+        than = "a finite one"
+        if best is not None:
+            shown = "".join(f"{n} {v:.4f}" for n, v in best[1].items())
+            than = f"that of step {best[0]} ({shown})"
+        say(
+            f"Early stopping at step {self._step} of {self._total}:"
+            f" {patience} evaluations in a row were not better than {than}."
+        )
+        return True
 
     def _asked(self) -> int:
         """The signal that asks to stop, on all workers the same; 0: none."""
@@ -380,6 +413,8 @@ class _Training:
         if found:
             # Last, since it marks the step as evaluated.
             self._append("eval", found)
+        self._found = found
+        self._exhausted = self._early.exhausted()
 
     def _report(self, *, log: bool, show: bool) -> None:
         """Shows the metrics since the last log line, or logs them."""

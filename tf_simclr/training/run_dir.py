@@ -5,7 +5,7 @@ import dataclasses
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from tf_simclr.errors import UserError
@@ -27,6 +27,9 @@ from tf_simclr.training.same_run import continued
 
 LABELS_FILE = "labels.json"
 METRICS_FILE = "metrics.jsonl"
+RESULT_FILE = "result.json"
+# Part of it: which checkpoint was scored and why, where scores decided that.
+SELECTION = "selection"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,11 +95,31 @@ class RunDirectory:
         """Writes `config.json`."""
         write_json(self.file(RECORD_FILE), record.to_json())
 
-    def write_result(self, result: dict[str, float]) -> None:
-        """Writes `result.json` and `result_STEP.json`."""
+    def write_result(
+        self,
+        result: dict[str, float],
+        selection: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Writes `result.json` and `result_STEP.json`.
+
+        Args:
+          result: the step and its scores.
+          selection: which checkpoint they are of and why; None where no score
+            decided that.
+        """
         step = int(result["global_step"])
-        write_json(self.file(f"result_{step}.json"), result)
-        write_json(self.file("result.json"), result)
+        whole = {**result, **({SELECTION: selection} if selection else {})}
+        write_json(self.file(f"result_{step}.json"), whole)
+        write_json(self.file(RESULT_FILE), whole)
+
+    def read_selection(self, step: int | None = None) -> dict[str, Any]:
+        """What `result.json` holds as `selection`; {} where it has none, or is
+        of another step than this one."""
+        path = self.file(RESULT_FILE)
+        found = read_json(path) if os.path.exists(path) else {}
+        if step is not None and found.get("global_step") != step:
+            return {}
+        return found.get(SELECTION, {})
 
     def append_metrics(
         self, step: int, epoch: float, split: str, metrics: dict[str, float]

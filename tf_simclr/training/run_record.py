@@ -119,6 +119,9 @@ class DerivedRecord(_Part):
       tf32: whether TensorFloat-32 was allowed.
       chance: {metric: its value for a network that knows nothing}.
       overlap: evaluation images among the training images.
+      unequal_labels: {class: labelled images}, where their numbers are unequal.
+      selected_on: the split whose scores decided which weights the run ends
+        with, as `split`, and `of`, the identity of the images.
       other: keys that this version does not know.
     """
 
@@ -134,6 +137,8 @@ class DerivedRecord(_Part):
     tf32: bool | None = None
     chance: Mapping[str, float] | None = None
     overlap: Overlap | None = None
+    unequal_labels: Mapping[str, int] | None = None
+    selected_on: Mapping[str, Any] | None = None
     other: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @classmethod
@@ -272,6 +277,22 @@ class RunRecord:
         """
         overlap = self.derived.overlap
         return overlap.notice() if overlap else ""
+
+    @property
+    def selection_notice(self) -> str:
+        """The notice on scores that decided which weights the run ends with;
+        '' where none did."""
+        found = self.derived.selected_on
+        return selected_on_scored(found["split"]) if found else ""
+
+
+def selected_on_scored(split: str) -> str:
+    """Says that the images of a split chose the weights that they score."""
+    return (
+        "the best checkpoint, or the step to stop at, is chosen on the split it"
+        f" is scored on ('{split}'), so that its scores are higher than those"
+        " of new images would be"
+    )
 
 
 _PARTS = {

@@ -7,6 +7,7 @@ from tf_simclr import manifests
 from tf_simclr.errors import UserError
 from tf_simclr.keras_compat import OBJECT_GRAPH_KEY
 from tf_simclr.progress import say
+from tf_simclr.training.run_dir import RunDirectory
 from tf_simclr.training.run_record import RECORD_FILE
 from tf_simclr.weights.original import open_tf1, open_tf2
 from tf_simclr.weights.stored import StoredWeights, open_own, own_keys
@@ -103,13 +104,33 @@ def _newest_whole(folder: str, where: str) -> str | None:
     for why in choice.passed_over:
         say(f"{folder}: {why}. Passed over.")
     if choice.step is not None:
-        return manifests.prefix(folder, choice.step)
+        step = _chosen(folder, choice.step)
+        return manifests.prefix(folder, step)
     if choice.passed_over:
         raise UserError(
             f"{where} holds no checkpoint that can be used:"
             f" {choice.passed_over[0]}."
         )
     return None
+
+
+def _chosen(folder: str, newest: int) -> int:
+    """The step that a finished run with `--export_checkpoint=best` chose, and
+    that its scores are of; else the newest."""
+    run_dir = RunDirectory(os.path.dirname(os.path.abspath(folder)))
+    found = run_dir.read_selection()
+    # A run that has gone on since chooses again at its end.
+    if found.get("trained_steps") != newest:
+        return newest
+    step = int(os.path.basename(found["checkpoint"]).removeprefix("ckpt-"))
+    if step == newest:
+        return newest
+    why = manifests.problem(folder, step)
+    if why:
+        say(f"{folder}: {why}. The last checkpoint is taken, not the best.")
+        return newest
+    say(f"{run_dir.path}: its best checkpoint is taken, that of step {step}.")
+    return step
 
 
 def _check_whole(prefix: str, where: str) -> None:

@@ -13,6 +13,7 @@ from tf_simclr.errors import UserError
 from tf_simclr.files import read_json
 from tf_simclr.keras_compat import VALUE_SUFFIX, stored_paths
 from tf_simclr.models.network import Architecture
+from tf_simclr.training.run_dir import SELECTION
 from tf_simclr.training.run_record import (
     RECORD_FILE,
     RunRecord,
@@ -147,4 +148,6 @@ def open_own(
 def _scores(path: str, step: int) -> dict[str, float]:
     """What an evaluation at that step found; empty if there was none."""
     result = read_json(path) if os.path.exists(path) else {}
-    return result if result.get("global_step") == step else {}
+    if result.get("global_step") != step:
+        return {}
+    return {k: v for k, v in result.items() if k != SELECTION}

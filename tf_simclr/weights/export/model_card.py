@@ -157,8 +157,9 @@ def _scores(source: Exportable) -> str:
         return ""
     split = source.record.config.get("eval_split", "")
     rows = [f"| {name} | {value:.4f} |" for name, value in scores.items()]
-    seen = source.record.overlap_notice
-    rows += ["", f"**{seen}**"] if seen else []
+    record = source.record
+    for notice in (record.overlap_notice, record.selection_notice):
+        rows += ["", f"**{notice}**"] if notice else []
     return "\n".join([f"| on split {split} | |", "|---|---:|", *rows])
 
 
