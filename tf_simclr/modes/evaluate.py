@@ -12,7 +12,7 @@ from tf_simclr.config.paths import (
     with_absolute_paths,
 )
 from tf_simclr.config.run import Config
-from tf_simclr.data.class_mapping import map_classes
+from tf_simclr.data.class_mapping import ClassMapping, map_classes
 from tf_simclr.data.labels import (
     check_several_classes,
     choose_labels,
@@ -77,13 +77,9 @@ def evaluate(config: Config) -> dict[str, float]:
             " images of a folder that has no splits), or cut one off with"
             " --eval_fraction=0.2."
         )
-    mapping = None
-    if classes:
-        parts = [images] if splits.train is None else [splits.train, images]
-        mapping = map_classes(parts, stored.classes, data.dataset)
+    mapping = _mapping(loaded, splits) if classes else None
+    if mapping is not None:
         images = mapping.images(images)
-        for notice in mapping.notices:
-            say(f"{data.dataset}: {notice}")
     if classes == 1 and not by_neighbours:
         raise UserError(
             f"The weights in {stored.path} know one class alone: any answer is"
@@ -126,6 +122,16 @@ def evaluate(config: Config) -> dict[str, float]:
     for notice in filter(None, (seen.notice, selected, seen.groups, found)):
         say(f"{data.dataset}: {notice}")
     return result
+
+
+def _mapping(loaded: LoadedNetwork, splits: Splits) -> ClassMapping:
+    """The classes of the images as the network numbers them; said once."""
+    images, dataset = splits.evaluation, loaded.config.data.dataset
+    parts = [images] if splits.train is None else [splits.train, images]
+    mapping = map_classes(parts, loaded.stored.classes, dataset)
+    for notice in mapping.notices:
+        say(f"{dataset}: {notice}")
+    return mapping
 
 
 def _selection_notice(
