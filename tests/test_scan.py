@@ -2,7 +2,10 @@
 
 import dataclasses
 import os
+import pathlib
 import re
+import subprocess
+import sys
 import threading
 import time
 
@@ -176,3 +179,40 @@ def test_a_file_that_breaks_later_is_named(tmp_path):
         naming_bad_images(other),
     ):
         images.pixels.encoded(tf.constant(1))
+
+
+def test_images_that_are_damaged_but_decoded_are_named(tmp_path):
+    """And their decoder does not fill the screen while a run trains on them."""
+    good = pictures.encode(pictures.tile(0), "JPEG")
+    # Bytes in front of the last marker: libjpeg warns and goes on.
+    odd = good[:-2] + b"\0" * 50 + good[-2:]
+    for name, data in (("a.jpg", good), ("b.jpg", odd), ("c.jpg", odd)):
+        (tmp_path / name).write_bytes(data)
+    source = scan_source(list_folder(str(tmp_path)))
+    assert source.bad == {} and source.survey.warned == 2
+    (notice,) = source.notices
+    assert (
+        notice
+        == "images that are damaged, but can be decoded: 2 (b.jpg, c.jpg)"
+    )
+    program = (
+        "import sys, os, tf_simclr, tensorflow as tf\n"
+        "from tf_simclr.config import DataConfig\n"
+        "from tf_simclr.data.sources.open import open_dataset\n"
+        "from tf_simclr.data.array_batches import decoded_images\n"
+        "train = open_dataset(DataConfig(dataset=sys.argv[1])).train\n"
+        "print(len(list(decoded_images(train))))\n"
+        "print('a word of its own', file=sys.stderr)\n"
+        "os.abort()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        cwd=pathlib.Path(__file__).parent.parent,
+    )
+    assert done.stdout == "3\n"
+    assert "a word of its own" in done.stderr
+    assert "Corrupt JPEG data" not in done.stderr

@@ -8,7 +8,9 @@ import contextlib
 import functools
 import os
 import pathlib
+import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
@@ -70,14 +72,18 @@ def import_tensorflow() -> None:
 
 
 @contextlib.contextmanager
-def silent_standard_error() -> Iterator[None]:
-    """Drops what C libraries print on standard error, past Python's."""
+def silent_standard_error() -> Iterator[Callable[[], int]]:
+    """Drops what C libraries print on standard error, past Python's.
+
+    Yields:
+      A function that returns how many bytes that were.
+    """
     sys.stderr.flush()
     standard_error = os.dup(2)
     try:
-        with open(os.devnull, "w") as sink:
+        with tempfile.TemporaryFile() as sink:
             os.dup2(sink.fileno(), 2)
-        yield
+            yield lambda: os.fstat(sink.fileno()).st_size
     finally:
         os.dup2(standard_error, 2)
         os.close(standard_error)
@@ -150,3 +156,42 @@ def release() -> None:
     """
     for empty in _emptied_by_release:
         empty()
+
+
+# What libjpeg and libpng say of files that they decode nonetheless, beside
+# errors of which TensorFlow tells.
+_DECODERS = (
+    *("Corrupt JPEG data", "Premature end of JPEG", "Invalid JPEG"),
+    *("Invalid SOS parameters", "Inconsistent progression", "libpng warning"),
+    *("Unsupported marker", "Application transferred too"),
+)
+_FILTER = f"""
+import os, sys
+starts = {tuple(start.encode() for start in _DECODERS)!r}
+for line in sys.stdin.buffer:
+    if not line.startswith(starts):
+        os.write(1, line)
+"""
+
+
+@once_per_process
+def drop_decoder_warnings() -> subprocess.Popen:
+    """From now on, hides what decoders print about damaged images.
+
+    They print it for each image, whenever it comes by, and name none. Another
+    process reads along, so that nothing else is lost where this one crashes.
+
+    Returns:
+      The other process. It ends after this one.
+    """
+    sys.stderr.flush()
+    reader = subprocess.Popen(
+        [sys.executable, "-S", "-E", "-c", _FILTER],
+        stdin=subprocess.PIPE,
+        stdout=2,
+        # What stops this process is said by it.
+        start_new_session=True,
+    )
+    os.dup2(reader.stdin.fileno(), 2)
+    reader.stdin.close()
+    return reader

@@ -46,7 +46,7 @@ from tf_simclr.data.sources.splits import (
 from tf_simclr.data.sources.survey import Survey
 from tf_simclr.errors import UserError, at_most
 from tf_simclr.files import write_json
-from tf_simclr.process import cached
+from tf_simclr.process import cached, drop_decoder_warnings
 
 
 def open_source(
@@ -314,6 +314,9 @@ def _open(
     names = [parse_split(split)[0] for split in splits]
     key, source = open_source(name, config, names, index_folders)
     check_bad_images(source, name, config)
+    if source.survey.warned:
+        # A notice names them; it need not be said again for each image.
+        drop_decoder_warnings()
     return key, source
 
 

@@ -2,10 +2,11 @@
 
 import concurrent.futures
 import dataclasses
+import functools
 import os
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -16,12 +17,15 @@ from tf_simclr.data.sources.look import MAX_BYTES, Look, look_at
 from tf_simclr.data.sources.pixels import ArrayPixels, FilePixels, RecordPixels
 from tf_simclr.data.sources.source import Source, stamp
 from tf_simclr.data.sources.survey import Survey
+from tf_simclr.errors import at_most
 from tf_simclr.process import silent_standard_error
 
 # Images that a thread takes at a time.
 _SHARE = 64
 # A line at least this often, counted in seconds.
 _INTERVAL = 10.0
+# Names in a notice; the rest is counted.
+_SHOWN = 3
 
 
 def scan_source(source: Source, *, hashes: bool = False) -> Source:
@@ -36,7 +40,7 @@ def scan_source(source: Source, *, hashes: bool = False) -> Source:
     """
     bad, stamps, splits = dict(source.bad), dict(source.stamps), {}
     done, shown = 0, time.monotonic()
-    survey = source.survey
+    survey, notices = source.survey, source.notices
     for split, images in source.splits.items():
         splits[split] = images
         if isinstance(images.pixels, ArrayPixels):
@@ -44,7 +48,8 @@ def scan_source(source: Source, *, hashes: bool = False) -> Source:
         if hashes:
             table = np.zeros((len(images), LENGTH), np.int8)
             splits[split] = dataclasses.replace(images, hashes=table)
-        for found in _scan(splits[split]):
+        doubtful: list[int] = []
+        for found in _scan(splits[split], doubtful):
             done += len(found)
             survey += Survey.of(found.values())
             for index, look in found.items():
@@ -61,8 +66,17 @@ def scan_source(source: Source, *, hashes: bool = False) -> Source:
                     f" {len(bad)} cannot be read.",
                     flush=True,
                 )
+        warned = _warned(images, doubtful)
+        if warned:
+            survey += Survey(warned=len(warned))
+            names = [images.ids[index] for index in warned]
+            notices += (
+                "images that are damaged, but can be decoded:"
+                f" {len(warned)} ({at_most(_SHOWN, names)})",
+            )
     return dataclasses.replace(
         source,
+        notices=notices,
         splits=splits,
         bad=bad,
         stamps=stamps,
@@ -82,25 +96,56 @@ def first_bad_image(images: ImageSet) -> tuple[str, str] | None:
     return None
 
 
-def _scan(images: ImageSet) -> Iterator[dict[int, Look]]:
-    """{index: what was seen} of one share of images after another."""
+def _scan(
+    images: ImageSet, doubtful: list[int] | None = None
+) -> Iterator[dict[int, Look]]:
+    """What was seen of one share of images after another.
+
+    Args:
+      images: to look at.
+      doubtful: gains the indices of those during whose look a decoder printed
+        something, about them or about others.
+
+    Yields:
+      {index: what was seen}.
+    """
+    doubtful = [] if doubtful is None else doubtful
     is_files = isinstance(images.pixels, FilePixels)
     check = _check_file if is_files else _check_record
 
-    def check_share(start: int) -> dict[int, Look]:
+    def check_share(printed: Callable[[], int], start: int) -> dict[int, Look]:
         indices = range(start, min(start + _SHARE, len(images)))
-        return {
+        before = printed()
+        found = {
             index: check(images.pixels, index, _hashing(images.hashes, index))
             for index in indices
         }
+        if printed() > before:
+            doubtful.extend(i for i, look in found.items() if not look.why)
+        return found
 
     pool = concurrent.futures.ThreadPoolExecutor(os.cpu_count())
     try:
         # libjpeg prints about damage without a file's name.
-        with silent_standard_error():
-            yield from pool.map(check_share, range(0, len(images), _SHARE))
+        with silent_standard_error() as printed:
+            shares = range(0, len(images), _SHARE)
+            yield from pool.map(functools.partial(check_share, printed), shares)
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _warned(images: ImageSet, doubtful: Sequence[int]) -> list[int]:
+    """Those among them about which a decoder prints something."""
+    is_files = isinstance(images.pixels, FilePixels)
+    check = _check_file if is_files else _check_record
+    found = []
+    with silent_standard_error() as printed:
+        for index in sorted(doubtful):
+            before = printed()
+            check(images.pixels, index, None)
+            if printed() > before:
+                found.append(index)
+    return found
 
 
 def _hashing(

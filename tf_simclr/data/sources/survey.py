@@ -26,6 +26,7 @@ class Survey:
       transparent: images with transparent pixels.
       sides: {shorter side in pixels: number of images}.
       aspects: {longer side by shorter side, in tenths: number of images}.
+      warned: images that can be read, but about which decoders complain.
     """
 
     deep: int = 0
@@ -33,6 +34,7 @@ class Survey:
     transparent: int = 0
     sides: Mapping[int, int] = dataclasses.field(default_factory=dict)
     aspects: Mapping[int, int] = dataclasses.field(default_factory=dict)
+    warned: int = 0
 
     @classmethod
     def of(cls, looks: Iterable[Look]) -> Self:
@@ -73,6 +75,7 @@ class Survey:
             self.transparent + other.transparent,
             _sum(self.sides, other.sides),
             _sum(self.aspects, other.aspects),
+            self.warned + other.warned,
         )
 
     @classmethod
