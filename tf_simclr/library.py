@@ -83,6 +83,8 @@ class Model:
         self.image_size: int = data.image_size
         self.record = stored.record
         self._batch_size = data.eval_batch_size
+        source = loaded.exportable()
+        self._how, self._framing = source.decoding, source.framing
         self._predictors: dict[str, Predictor] = {}
 
     def __repr__(self) -> str:
@@ -147,7 +149,7 @@ class Model:
     ) -> tuple[tuple[str, ...], np.ndarray]:
         """Ids of the images, and (N, d) of an output."""
         self._check(name)
-        image_set = _image_set(images)
+        image_set = _image_set(images).shown(self._how, self._framing)
         if name not in self._predictors:
             self._predictors[name] = Predictor(
                 self.network,

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from tf_simclr.data.augment.framing import ORIGINAL_FRAMING, Framing
-from tf_simclr.data.decoding import bits_of
+from tf_simclr.data.decoding import Decoding, bits_of
 from tf_simclr.data.sources.pixels import (
     ArrayPixels,
     FilePixels,
@@ -55,6 +55,7 @@ class ImageSet:
       ids: one string per image, unique within the dataset.
       first_equal: int64 (N,), for each image the place of the first one that
         is the same; None where each is taken for another.
+      framing: what evaluation sees of an image, and how it is shrunk.
       groups: for each image the name of the group that it belongs to; None
         without --group_by.
       hashes: int8 (N, 63), see `perceptual_hash`; None where nobody looked at
@@ -86,6 +87,13 @@ class ImageSet:
     def renamed(self, name: str) -> "ImageSet":
         """The same images as another split."""
         return dataclasses.replace(self, name=name)
+
+    def shown(self, how: Decoding, framing: Framing) -> "ImageSet":
+        """The same images, to be decoded and framed so."""
+        pixels = self.pixels
+        if not isinstance(pixels, ArrayPixels):
+            pixels = dataclasses.replace(pixels, how=how)
+        return dataclasses.replace(self, pixels=pixels, framing=framing)
 
     def take(self, indices: np.ndarray) -> "ImageSet":
         """The images at `indices` (n,), in that order."""

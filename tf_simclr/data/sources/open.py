@@ -358,14 +358,6 @@ def _survey(source: Source) -> Survey:
     return found
 
 
-def _decoded(images: ImageSet, how: Decoding) -> ImageSet:
-    """The same images, to be decoded so."""
-    if isinstance(images.pixels, ArrayPixels):
-        return images
-    pixels = dataclasses.replace(images.pixels, how=how)
-    return dataclasses.replace(images, pixels=pixels)
-
-
 # The stages of a pipeline share it: a million images take their time.
 @cached(maxsize=2)
 def _arrange(
@@ -383,8 +375,7 @@ def _arrange(
         source.splits, without_bad_images(source)
     )
     splits = {
-        name: dataclasses.replace(_decoded(images, how), framing=framing)
-        for name, images in splits.items()
+        name: images.shown(how, framing) for name, images in splits.items()
     }
     notices += source.survey.notices(how)
     notices += _survey(source).size_notices(framing, image_size)
