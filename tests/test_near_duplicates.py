@@ -272,3 +272,23 @@ def test_notices_and_files(tmp_path):
     NearDuplicates(5).write(str(path))
     assert not path.exists()
     NearDuplicates(5).write(str(path))
+
+
+def test_of_very_many_images_a_sample_is_compared():
+    pictures_of = jittered().reshape(-1, SIDE, SIDE, 3)
+    half = len(pictures_of) // 2
+
+    def image_set(name, array):
+        ids = tuple(f"{name}/{number}" for number in range(len(array)))
+        labels = np.zeros(len(array), np.int32)
+        return ImageSet(name, ArrayPixels(array), labels, ("a",), ids)
+
+    # Every second copy, so that each has its like on the other side.
+    evaluation = image_set("test", pictures_of[::2])
+    training = image_set("train", pictures_of[1::2])
+    whole = find_near_duplicates(evaluation, training)
+    assert (whole.evaluated, whole.sampled) == (half, False)
+    found = find_near_duplicates(evaluation, training, most_pairs=30 * half)
+    assert (found.evaluated, found.sampled) == (30, True)
+    assert set(found.rows) < set(whole.rows)
+    assert "of a sample of 30 evaluation images" in found.notice()

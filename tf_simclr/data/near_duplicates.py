@@ -10,7 +10,11 @@ from typing import Any
 import numpy as np
 
 from tf_simclr.data.perceptual_hash import MIN_SIMILARITY, perceptual_hashes
-from tf_simclr.data.sources.image_set import UNLABELLED, ImageSet
+from tf_simclr.data.sources.image_set import (
+    UNLABELLED,
+    ImageSet,
+    id_hashes,
+)
 from tf_simclr.data.sources.pixels import ArrayPixels
 from tf_simclr.files import write_text
 from tf_simclr.process import cache
@@ -25,6 +29,8 @@ _TITLES = (
 )
 # How far a number of two hashes of length one may differ that are similar.
 _REACH = (2 * (1 - MIN_SIMILARITY)) ** 0.5 + 1e-3
+# Beyond so many pairs of images, a start would take longer than seconds.
+_MOST_PAIRS = 4 * 10**9
 # Hashes that are compared with how many at a time, and by how many of them the
 # number is chosen that orders them.
 _ROWS, _COLUMNS, _SAMPLE = 256, 2**14, 2**14
@@ -36,12 +42,14 @@ class NearDuplicates:
 
     Attributes:
       evaluated: how many evaluation images were compared.
+      sampled: whether these are a sample, since all would take minutes.
       rows: evaluation id, training id, cosine, their two classes
         ('' without a label).
     """
 
     evaluated: int
     rows: tuple[tuple[str, str, float, str, str], ...] = ()
+    sampled: bool = False
 
     def notice(self) -> str:
         """Says how many there are; '' for none."""
@@ -49,7 +57,8 @@ class NearDuplicates:
             return ""
         one = len(self.rows) == 1
         return (
-            f"{len(self.rows):,} of {self.evaluated:,} evaluation images"
+            f"{len(self.rows):,} of {'a sample of ' * self.sampled}"
+            f"{self.evaluated:,} evaluation images"
             f" look{'s' * one} like {'a ' * one}training image{'s' * (not one)}"
             f" ({DUPLICATES_FILE})"
         )
@@ -72,7 +81,11 @@ class NearDuplicates:
 
 
 def find_near_duplicates(
-    evaluation: ImageSet | None, training: ImageSet, *, by_id: bool = True
+    evaluation: ImageSet | None,
+    training: ImageSet,
+    *,
+    by_id: bool = True,
+    most_pairs: int = _MOST_PAIRS,
 ) -> NearDuplicates | None:
     """Finds labelled evaluation images that look like training images.
 
@@ -82,15 +95,17 @@ def find_near_duplicates(
     Args:
       evaluation, training: with their `hashes`, or in memory.
       by_id: whether images of one id are one image, as in one data set.
+      most_pairs: that are compared; of larger sets, a sample of `evaluation`
+        is, the same one every time.
 
     Returns:
       None if nothing is scored, or if images were not hashed.
     """
     if evaluation is None or not evaluation.has_labels:
         return None
-    key = id(evaluation), id(training), by_id
+    key = id(evaluation), id(training), by_id, most_pairs
     if key not in _kept:
-        found = _find(evaluation, training, by_id)
+        found = _find(evaluation, training, by_id, most_pairs)
         # With the images, so that no others come by their identities.
         _kept[key] = evaluation, training, found
         for oldest in list(_kept)[:-_LAST]:
@@ -100,11 +115,11 @@ def find_near_duplicates(
 
 # What was found last: the stages of a pipeline compare the same images.
 _LAST = 2
-_kept: dict[tuple[int, int, bool], tuple[Any, ...]] = cache()
+_kept: dict[tuple[int, int, bool, int], tuple[Any, ...]] = cache()
 
 
 def _find(
-    evaluation: ImageSet, training: ImageSet, by_id: bool
+    evaluation: ImageSet, training: ImageSet, by_id: bool, most_pairs: int
 ) -> NearDuplicates | None:
     first, second = image_hashes(evaluation), image_hashes(training)
     if first is None or second is None:
@@ -116,6 +131,15 @@ def _find(
         itself[:] = [name in known for name in evaluation.ids]
     places = np.flatnonzero(scored & ~itself & first.any(axis=1))
     others = np.flatnonzero(second.any(axis=1))
+    evaluated = int(scored.sum())
+    most = max(most_pairs // max(len(others), 1), 1)
+    sampled = len(places) > most
+    if sampled:
+        order = np.argsort(
+            id_hashes([evaluation.ids[place] for place in places], "duplicates")
+        )
+        places = np.sort(places[order[:most]])
+        evaluated = most
     nearest, similar = nearest_hashes(first[places], second[others])
     rows = [
         (
@@ -128,7 +152,7 @@ def _find(
         for place, near, cosine in zip(places, nearest, similar, strict=True)
         if near >= 0
     ]
-    return NearDuplicates(int(scored.sum()), tuple(rows))
+    return NearDuplicates(evaluated, tuple(rows), sampled)
 
 
 def image_hashes(images: ImageSet) -> np.ndarray | None:
