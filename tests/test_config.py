@@ -14,6 +14,7 @@ from tf_simclr.config import (
     ObjectiveConfig,
     RunConfig,
 )
+from tf_simclr.config.flat import from_flat
 from tf_simclr.errors import UserError
 from tf_simclr.modes.loaded import load_network
 
@@ -131,3 +132,11 @@ def test_stored_weights_and_built_configurations(tmp_path, mode):
         for config in both(tmp_path, mode, model=model):
             with pytest.raises(UserError, match=told):
                 load_network(config)
+
+
+def test_a_run_does_not_lie_among_its_images(tmp_path):
+    flags = {"mode": "pretrain", "dataset": str(tmp_path)}
+    from_flat({**flags, "model_dir": str(tmp_path / "runs")}).check()
+    with pytest.raises(UserError, match="is the folder of --dataset"):
+        same = f"{tmp_path}/../{tmp_path.name}"
+        from_flat({**flags, "model_dir": same}).check()

@@ -17,7 +17,7 @@ from tf_simclr.errors import UserError
 
 def encoded(images) -> list[bytes]:
     return [
-        images.pixels.encoded(tf.constant(index)).numpy()
+        images.pixels.stored(tf.constant(index)).numpy()
         for index in range(len(images))
     ]
 
@@ -102,6 +102,10 @@ def test_shards_of_one_name_keep_their_images_apart(tmp_path):
         ("train.tfrecord-00000-of-00010", True),
         ("a.tfrecords", True),
         ("a.tfrecord.txt", False),
+        ("train-00000-of-00010", True),
+        # Of checkpoints and exports.
+        ("ckpt-1.data-00000-of-00001", False),
+        ("variables.data-00000-of-00001", False),
     ],
 )
 def test_names(name, expected):

@@ -1,6 +1,7 @@
 """The whole configuration of a run, and the checks that need no data."""
 
 import dataclasses
+import os
 from collections.abc import Iterable
 from typing import Self
 
@@ -27,6 +28,7 @@ from tf_simclr.config.reading import check_read, ignored_line
 from tf_simclr.config.selection import SelectionConfig
 from tf_simclr.config.train import TrainConfig
 from tf_simclr.config.zoo import ZOO
+from tf_simclr.data.sources.registry import goes_by_name
 from tf_simclr.errors import UserError
 
 STAGES = ("pretrain", "finetune", "distill")
@@ -229,6 +231,17 @@ class Config:
             )
         self.output.check(self.run.mode)
         check_read(self)
+        dataset, model_dir = self.data.dataset, self.run.model_dir
+        if (
+            os.path.isdir(dataset)
+            and os.path.isdir(model_dir)
+            and os.path.samefile(dataset, model_dir)
+            and not goes_by_name(dataset)
+        ):
+            raise UserError(
+                f"--model_dir={model_dir} is the folder of --dataset: what a"
+                " run writes would lie among its images. Choose another one."
+            )
         if self.augment.augment_on == "device" and (
             self.train.strategy == "tpu" or self.compat.use_tpu
         ):

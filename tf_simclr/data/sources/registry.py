@@ -166,13 +166,15 @@ def is_shard(name: str) -> bool:
     """True if a file of this name is a TFRecord shard.
 
     `a.tfrecord`, `a.tfrecord-00000-of-00010`, `train-00000-of-01024`, `a.tfrec`
-    and, for those who will be told to unpack it, `a.tfrecord.gz` are.
+    and, for those who will be told to unpack it, `a.tfrecord.gz` are. Parts of
+    checkpoints (`ckpt-1.data-00000-of-00001`) are none.
     """
     return _SHARD.search(name) is not None
 
 
 _SHARD = re.compile(
-    r"(\.tfrec(ords?)?(-\d+-of-\d+)?(\.(gz|zlib|zz))?|[^.]-\d{5}-of-\d{5})$",
+    r"(\.tfrec(ords?)?(-\d+-of-\d+)?(\.(gz|zlib|zz))?"
+    r"|(?<=[^.])(?<!\.data)-\d{5}-of-\d{5})$",
     re.IGNORECASE,
 )
 
