@@ -236,6 +236,10 @@ def without_flag_files(
     return found
 
 
+# Of what is no flag, so much is shown.
+_LONGEST = 60
+
+
 def _flag_file(path: str) -> list[str]:
     """The flags of a file, which takes blank lines and comments."""
     try:
@@ -251,7 +255,16 @@ def _flag_file(path: str) -> list[str]:
         raise UserError(
             f"--flagfile={path} cannot be read: {error.strerror}."
         ) from error
-    return [line for line in lines if line and not line.startswith(("#", "//"))]
+    flags = [
+        line for line in lines if line and not line.startswith(("#", "//"))
+    ]
+    strange = [line for line in flags if not line.startswith("-")]
+    if strange:
+        raise UserError(
+            f"--flagfile={path} holds flags, written --name=value, one on each"
+            f" line, and comments behind #. Received: {strange[0][:_LONGEST]!r}"
+        )
+    return flags
 
 
 def _read_word(word: str, place: _Place) -> tuple[str, Any]:
