@@ -366,6 +366,11 @@ def test_every_enum_value_runs_a_step(
     if flag == "frozen_batch_norm":
         stage = "finetune"
         text += f" --fine_tune_after_block=1 --checkpoint={pretrained}"
+    if flag in ("class_balance", "best_metric", "export_checkpoint"):
+        # k-NN scores a pretraining, the others a classifier.
+        stage = "pretrain" if value == "knn" else "finetune"
+        text += " --eval_every_epochs=1" * (flag != "class_balance")
+        text += " --from_scratch" * (stage == "finetune")
     run(stage, tmp_path, dataset, text)
     assert np.isfinite(metrics(tmp_path, "train")[0]["total_loss"])
 

@@ -7,9 +7,9 @@ digit for another, and noise decides those of smooth images. Each counts in
 proportion to its frequency, since those of photographs fall off with it.
 """
 
-import functools
-
 import numpy as np
+
+from tf_simclr.process import cached
 
 # The cosine of two hashes from which one image counts as a copy of the other.
 # One pair of scikit-learn's 1,797 digits reaches it, drawn at 64 pixels a side;
@@ -67,7 +67,7 @@ def _samples(size: int) -> np.ndarray:
     return (np.arange(_SAMPLED) * size + size // 2) // _SAMPLED
 
 
-@functools.lru_cache(256)
+@cached(maxsize=256)
 def _basis(size: int) -> np.ndarray:
     """float32 (8, size): a line of pixels to the frequencies of its means."""
     means, count = np.arange(_SIDE), min(size, _SAMPLED)
@@ -81,7 +81,7 @@ def _basis(size: int) -> np.ndarray:
     return (basis @ weights).astype(np.float32)
 
 
-@functools.cache
+@cached(maxsize=1)
 def _weights() -> np.ndarray:
     """float32 (8, 8): the length of each frequency."""
     along = np.arange(_KEPT, dtype=np.float32)

@@ -85,8 +85,13 @@ class FilePixels:
         return dataclasses.replace(self, names=names)
 
     def encoded(self, index: tf.Tensor) -> tf.Tensor:
-        """The bytes of one file: integer scalar -> string scalar."""
-        return plain(tf.io.read_file(tf.gather(self._paths, index)))
+        """The bytes of one image: integer scalar -> string scalar."""
+        return plain(self.stored(index))
+
+    def stored(self, index: tf.Tensor) -> tf.Tensor:
+        """The bytes of one file, of whatever format: integer scalar -> string
+        scalar."""
+        return tf.io.read_file(tf.gather(self._paths, index))
 
     @functools.cached_property
     def _paths(self) -> tf.Tensor:
