@@ -214,6 +214,20 @@ class Config:
         other ones the chief does alone."""
         return bool(self.stage) or self.run.mode in ("pipeline", "eval")
 
+    def _check_place(self) -> None:
+        """Refuses a `model_dir` among the images."""
+        dataset, model_dir = self.data.dataset, self.run.model_dir
+        if (
+            os.path.isdir(dataset)
+            and os.path.isdir(model_dir)
+            and os.path.samefile(dataset, model_dir)
+            and not goes_by_name(dataset)
+        ):
+            raise UserError(
+                f"--model_dir={model_dir} is the folder of --dataset: what a"
+                " run writes would lie among its images. Choose another one."
+            )
+
     def check(self) -> None:
         """Refuses combinations that cannot work, before anything is read, and
         given flags that the mode does not read.
@@ -231,17 +245,7 @@ class Config:
             )
         self.output.check(self.run.mode)
         check_read(self)
-        dataset, model_dir = self.data.dataset, self.run.model_dir
-        if (
-            os.path.isdir(dataset)
-            and os.path.isdir(model_dir)
-            and os.path.samefile(dataset, model_dir)
-            and not goes_by_name(dataset)
-        ):
-            raise UserError(
-                f"--model_dir={model_dir} is the folder of --dataset: what a"
-                " run writes would lie among its images. Choose another one."
-            )
+        self._check_place()
         if self.augment.augment_on == "device" and (
             self.train.strategy == "tpu" or self.compat.use_tpu
         ):
