@@ -14,10 +14,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tiny
+from PIL import Image
 
 from tf_simclr.config import Config
 from tf_simclr.config.flat import to_flat
+from tf_simclr.data.augment.framing import ORIGINAL_FRAMING, Framing
 from tf_simclr.data.augment.policy import evaluation_view
+from tf_simclr.data.batches import evaluation_batches
+from tf_simclr.data.decoding import AS_ORIGINAL, Decoding
 from tf_simclr.data.sources.image_set import ImageSet
 from tf_simclr.data.sources.pixels import FilePixels
 from tf_simclr.errors import ExportFailed, UserError
@@ -292,6 +296,53 @@ def test_the_view_is_that_of_the_evaluation(size, shape):
     images = rng.integers(0, 256, (2, *shape, 3), np.uint8)
     expected = evaluation_view(tf.constant(images), size)
     assert np.abs(preprocess(images) - expected).max() < 1e-6
+
+
+@pytest.mark.parametrize(
+    "how, framing",
+    [
+        (Decoding("white", 12), Framing("pad")),
+        (Decoding("black"), Framing("whole", antialias=True)),
+        (Decoding(), Framing("center", antialias=True)),
+    ],
+)
+def test_files_are_shown_as_the_evaluation_shows_them(tmp_path, how, framing):
+    """Transparent, of 16 bits, wide and large ones."""
+    rng = np.random.default_rng(0)
+    clear = rng.integers(0, 256, (30, 70, 4), dtype=np.uint8)
+    deep = rng.integers(0, 4096, (40, 40), dtype=np.uint16)
+    large = np.kron(clear[..., :3], np.ones((8, 8, 1), np.uint8))
+    for number, array in enumerate((clear, deep, large)):
+        name = f"{number}.{'jpg' if number == 2 else 'png'}"
+        Image.fromarray(array).save(tmp_path / name)
+    names = tuple(sorted(os.listdir(tmp_path)))
+    labels = np.full(3, -1, np.int32)
+    images = ImageSet("x", FilePixels(str(tmp_path), names), labels, (), names)
+    images = images.shown(how, framing)
+    (batch,) = evaluation_batches(images, 3, SIZE)
+    encoded = tf.constant([(tmp_path / name).read_bytes() for name in names])
+    found = ExportFunctions(None, SIZE, (), how, framing).decode(encoded)
+    assert np.abs(found - batch["image"]).max() < 1e-6
+    plain = ExportFunctions(None, SIZE, ()).decode(encoded)
+    assert np.abs(found - plain).max(axis=(1, 2, 3)).all()
+
+
+def test_the_record_says_how_images_are_shown(small):
+    """Those of version 0.1.0 do not: they were decoded as the original does."""
+    flags = {"alpha": "black", "eval_crop": "pad", "antialias": True}
+    before = {k: v for k, v in small.record.config.items() if k not in flags}
+    record = dataclasses.replace(small.record, config=before)
+    earlier = dataclasses.replace(small, record=record)
+    assert earlier.decoding == AS_ORIGINAL
+    assert earlier.framing == ORIGINAL_FRAMING
+    record = dataclasses.replace(
+        small.record,
+        config={**small.record.config, **flags},
+        dataset=dataclasses.replace(small.record.dataset, bits=12),
+    )
+    found = dataclasses.replace(small, record=record)
+    assert found.decoding == Decoding("black", 12)
+    assert found.framing == Framing("pad", antialias=True)
 
 
 @pytest.fixture(scope="module")

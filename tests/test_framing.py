@@ -13,7 +13,7 @@ from tf_simclr.data.augment.framing import ORIGINAL_FRAMING, Framing
 from tf_simclr.data.augment.policy import evaluation_image, evaluation_view
 from tf_simclr.data.augment.spec import ViewSpec
 from tf_simclr.data.batches import TrainingBatches, evaluation_batches
-from tf_simclr.data.decode import decode_image, decode_reduced
+from tf_simclr.data.decode import decode_for_view, decode_image
 from tf_simclr.data.decoding import AS_ORIGINAL, EVAL_CROPS
 from tf_simclr.data.file_batches import planned, window_decoder
 from tf_simclr.data.sources.open import open_dataset
@@ -101,7 +101,7 @@ def test_jpeg_files_are_reduced_no_further_than_the_view():
     assert set(ORIGINAL_FRAMING.scale(sides, 48).numpy()) == {1}
     data = tf.constant(jpeg(WIDE))
     whole_image = Framing("whole", antialias=True)
-    reduced = decode_reduced(data, AS_ORIGINAL, whole_image, 48)
+    reduced = decode_for_view(data, AS_ORIGINAL, whole_image, 48)
     # 300 * 7 / 8 = 262 = 5.5 * 48.
     assert reduced.shape == (75, 225, 3)
     view = evaluation_image(reduced, 48, whole_image).numpy()

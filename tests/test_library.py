@@ -436,8 +436,7 @@ def test_images_that_cannot_be(tmp_path, finetuned, pretrained, rows):
         (list(rows), "numpy.stack. Received: ndarray"),
         (rows[..., :2], "Received: shape"),
         (rows.astype(np.float32), "floats outside"),
-        (rows.astype(np.int64) - 9, "Received: -9 to"),
-        (rows.astype(complex), "Received: complex128"),
+        (rows.astype(np.int64), "Received: int64"),
     ):
         with pytest.raises(ts.UserError, match=message):
             model.embed(images)

@@ -12,7 +12,6 @@ import tiny
 from tf_simclr import process
 from tf_simclr.config import DataConfig
 from tf_simclr.config.flat import from_flat, parse_overrides
-from tf_simclr.data import near_duplicates
 from tf_simclr.data.near_duplicates import (
     NearDuplicates,
     find_near_duplicates,
@@ -233,7 +232,7 @@ def test_images_in_memory_labels_and_ids():
     assert find_near_duplicates(bare, train) is None
 
 
-def test_a_search_in_order_finds_what_a_comparison_of_all_finds(monkeypatch):
+def test_a_search_in_order_finds_what_a_comparison_of_all_finds():
     rng = np.random.default_rng(0)
     second = rng.integers(-127, 128, (3000, 63)).astype(np.int8)
     first = rng.integers(-127, 128, (400, 63)).astype(np.int8)
@@ -248,10 +247,8 @@ def test_a_search_in_order_finds_what_a_comparison_of_all_finds(monkeypatch):
         cosines.max(axis=1) >= MIN_SIMILARITY, cosines.argmax(axis=1), -1
     )
     assert 50 < np.sum(expected >= 0) < 200
-    for rows, columns in ((256, 2**14), (7, 50)):
-        monkeypatch.setattr(near_duplicates, "_ROWS", rows)
-        monkeypatch.setattr(near_duplicates, "_COLUMNS", columns)
-        nearest, found = nearest_hashes(first, second)
+    for at_a_time in ((256, 2**14), (7, 50)):
+        nearest, found = nearest_hashes(first, second, at_a_time)
         assert np.array_equal(nearest, expected)
         near = nearest >= 0
         assert np.allclose(found[near], cosines.max(axis=1)[near], atol=1e-5)

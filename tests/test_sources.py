@@ -98,7 +98,7 @@ def test_npz_of_floats_without_labels_or_test_part(tmp_path, arrays):
     [
         ({"x_train": np.zeros((4, 9, 9, 2), "uint8")}, "or 3 channels"),
         ({"x_train": np.full((20, 9, 9), 200.0)}, "floats outside"),
-        ({"x_train": np.zeros((20, 9, 9), "complex")}, "must be integers"),
+        ({"x_train": np.zeros((20, 9, 9), "complex")}, "must be uint8"),
         ({"x_train": np.zeros((0, 9, 9), "uint8")}, "holds no image"),
         ({"y_train": np.zeros(3, "int64")}, "one integer label"),
         ({"y_train": np.full(20, -2)}, "labels from 0"),

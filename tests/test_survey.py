@@ -5,17 +5,21 @@ import json
 
 import numpy as np
 import pytest
+import tiny
 from PIL import Image
 
 from tf_simclr.config import DataConfig
 from tf_simclr.config.earlier import as_begun
-from tf_simclr.config.flat import from_flat
+from tf_simclr.config.flat import from_flat, parse_overrides
 from tf_simclr.data.array_batches import decoded_images
 from tf_simclr.data.decoding import Decoding
 from tf_simclr.data.sources.look import Look
 from tf_simclr.data.sources.open import open_dataset
 from tf_simclr.data.sources.survey import Survey
 from tf_simclr.errors import UserError
+from tf_simclr.modes.execute import run_stage
+from tf_simclr.modes.loaded import load_network
+from tf_simclr.training.run_record import read_record
 
 
 def test_a_survey_adds_up_and_is_stored():
@@ -96,3 +100,30 @@ def test_a_run_from_before_the_flags_goes_on_without_them():
     assert as_begun(config, {"alpha": "white", "bit_depth": "auto"}) == config
     given = from_flat({"mode": "eval", "alpha": "black"})
     assert as_begun(given, {}).data.alpha == "black"
+
+
+@pytest.mark.usefixtures("one_block")
+def test_the_depth_of_a_run_is_that_of_what_reads_it(tmp_path):
+    """Also where the images that are shown to it would have another one."""
+    flags = {
+        **parse_overrides(" ".join(tiny.FLAGS), "flags"),
+        "dataset": microscope(tmp_path / "cells"),
+        "model_dir": str(tmp_path / "run"),
+        "train_steps": 1,
+    }
+    del flags["train_epochs"]
+    run_stage(from_flat({**flags, "mode": "pretrain"}))
+    record = read_record(str(tmp_path / "run"))
+    assert (record.dataset.bits, record.config["bit_depth"]) == (12, "auto")
+    dark = microscope(tmp_path / "dark", highest=200)
+    asked = {
+        "mode": "embed",
+        "checkpoint": str(tmp_path / "run"),
+        "model_dir": str(tmp_path / "features"),
+        "dataset": dark,
+    }
+    loaded = load_network(from_flat(asked))
+    assert loaded.config.data.bit_depth == "12"
+    assert loaded.exportable().decoding == Decoding("white", 12)
+    given = load_network(from_flat({**asked, "bit_depth": "8"}))
+    assert given.exportable().decoding == Decoding("white", 8)

@@ -1,4 +1,4 @@
-"""What `--group_by` says: which images belong together."""
+"""Groups as `--group_by` says them: images that belong together."""
 
 import dataclasses
 import re

@@ -1,4 +1,4 @@
-"""What the evaluations during a training decide."""
+"""Choices that the evaluations during a training decide."""
 
 import dataclasses
 from typing import Any

@@ -10,8 +10,8 @@ from tf_simclr.data.augment.color import to_planes
 from tf_simclr.data.augment.make import place
 from tf_simclr.data.augment.spec import ViewSpec
 from tf_simclr.data.decode import (
+    decode_for_view,
     decode_image,
-    decode_reduced,
     read_geometry,
 )
 from tf_simclr.data.order import Locate, batches_of
@@ -41,9 +41,9 @@ def decoded_images(
 
     def decode(index: tf.Tensor) -> tf.Tensor:
         encoded = pixels.encoded(index)
-        if image_size is None or not framing.antialias:
+        if image_size is None:
             return decode_image(encoded, pixels.how)
-        return decode_reduced(encoded, pixels.how, framing, image_size)
+        return decode_for_view(encoded, pixels.how, framing, image_size)
 
     return tf.data.Dataset.range(len(images)).map(
         decode,
@@ -82,7 +82,7 @@ def keep_decoded(
         if image.shape != shape[1:]:
             return images
         array[index] = image
-    return dataclasses.replace(images, pixels=ArrayPixels(array))
+    return dataclasses.replace(images, pixels=ArrayPixels(array, pixels.how))
 
 
 Batch = dict[str, tf.Tensor]

@@ -130,10 +130,13 @@ def decode_window(
     return tf.ensure_shape(upright(image, orientation), (None, None, 3))
 
 
-def decode_reduced(
+def decode_for_view(
     encoded: tf.Tensor, how: Decoding, framing: Framing, image_size: int
 ) -> tf.Tensor:
-    """`decode_image`, at a half, a quarter or an eighth of a JPEG's size.
+    """Decodes an image file as far as evaluation's view of it needs.
+
+    With `framing.antialias`, a JPEG at a half, a quarter or an eighth of its
+    size, if that is enough.
 
     Args:
       encoded: string scalar.
@@ -144,6 +147,9 @@ def decode_reduced(
     Returns:
       uint8 (H, W, 3), upright.
     """
+
+    if not framing.antialias:
+        return decode_image(encoded, how)
 
     def of_jpeg() -> tf.Tensor:
         side = tf.reduce_min(tf.image.extract_jpeg_shape(encoded)[:2])
@@ -220,7 +226,7 @@ def _decode_jpeg(encoded: tf.Tensor) -> tf.Tensor:
 
 
 def is_plain(encoded: tf.Tensor) -> tf.Tensor:
-    """Whether an image file is of the kinds that are decoded here.
+    """True for image files of the kinds that are decoded here.
 
     Args:
       encoded: string scalar, the bytes of a file.
@@ -258,6 +264,25 @@ def is_plain(encoded: tf.Tensor) -> tf.Tensor:
     )
 
 
+def may_be_transparent(encoded: tf.Tensor) -> tf.Tensor:
+    """True for PNG and WebP files that have a channel of transparency, or name
+    a color that is transparent.
+
+    Args:
+      encoded: string scalar, the bytes of an image file.
+
+    Returns:
+      bool scalar.
+    """
+    head = _head(encoded, 64)
+    is_png = _starts_with(head, _PNG_MAGIC)
+    kind = tf.strings.substr(head, _PNG_KIND, 1)
+    start = tf.strings.substr(encoded, 0, _PNG_SEARCHED)
+    adds_alpha = tf.size(keras_compat.split_once(start[None], b"tRNS")) > 1
+    has_alpha = ~tf.reduce_any(tf.equal(kind, _PNG_OPAQUE)) | adds_alpha
+    return (is_png & has_alpha) | _webp_has_alpha(head)
+
+
 def _decode_other(encoded: tf.Tensor, how: Decoding) -> tf.Tensor:
     """Decodes what is no JPEG."""
 
@@ -280,12 +305,6 @@ def _decode_png(encoded: tf.Tensor, how: Decoding) -> tf.Tensor:
     """Decodes a PNG file otherwise than as the original release does."""
     head = _head(encoded, 64)
     is_deep = tf.strings.substr(head, _PNG_DEPTH, 1) == b"\x10"
-    kind = tf.strings.substr(head, _PNG_KIND, 1)
-    start = tf.strings.substr(encoded, 0, _PNG_SEARCHED)
-    adds_alpha = tf.size(keras_compat.split_once(start[None], b"tRNS")) > 1
-    is_opaque = tf.reduce_any(tf.equal(kind, _PNG_OPAQUE)) & ~adds_alpha
-    if how.background is None:
-        is_opaque = tf.constant(True)
 
     def shallow(channels: int) -> tf.Tensor:
         return tf.io.decode_png(encoded, channels=channels)
@@ -306,10 +325,12 @@ def _decode_png(encoded: tf.Tensor, how: Decoding) -> tf.Tensor:
             is_deep, lambda: deep(channels), lambda: shallow(channels)
         )
 
+    if how.background is None:
+        return colors_of(3)
     return tf.cond(
-        is_opaque,
-        lambda: colors_of(3),
+        may_be_transparent(encoded),
         lambda: _on_background(colors_of(4), how),
+        lambda: colors_of(3),
     )
 
 
@@ -329,10 +350,14 @@ def _kind(encoded: tf.Tensor) -> tf.Tensor:
     head = _head(encoded, 30)
     has_palette = tf.strings.substr(head, 28, 2) == b"\x08\x00"
     has_palette &= _starts_with(head, _BMP_MAGIC)
+    return tf.where(has_palette, 1, tf.where(_webp_has_alpha(head), 2, 0))
+
+
+def _webp_has_alpha(head: tf.Tensor) -> tf.Tensor:
     chunk = tf.strings.substr(head, 8, 8)
     extended = (chunk == b"WEBPVP8X") & _has_bit(head, 20, _WEBP_ALPHA)
     lossless = (chunk == b"WEBPVP8L") & _has_bit(head, 24, _WEBP_ALPHA)
-    return tf.where(has_palette, 1, tf.where(extended | lossless, 2, 0))
+    return extended | lossless
 
 
 def _decode_transparent_webp(encoded: tf.Tensor, how: Decoding) -> tf.Tensor:

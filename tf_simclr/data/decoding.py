@@ -1,4 +1,4 @@
-"""What becomes of transparency and of 16-bit values in decoding."""
+"""Treatment of transparency and of 16-bit values in decoding."""
 
 import dataclasses
 
@@ -13,7 +13,7 @@ EVAL_CROPS = ("center", "whole", "pad")
 
 @dataclasses.dataclass(frozen=True)
 class Decoding:
-    """How pixels are read. The defaults are the original release's.
+    """The way pixels are read. The defaults are the original release's.
 
     Attributes:
       alpha: what lies behind transparent pixels, white or black; ignore takes

@@ -199,7 +199,7 @@ def _reader(images: ImageSet) -> Callable[[tf.Tensor], tuple]:
 def window_decoder(
     images: ImageSet, image_size: int
 ) -> Callable[[Item], tuple[tf.Tensor, tf.Tensor]]:
-    """What is decoded of an image.
+    """Makes a decoder of the part of an image that its crops show.
 
     Args:
       images: where they lie.

@@ -1,4 +1,4 @@
-"""How unequal classes are, and what an image of a rare one counts."""
+"""Inequality of classes, and the weights of their images against it."""
 
 from collections.abc import Sequence
 
@@ -47,7 +47,7 @@ def are_unequal(counts: np.ndarray) -> bool:
 
 
 def balanced_weights(labels: np.ndarray) -> np.ndarray:
-    """What an image of each class counts, so that classes count alike.
+    """Weights of images by class, with which classes count alike.
 
     N / (C n_c) for class c, with n_c of the N labelled images, where C classes
     have any: scikit-learn's `class_weight="balanced"`, after King and Zeng

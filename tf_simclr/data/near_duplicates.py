@@ -33,7 +33,7 @@ _REACH = (2 * (1 - MIN_SIMILARITY)) ** 0.5 + 1e-3
 _MOST_PAIRS = 4 * 10**9
 # Hashes that are compared with how many at a time, and by how many of them the
 # number is chosen that orders them.
-_ROWS, _COLUMNS, _SAMPLE = 256, 2**14, 2**14
+_AT_A_TIME, _SAMPLE = (256, 2**14), 2**14
 
 
 @dataclasses.dataclass(frozen=True)
@@ -163,7 +163,9 @@ def image_hashes(images: ImageSet) -> np.ndarray | None:
 
 
 def nearest_hashes(
-    first: np.ndarray, second: np.ndarray
+    first: np.ndarray,
+    second: np.ndarray,
+    at_a_time: tuple[int, int] = _AT_A_TIME,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Finds the most similar of `second` for each of `first`.
 
@@ -173,11 +175,13 @@ def nearest_hashes(
     Args:
       first: int8 (N, 63), not zero.
       second: int8 (M, 63), not zero.
+      at_a_time: how many of either are compared at a time.
 
     Returns:
       int64 (N,) positions in `second`, -1 where none reaches MIN_SIMILARITY,
       and float32 (N,) cosines.
     """
+    most_rows, most_columns = at_a_time
     nearest = np.full(len(first), -1, np.int64)
     # Rounding must not part an image from its own copy.
     most = np.full(len(first), MIN_SIMILARITY - 1e-6, np.float32)
@@ -190,12 +194,15 @@ def nearest_hashes(
     column_order = np.argsort(columns[:, key], kind="stable")
     rows, columns = rows[row_order], columns[column_order]
     keys = columns[:, key].copy()
-    for start in range(0, len(rows), _ROWS):
-        part, places = rows[start : start + _ROWS], row_order[start:][:_ROWS]
+    for start in range(0, len(rows), most_rows):
+        part, places = (
+            rows[start : start + most_rows],
+            row_order[start:][:most_rows],
+        )
         reach = part[0, key] - _REACH, part[-1, key] + _REACH
         begin, end = np.searchsorted(keys, reach)
-        for at in range(begin, end, _COLUMNS):
-            cosines = part @ columns[at : min(at + _COLUMNS, end)].T
+        for at in range(begin, end, most_columns):
+            cosines = part @ columns[at : min(at + most_columns, end)].T
             best = cosines.argmax(axis=1)
             value = cosines[np.arange(len(part)), best]
             better = value > most[places]

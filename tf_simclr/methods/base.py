@@ -154,7 +154,7 @@ class Method:
 
     @property
     def balanced_batches(self) -> bool:
-        """Whether its batches draw classes evenly."""
+        """True if its batches draw classes evenly."""
         return False
 
     @property

@@ -135,7 +135,7 @@ class Classification(Method):
         }
 
     def _counting(self, labels: tf.Tensor) -> tf.Tensor:
-        """What each label counts, 0 where there is none: in their shape."""
+        """The weight of each label, 0 where there is none: in their shape."""
         known = is_labelled(labels)
         if self._class_weights is None:
             return known

@@ -11,7 +11,6 @@ from tf_simclr.config.run import Config
 from tf_simclr.data.bad_images import naming_bad_images
 from tf_simclr.data.batches import TrainingBatches
 from tf_simclr.data.decoding import AS_ORIGINAL
-from tf_simclr.data.sources.pixels import decoding_of
 from tf_simclr.errors import UserError
 from tf_simclr.evaluation.evaluate import NO_SCORE, Evaluation, Evaluator
 from tf_simclr.evaluation.sample import evaluation_sample
@@ -349,8 +348,8 @@ def _record(job: Job, method: Method, trained: int, total: int) -> RunRecord:
 
 
 def _bits(job: Job) -> int | None:
-    """How many bits of 16-bit images are used, where not the upper 8."""
-    bits = decoding_of(job.splits.train.pixels).bits
+    """The bits of 16-bit images that are used, where not the upper 8."""
+    bits = job.splits.train.pixels.how.bits
     return None if bits == AS_ORIGINAL.bits else bits
 
 

@@ -7,10 +7,9 @@ import tensorflow as tf
 
 from tf_simclr.data.augment.policy import evaluation_image
 from tf_simclr.data.batches import evaluation_batches
-from tf_simclr.data.decode import decode_image
+from tf_simclr.data.decode import decode_for_view
 from tf_simclr.data.sources.image_set import ImageSet
 from tf_simclr.data.sources.look import what_is_wrong
-from tf_simclr.data.sources.pixels import decoding_of
 from tf_simclr.data.transcode import plain_bytes
 from tf_simclr.errors import UserError
 from tf_simclr.evaluation.feature_file import MostSimilar, draw_neighbours
@@ -118,7 +117,9 @@ def _view_of_file(path: str, image_size: int, images: ImageSet) -> np.ndarray:
     problem = what_is_wrong(encoded)
     if problem:
         raise UserError(f"--neighbours_of: {path} {problem}.")
-    how = decoding_of(images.pixels)
-    image = decode_image(tf.constant(plain_bytes(encoded)), how)
+    encoded = tf.constant(plain_bytes(encoded))
+    image = decode_for_view(
+        encoded, images.pixels.how, images.framing, image_size
+    )
     view = evaluation_image(image, image_size, images.framing)
     return view[tf.newaxis].numpy()

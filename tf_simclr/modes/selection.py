@@ -1,4 +1,4 @@
-"""By which evaluations a stage chooses, and which checkpoint it ends with."""
+"""Choice of the checkpoint that a stage ends with, by its evaluations."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ _NAMED = {"accuracy": TOP_1, "macro_f1": MACRO_F1, "knn": KNN}
 def selection_of(
     job: Job, method: Method, evaluator: Evaluator | None
 ) -> Selection:
-    """How a stage's evaluations are compared, and what they decide.
+    """The comparison of a stage's evaluations, and what it decides.
 
     Args:
       job: the stage.
@@ -141,7 +141,7 @@ def selection_facts(
     trained: int,
     planned: int,
 ) -> dict[str, Any] | None:
-    """What `result.json` holds as `selection`; None where no score decided.
+    """The part `selection` of `result.json`; None where no score decided.
 
     Args:
       run_dir: of the run.

@@ -120,7 +120,7 @@ def _training_images(config: Config, stored: StoredWeights) -> ImageSet | None:
 
 @dataclasses.dataclass(frozen=True)
 class Seen:
-    """How evaluation images compare with the training images of a run.
+    """Comparison of evaluation images with the training images of a run.
 
     Attributes:
       notice: how many of them are training images; '' if none is, or if no run

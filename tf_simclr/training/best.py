@@ -1,4 +1,4 @@
-"""Which evaluation of a run is the best, and when none is expected any more."""
+"""Best evaluation of a run, and early stopping where none better comes."""
 
 import contextlib
 import dataclasses
@@ -18,7 +18,7 @@ EARLY_STOP_FILE = "early_stop.json"
 
 @dataclasses.dataclass(frozen=True)
 class Selection:
-    """How the evaluations of a run are compared.
+    """Comparison of the evaluations of a run.
 
     Attributes:
       by: names of metrics; of each evaluation the first that it measured

@@ -113,7 +113,7 @@ class RunDirectory:
         write_json(self.file(RESULT_FILE), whole)
 
     def read_selection(self, step: int | None = None) -> dict[str, Any]:
-        """What `result.json` holds as `selection`; {} where it has none, or is
+        """The part `selection` of `result.json`; {} where it has none, or is
         of another step than this one."""
         path = self.file(RESULT_FILE)
         found = read_json(path) if os.path.exists(path) else {}

@@ -5,6 +5,8 @@ A box is (y, x, height, width) in whole pixels.
 
 import tensorflow as tf
 
+# Evaluation's central crop shows so much of the side that limits it.
+SHOWN = 0.875
 # A crop must show at least this share of the image, whatever `min_area` is.
 _MIN_COVERED = 0.1
 
@@ -89,7 +91,7 @@ def center_crop_boxes(
     widths: tf.Tensor,
     target_height: int,
     target_width: int,
-    proportion: float = 0.875,
+    proportion: float = SHOWN,
 ) -> tf.Tensor:
     """Central boxes with the target's aspect ratio, as in the original.
 

@@ -1,4 +1,4 @@
-"""How an image of any shape and size becomes one of evaluation's squares.
+"""Framing: evaluation's square of an image of any shape and size.
 
 Training's random crops follow the same rule for shrinking.
 """
@@ -8,19 +8,18 @@ import dataclasses
 import tensorflow as tf
 
 from tf_simclr import keras_compat
+from tf_simclr.data.augment.crop import SHOWN
 
 # The scales at which a JPEG file can be decoded, largest first (ITU-T T.81
 # leaves out the higher frequencies of each block).
 JPEG_SCALES = (8, 4, 2)
 # Images up to this size are evaluated whole (CIFAR), larger ones cropped.
 WHOLE_IMAGE_SIZE = 32
-# Evaluation's central crop shows seven eighths of the shorter side.
-_SHOWN = 7 / 8
 
 
 @dataclasses.dataclass(frozen=True)
 class Framing:
-    """What evaluation sees of an image, and how images are shrunk.
+    """The part of an image that evaluation sees, and how images are shrunk.
 
     Attributes:
       crop: center takes the central 87.5 %, the whole of images up to 32
@@ -32,6 +31,11 @@ class Framing:
 
     crop: str = "center"
     antialias: bool = False
+
+    @property
+    def crops_as_original(self) -> bool:
+        """True if a box and sixteen pixels for each one give the view."""
+        return self.crop != "pad" and not self.antialias
 
     def resize(
         self, images: tf.Tensor, height: int | tf.Tensor, width: int | tf.Tensor
@@ -104,7 +108,7 @@ class Framing:
         Returns:
           int32 in the shape of `side`: 1, 2, 4 or 8.
         """
-        shown = tf.cast(tf.cast(side, tf.float32) * _SHOWN, tf.int32)
+        shown = tf.cast(tf.cast(side, tf.float32) * SHOWN, tf.int32)
         return self.scale(shown, size)
 
 

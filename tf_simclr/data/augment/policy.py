@@ -95,7 +95,7 @@ def evaluation_view(
     """
     planes = to_planes(images)
     if not has_size(planes, image_size):
-        if framing.antialias or framing.crop == "pad":
+        if not framing.crops_as_original:
             images = tf.image.convert_image_dtype(images, tf.float32)
             views = _framed(images, image_size, framing)
             return tf.clip_by_value(views, 0.0, 1.0)
@@ -120,7 +120,7 @@ def evaluation_image(
     height, width = tf.unstack(tf.shape(image)[:2])
 
     def resized() -> tf.Tensor:
-        if framing.antialias or framing.crop == "pad":
+        if not framing.crops_as_original:
             pixels = tf.cast(image, tf.float32)[tf.newaxis]
             return _framed(pixels, image_size, framing)[0] * (1 / 255)
         boxes = _evaluation_boxes(

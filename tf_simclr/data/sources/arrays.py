@@ -13,7 +13,7 @@ import zlib
 
 import numpy as np
 
-from tf_simclr.data.decoding import Decoding
+from tf_simclr.data.decoding import AS_ORIGINAL
 from tf_simclr.data.sources.image_set import (
     MAX_CLASSES,
     UNLABELLED,
@@ -99,10 +99,13 @@ def load_npz(path: str, bit_depth: str = "auto") -> Source:
         )
     images, labels = {}, {}
     deep = Survey.of_arrays(arrays[found["x", s]] for s in splits_of_images)
-    bits = deep.decoding("ignore", bit_depth).bits
+    # Arrays have no transparency.
+    how = deep.decoding(AS_ORIGINAL.alpha, bit_depth)
     for split in splits_of_images:
         name = found["x", split]
-        images[split] = to_rgb_bytes(arrays[name], f"{name} of {path}", bits)
+        images[split] = to_rgb_bytes(
+            arrays[name], f"{name} of {path}", how.bits
+        )
         labels[split] = _npz_labels(
             arrays, found.get(("y", split)), len(images[split]), path
         )
@@ -112,14 +115,14 @@ def load_npz(path: str, bit_depth: str = "auto") -> Source:
     splits = {
         split: ImageSet(
             name=split,
-            pixels=ArrayPixels(array),
+            pixels=ArrayPixels(array, how),
             labels=labels[split],
             class_names=class_names,
             ids=tuple(f"{stem}/{split}/{index}" for index in range(len(array))),
         )
         for split, array in images.items()
     }
-    notices = deep.notices(Decoding(bits=bits))
+    notices = deep.notices(how)
     if unread:
         notices.append(f"arrays that are not read: {', '.join(unread)}")
     return Source(splits, tuple(notices), stamps, scanned=True)

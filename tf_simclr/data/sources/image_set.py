@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from tf_simclr.data.augment.framing import ORIGINAL_FRAMING, Framing
-from tf_simclr.data.decoding import Decoding, bits_of
+from tf_simclr.data.decoding import Decoding
 from tf_simclr.data.sources.pixels import (
     ArrayPixels,
     FilePixels,
@@ -138,11 +138,11 @@ def to_rgb_bytes(
     """Brings an image array to uint8 (N, H, W, 3).
 
     Args:
-      images: (N, H, W) or (N, H, W, 1 or 3): uint8, floats in [0, 1], or
-        other integers from 0 to 65,535.
+      images: (N, H, W) or (N, H, W, 1 or 3): uint8, floats in [0, 1], or,
+        with `bits`, other integers from 0 to 65,535.
       where: names the array in error messages.
-      bits: how many bits of wider integers are used; None goes by the largest
-        value.
+      bits: how many bits of wider integers are used, which follows from all
+        images of a data set; None refuses them.
 
     Raises:
       UserError: another shape, dtype or range.
@@ -167,11 +167,11 @@ def to_rgb_bytes(
                 f" by 255. Received: {low:g} to {high:g}"
             )
         images = np.round(images * 255.0).astype(np.uint8)
-    elif np.issubdtype(images.dtype, np.integer) and images.dtype != np.uint8:
+    elif bits and np.issubdtype(images.dtype, np.integer):
         images = _upper_bits(images, where, bits)
     if images.dtype != np.uint8:
         raise UserError(
-            f"{where} must be integers, or floats in [0, 1]. Received:"
+            f"{where} must be uint8, or floats in [0, 1]. Received:"
             f" {images.dtype}"
         )
     if images.shape[-1] == 1:
@@ -179,14 +179,16 @@ def to_rgb_bytes(
     return images
 
 
-def _upper_bits(images: np.ndarray, where: str, bits: int | None) -> np.ndarray:
+def _upper_bits(images: np.ndarray, where: str, bits: int) -> np.ndarray:
+    if images.dtype == np.uint8:
+        return images
     low, high = int(images.min()), int(images.max())
     if low < 0 or high >= 2**16:
         raise UserError(
             f"{where} holds integers that are no values of pixels: store 8 or"
             f" 16 bits. Received: {low} to {high}"
         )
-    shifted = images.astype(np.uint16) >> ((bits or bits_of(high)) - 8)
+    shifted = images.astype(np.uint16) >> (bits - 8)
     return np.minimum(shifted, 255).astype(np.uint8)
 
 
@@ -242,7 +244,9 @@ def _join_hashes(
 def _join(first: Pixels, second: Pixels) -> Pixels:
     match first, second:
         case ArrayPixels(), ArrayPixels() if first.size == second.size:
-            return ArrayPixels(np.concatenate([first.array, second.array]))
+            return dataclasses.replace(
+                first, array=np.concatenate([first.array, second.array])
+            )
         case ArrayPixels(), ArrayPixels():
             raise UserError(
                 "--dataset and --unlabeled_dataset hold images of different"

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from tf_simclr.data.decode import decode_image
+from tf_simclr.data.decode import decode_image, may_be_transparent
 from tf_simclr.data.sources.image_header import ImageHeader
 from tf_simclr.data.transcode import Unreadable, header_of, plain_bytes
 from tf_simclr.process import once_per_process
@@ -18,13 +18,11 @@ MAX_PIXELS = 2**27
 MAX_BYTES = 2**28
 _LARGE = 2**24
 _one_large_image = threading.Lock()
-# So far into a PNG file, the chunk of transparent colors is looked for.
-_PNG_SEARCHED = 2**13
 
 
 @dataclasses.dataclass(frozen=True)
 class Look:
-    """What was seen of one image.
+    """Findings about one image.
 
     Attributes:
       why: it cannot be read; empty if it can.
@@ -96,27 +94,16 @@ def _decoded(
     try:
         image = _decoder()(tf.constant(data))
         height, width, _ = image.shape
-        is_png = data[:4] == b"\x89PNG"
-        highest = -1
-        if is_png and data[24] == 16:
+        highest, transparent = -1, False
+        if data[:4] == b"\x89PNG" and data[24] == 16:
             highest = int(_highest()(tf.constant(data)))
-        transparent = _may_be_transparent(data, is_png) and bool(
-            _is_transparent()(tf.constant(data))
-        )
+        if header.format != "JPEG":
+            transparent = bool(_is_transparent()(tf.constant(data)))
     except tf.errors.OpError:
         return damaged
     if seen is not None:
         seen(image.numpy())
     return Look("", height, width, highest, transparent)
-
-
-def _may_be_transparent(data: bytes, is_png: bool) -> bool:
-    if is_png:
-        # Colors of a palette, and single ones, can be transparent, too.
-        return data[25] in (4, 6) or b"tRNS" in data[:_PNG_SEARCHED]
-    # Where the flags of WebP files are that have any.
-    at = {b"VP8X": 20, b"VP8L": 24}.get(data[12:16])
-    return data[8:12] == b"WEBP" and at is not None and data[at] & 0x10 > 0
 
 
 @once_per_process
@@ -135,11 +122,17 @@ def _highest() -> Callable[[tf.Tensor], tf.Tensor]:
 
 @once_per_process
 def _is_transparent() -> Callable[[tf.Tensor], tf.Tensor]:
-    def is_transparent(data: tf.Tensor) -> tf.Tensor:
+    def any_is(data: tf.Tensor) -> tf.Tensor:
         image = tf.io.decode_image(data, channels=4, expand_animations=False)
         return tf.reduce_any(image[..., 3] < 255)
 
-    return _of_bytes(is_transparent)
+    return _of_bytes(
+        lambda data: tf.cond(
+            may_be_transparent(data),
+            lambda: any_is(data),
+            lambda: tf.constant(False),
+        )
+    )
 
 
 def _of_bytes(

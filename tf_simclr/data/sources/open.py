@@ -350,7 +350,7 @@ class _Arranged:
 
 
 def _survey(source: Source) -> Survey:
-    """What is known of the images' sizes, in files and in memory."""
+    """The survey, with the sizes of images in memory."""
     found = source.survey
     for images in source.splits.values():
         if isinstance(images.pixels, ArrayPixels):

@@ -35,9 +35,11 @@ class ArrayPixels:
 
     Attributes:
       array: uint8 (N, H, W, 3).
+      how: they were decoded.
     """
 
     array: np.ndarray
+    how: Decoding = AS_ORIGINAL
 
     def __len__(self) -> int:
         return len(self.array)
@@ -50,7 +52,7 @@ class ArrayPixels:
 
     def take(self, indices: np.ndarray) -> "ArrayPixels":
         """The images at `indices` (n,), in that order."""
-        return ArrayPixels(self.array[indices])
+        return dataclasses.replace(self, array=self.array[indices])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,8 +164,3 @@ class RecordPixels:
 
 
 Pixels = ArrayPixels | FilePixels | RecordPixels
-
-
-def decoding_of(pixels: Pixels) -> Decoding:
-    """How images are decoded; of those in memory, as the original does."""
-    return AS_ORIGINAL if isinstance(pixels, ArrayPixels) else pixels.how

@@ -99,7 +99,7 @@ def first_bad_image(images: ImageSet) -> tuple[str, str] | None:
 def _scan(
     images: ImageSet, doubtful: list[int] | None = None
 ) -> Iterator[dict[int, Look]]:
-    """What was seen of one share of images after another.
+    """Looks at one share of images after another.
 
     Args:
       images: to look at.

@@ -69,7 +69,7 @@ class Source:
 
     @property
     def hashed(self) -> bool:
-        """Whether all images outside of memory have perceptual hashes."""
+        """True if all images outside of memory have perceptual hashes."""
         return all(
             images.hashes is not None or isinstance(images.pixels, ArrayPixels)
             for images in self.splits.values()

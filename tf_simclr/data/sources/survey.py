@@ -1,4 +1,4 @@
-"""What a look at every image of a data set found, beside bad images."""
+"""Survey of all images of a data set, beside bad ones."""
 
 import collections
 import dataclasses
@@ -88,7 +88,7 @@ class Survey:
         return cls(**{**values, **numbers})
 
     def decoding(self, alpha: str, bit_depth: str) -> Decoding:
-        """How the images are decoded.
+        """The decoding that suits the images.
 
         Args:
           alpha: of the flag.
@@ -99,7 +99,7 @@ class Survey:
         return Decoding(alpha, bits_of(self.highest) if self.deep else 16)
 
     def notices(self, how: Decoding) -> list[str]:
-        """What became of transparency and of 16-bit values, in words."""
+        """Notices about transparency and 16-bit values."""
         found = []
         if self.transparent and how.alpha != "ignore":
             found.append(
@@ -134,7 +134,7 @@ class Survey:
         )
 
     def size_notices(self, framing: Framing, image_size: int) -> list[str]:
-        """What is lost of images as large or as long as these, in words.
+        """Notices about pixels that are lost of large or long images.
 
         Args:
           framing: how evaluation sees them.

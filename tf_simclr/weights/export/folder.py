@@ -44,14 +44,14 @@ class Exportable:
 
     @property
     def decoding(self) -> Decoding:
-        """How the images were decoded that it was trained on."""
+        """The decoding of the images that it was trained on."""
         # Records of version 0.1.0 have neither.
         alpha = self.record.config.get("alpha", AS_ORIGINAL.alpha)
         return Decoding(alpha, self.record.dataset.bits or AS_ORIGINAL.bits)
 
     @property
     def framing(self) -> Framing:
-        """What its evaluation saw of an image."""
+        """The framing of the images that it was scored on."""
         stored, default = self.record.config, ORIGINAL_FRAMING
         return Framing(
             stored.get("eval_crop", default.crop),

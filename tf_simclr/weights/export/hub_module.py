@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tf_simclr.data.augment.framing import ORIGINAL_FRAMING, Framing
 from tf_simclr.data.augment.policy import evaluation_image, evaluation_view
-from tf_simclr.data.decode import decode_image, decode_reduced
+from tf_simclr.data.decode import decode_for_view
 from tf_simclr.data.decoding import AS_ORIGINAL, Decoding
 from tf_simclr.losses.classification import l2_loss
 from tf_simclr.models.layers import LayerFactory
@@ -95,11 +95,9 @@ class ExportFunctions:
         return tf.map_fn(
             # What evaluation on image files does.
             lambda encoded: evaluation_image(
-                decode_reduced(
+                decode_for_view(
                     encoded, self._how, self._framing, self._image_size
-                )
-                if self._framing.antialias
-                else decode_image(encoded, self._how),
+                ),
                 self._image_size,
                 self._framing,
             ),
