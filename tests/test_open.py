@@ -62,6 +62,17 @@ def test_unlabelled_arrays_join_those_of_one_size(tmp_path):
         opened(first, unlabeled_dataset=write("other.npz", 9, False))
 
 
+def test_unlabelled_images_count_for_the_depth(photos, tmp_path):
+    """Of 12 bits in 16, they would come out black."""
+    deep = (np.arange(64, dtype=np.uint16) * 60).reshape(8, 8)
+    (tmp_path / "deep.png").write_bytes(pictures.encode(deep, "PNG"))
+    found = opened(photos, unlabeled_dataset=str(tmp_path))
+    assert found.train.pixels.how.bits == 12
+    (notice,) = [text for text in found.notices if "--bit_depth" in text]
+    assert notice.startswith("images of 16 bits, with values up to 3,780")
+    assert opened(photos).train.pixels.how.bits == 16
+
+
 def test_unlabelled_shards_join_shards(tmp_path):
     for name, label in (("first", 0), ("second", 1)):
         (tmp_path / name).mkdir()

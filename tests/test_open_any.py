@@ -18,10 +18,11 @@ PNG = pictures.encode(pictures.tile(3, 12, 12), "PNG")
 
 
 def write(root, *names: str, data: bytes = PNG):
-    for name in names:
+    for number, name in enumerate(names):
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
+        # No copies of one another: decoders stop in front of the number.
+        path.write_bytes(data + bytes([number]))
     return root
 
 
@@ -121,7 +122,7 @@ def archive(path, **arrays):
     return path
 
 
-X = np.full((6, 8, 8, 3), 200, np.uint8)
+X = 200 * np.random.default_rng(0).integers(0, 2, (6, 8, 8, 3), np.uint8)
 
 
 def test_splits_of_archives(tmp_path):
@@ -203,7 +204,10 @@ def test_images_of_zeros_and_ones_are_told(tmp_path):
 
 
 def records(*labels, name="") -> list:
-    return [(PNG, label, name and f"{name}{label}") for label in labels]
+    return [
+        (PNG + bytes([number]), label, name and f"{name}{label}")
+        for number, label in enumerate(labels)
+    ]
 
 
 def write_example(path, **features):

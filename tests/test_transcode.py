@@ -15,6 +15,7 @@ from tf_simclr.data.transcode import Unreadable, as_png, plain, plain_bytes
 _RNG = np.random.default_rng(0)
 RGB = Image.fromarray(_RNG.integers(0, 256, (9, 7, 3), dtype=np.uint8))
 RGBA = Image.fromarray(_RNG.integers(0, 256, (9, 7, 4), dtype=np.uint8))
+CLEAR = RGBA.point(lambda value: 255 * (value > 127))
 DEEP = Image.fromarray(_RNG.integers(0, 4096, (9, 7), dtype=np.uint16))
 SIDEWAYS = RGB.getexif()
 SIDEWAYS[0x0112] = 6
@@ -57,12 +58,17 @@ FILES = {
         save_all=True,
         append_images=[ImageOps.invert(RGB)],
     ),
+    "gif": encode(RGB.convert("P"), "GIF"),
+    "gif, transparent": encode(CLEAR, "GIF"),
+    "gif, animated": encode(
+        CLEAR, "GIF", save_all=True, append_images=[RGB.convert("P")]
+    ),
     "jpeg, sideways": encode(RGB, "JPEG", exif=SIDEWAYS, quality=95),
 }
 IN_GRAPH = (
     *("bmp of 8 bits", "bmp of 24 bits", "bmp of 32 bits", "png", "webp"),
     *("png, transparent", "png, gray and transparent", "webp, transparent"),
-    *("png, one color transparent", "jpeg, sideways"),
+    *("png, one color transparent", "jpeg, sideways", "gif"),
 )
 
 
@@ -114,11 +120,14 @@ def test_transparency_is_seen_and_can_be_ignored():
         one_color = "one color" in name and 3 in np.asarray(RGB.convert("P"))
         expected = one_color or name in (
             *("tga", "ico", "png, transparent", "webp, transparent"),
-            "png, gray and transparent",
+            *("png, gray and transparent", "gif, transparent", "gif, animated"),
         )
         assert look_at(data).transparent == expected, name
     found = decode_image(tf.constant(FILES["png, transparent"])).numpy()
     assert np.array_equal(found, np.asarray(RGBA)[..., :3])
+    data = tf.constant(FILES["gif, transparent"])
+    found = decode_image(plain(data)).numpy()
+    assert np.array_equal(found, decode_image(data).numpy())
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "PPM"])

@@ -1,9 +1,9 @@
 """From the bytes of an image file to pixels, in TensorFlow operations.
 
 Training, evaluation and exported models all decode here, so that they see the
-same pixels. JPEG, PNG, GIF (the first frame), BMP and WebP (no animations) are
-read, whatever a file is called: gray, palette, transparency, CMYK and 16 bits
-included. `transcode.py` brings other formats to these.
+same pixels. JPEG, PNG, GIF (the first frame, opaque), BMP and WebP (no
+animations) are read, whatever a file is called: gray, palette, transparency,
+CMYK and 16 bits included. `transcode.py` brings other formats to these.
 """
 
 import functools
@@ -34,8 +34,11 @@ _WEBP_ALPHA, _WEBP_ANIMATION, _WEBP_EXIF = 0x10, 0x02, 0x08
 # kinds without transparency, unless a chunk in front of the pixels adds it.
 _PNG_DEPTH, _PNG_KIND = 24, 25
 _PNG_OPAQUE = (b"\0", b"\2")
-# So far into a PNG file, and from its end, chunks are looked for.
-_PNG_SEARCHED = 2**13
+# So far into a file, and from its end, parts of it are looked for.
+_SEARCHED = 2**13
+# What comes in front of the flags of a GIF file's frame, and the flag that one
+# of its colors is transparent; its decoder shows that color as black.
+_GIF_CONTROL, _GIF_TRANSPARENT = b"\x21\xf9\x04", 0x01
 # The longest header of a BMP file (version 5), and where a palette behind it
 # ends.
 _BMP_LONGEST_HEADER = 124
@@ -237,9 +240,9 @@ def is_plain(encoded: tf.Tensor) -> tf.Tensor:
 
     def of_png() -> tf.Tensor:
         # EXIF blocks, which can say how to turn it.
-        tail = tf.strings.length(encoded) - _PNG_SEARCHED
+        tail = tf.strings.length(encoded) - _SEARCHED
         ends = tf.strings.substr(
-            [encoded, encoded], [0, tf.maximum(tail, 0)], [_PNG_SEARCHED] * 2
+            [encoded, encoded], [0, tf.maximum(tail, 0)], [_SEARCHED] * 2
         )
         return tf.size(keras_compat.split_once(ends, b"eXIf")) == 2
 
@@ -255,13 +258,23 @@ def is_plain(encoded: tf.Tensor) -> tf.Tensor:
         webp &= (tf.strings.substr(head, 12, 4) != b"VP8X") | ~_has_bit(
             head, 20, _WEBP_ANIMATION | _WEBP_EXIF
         )
-        return bmp | webp | _starts_with(head, b"GIF8")
+        gif = _starts_with(head, b"GIF8") & ~_is_transparent_gif(encoded)
+        return bmp | webp | gif
 
     return tf.cond(
         tf.io.is_jpeg(encoded),
         lambda: tf.constant(True),
         lambda: tf.cond(_starts_with(encoded, _PNG_MAGIC), of_png, of_other),
     )
+
+
+def _is_transparent_gif(encoded: tf.Tensor) -> tf.Tensor:
+    """Whether the first frame of a GIF file may have transparent pixels: bool
+    scalar."""
+    start = tf.strings.substr(encoded, 0, _SEARCHED)
+    parts = keras_compat.split_once(start[None], _GIF_CONTROL)
+    flags = _head(parts[-1], 1)
+    return (tf.size(parts) > 1) & _has_bit(flags, 0, _GIF_TRANSPARENT)
 
 
 def may_be_transparent(encoded: tf.Tensor) -> tf.Tensor:
@@ -277,7 +290,7 @@ def may_be_transparent(encoded: tf.Tensor) -> tf.Tensor:
     head = _head(encoded, 64)
     is_png = _starts_with(head, _PNG_MAGIC)
     kind = tf.strings.substr(head, _PNG_KIND, 1)
-    start = tf.strings.substr(encoded, 0, _PNG_SEARCHED)
+    start = tf.strings.substr(encoded, 0, _SEARCHED)
     adds_alpha = tf.size(keras_compat.split_once(start[None], b"tRNS")) > 1
     has_alpha = ~tf.reduce_any(tf.equal(kind, _PNG_OPAQUE)) | adds_alpha
     return (is_png & has_alpha) | _webp_has_alpha(head)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from tf_simclr.data.perceptual_hash import MIN_SIMILARITY, perceptual_hashes
+from tf_simclr.data.same_image import same_images
 from tf_simclr.data.sources.image_set import (
     UNLABELLED,
     ImageSet,
@@ -129,7 +130,9 @@ def _find(
     if by_id:
         known = set(training.ids)
         itself[:] = [name in known for name in evaluation.ids]
-    places = np.flatnonzero(scored & ~itself & first.any(axis=1))
+    copies = np.where(scored & ~itself, _copies(evaluation, training), -1)
+    compared = scored & ~itself & first.any(axis=1) & (copies < 0)
+    places = np.flatnonzero(compared)
     others = np.flatnonzero(second.any(axis=1))
     evaluated = int(scored.sum())
     most = max(most_pairs // max(len(others), 1), 1)
@@ -141,18 +144,40 @@ def _find(
         places = np.sort(places[order[:most]])
         evaluated = most
     nearest, similar = nearest_hashes(first[places], second[others])
-    rows = [
-        (
-            evaluation.ids[place],
-            training.ids[others[near]],
-            round(float(cosine), 3),
-            _label(evaluation, place),
-            _label(training, others[near]),
-        )
+    found = [
+        (place, others[near], round(float(cosine), 3))
         for place, near, cosine in zip(places, nearest, similar, strict=True)
         if near >= 0
     ]
+    found += [(at, copies[at], 1.0) for at in np.flatnonzero(copies >= 0)]
+    rows = [
+        (
+            evaluation.ids[place],
+            training.ids[near],
+            cosine,
+            _label(evaluation, place),
+            _label(training, near),
+        )
+        for place, near, cosine in sorted(found)
+    ]
     return NearDuplicates(evaluated, tuple(rows), sampled)
+
+
+def _copies(evaluation: ImageSet, training: ImageSet) -> np.ndarray:
+    """int64 (N,): the place of the training image of the same pixels, or of a
+    file of the same bytes; -1 for none."""
+    found = np.full(len(evaluation), -1, np.int64)
+    arrays = evaluation.pixels, training.pixels
+    if all(isinstance(each, ArrayPixels) for each in arrays):
+        pairs = same_images(evaluation, training, by_id=False)
+        found[pairs[:, 0]] = pairs[:, 1]
+    elif evaluation.digests is not None and training.digests is not None:
+        digests, places = np.unique(training.digests, return_index=True)
+        at = np.searchsorted(digests, evaluation.digests)
+        at = np.minimum(at, len(digests) - 1)
+        same = (digests[at] == evaluation.digests) & (evaluation.digests > 0)
+        found[same] = places[at[same]]
+    return found
 
 
 def image_hashes(images: ImageSet) -> np.ndarray | None:

@@ -64,7 +64,7 @@ def with_equal_found(images: ImageSet) -> ImageSet:
     """
     match images.pixels:
         case ArrayPixels(array=array):
-            keys = _array_keys(array)
+            keys = pixel_keys(array)
         case FilePixels():
             keys = _file_keys(images.pixels)
         case RecordPixels():
@@ -120,8 +120,12 @@ def _digests(array: np.ndarray, places: Iterable[int]) -> Iterator[bytes]:
         yield hashlib.blake2b(row, digest_size=16).digest()
 
 
-def _array_keys(array: np.ndarray) -> Iterator[Hashable]:
-    """A digest of each image that may be equal to another, else its place."""
+def pixel_keys(array: np.ndarray) -> Iterator[Hashable]:
+    """A digest of each image that may be equal to another, else its place.
+
+    Args:
+      array: uint8 (N, H, W, 3).
+    """
     flat = array.reshape(len(array), -1)
     sampled = np.linspace(0, flat.shape[1] - 1, _SAMPLED).astype(int)
     words = np.ascontiguousarray(flat[:, sampled]).view(np.uint64)

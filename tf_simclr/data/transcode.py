@@ -111,6 +111,8 @@ def as_png(data: bytes) -> bytes:
         try:
             image.seek(0)
             shown = _png_mode(ImageOps.exif_transpose(image))
+            if image.format == "GIF":
+                shown = _black_where_clear(shown)
         except Unreadable:
             raise
         except Exception as error:
@@ -182,3 +184,14 @@ def _png_mode(image: "Image") -> "Image":
     if image.has_transparency_data:
         return image.convert("RGBA")
     return image.convert("L" if image.mode == "1" else "RGB")
+
+
+def _black_where_clear(image: "Image") -> "Image":
+    """A GIF image as TensorFlow shows it to whoever ignores transparency."""
+    from PIL import Image
+
+    if image.mode != "RGBA":
+        return image
+    values = np.array(image)
+    values[values[..., 3] == 0] = 0
+    return Image.fromarray(values)

@@ -60,6 +60,8 @@ class ImageSet:
         without --group_by.
       hashes: int8 (N, 63), see `perceptual_hash`; None where nobody looked at
         the images, or where they are in memory.
+      digests: uint64 (N,), of the bytes of each image file, 0 where it cannot
+        be read; None as `hashes`.
     """
 
     name: str
@@ -71,6 +73,7 @@ class ImageSet:
     framing: Framing = ORIGINAL_FRAMING
     groups: tuple[str, ...] | None = None
     hashes: np.ndarray | None = None
+    digests: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -111,6 +114,7 @@ class ImageSet:
             first_equal=first_equal,
             groups=groups and tuple(groups[index] for index in indices),
             hashes=None if self.hashes is None else self.hashes[indices],
+            digests=None if self.digests is None else self.digests[indices],
         )
 
 
@@ -228,12 +232,13 @@ def join_unlabelled(
             first_equal=None,
             # Those of another data set are groups of their own.
             groups=groups and (*groups, *(extra.groups or names)),
-            hashes=_join_hashes(images.hashes, extra.hashes),
+            hashes=_join_tables(images.hashes, extra.hashes),
+            digests=_join_tables(images.digests, extra.digests),
         )
     return images
 
 
-def _join_hashes(
+def _join_tables(
     first: np.ndarray | None, second: np.ndarray | None
 ) -> np.ndarray | None:
     if first is None or second is None:

@@ -28,6 +28,8 @@ from tf_simclr.process import cache
 _VERSION = 3
 _PREFIX = "index-"
 _RECORD_ARRAYS = ("shard", "offset", "length")
+# What a scan adds to images.
+_FOUND_ARRAYS = ("hashes", "digests")
 
 
 def is_index_name(name: str) -> bool:
@@ -74,8 +76,9 @@ def write_index(path: str, key: str, source: Source) -> None:
         head["splits"].append(entry)
         arrays[f"{number}-ids"] = _pack(images.ids)
         arrays[f"{number}-labels"] = images.labels
-        if images.hashes is not None:
-            arrays[f"{number}-hashes"] = images.hashes
+        for name in _FOUND_ARRAYS:
+            if getattr(images, name) is not None:
+                arrays[f"{number}-{name}"] = getattr(images, name)
     arrays["head"] = _pack([json.dumps(head)])
     write_npz(path, arrays)
 
@@ -124,7 +127,7 @@ def _source(head: dict[str, Any], arrays: dict[str, np.ndarray]) -> Source:
             class_names=tuple(entry["class_names"]),
             ids=ids,
             # Missing in those of earlier versions.
-            hashes=arrays.get(f"{number}-hashes"),
+            **{name: arrays.get(f"{number}-{name}") for name in _FOUND_ARRAYS},
         )
     stamps = zip(
         _unpack(arrays["stamped"]), arrays["stamps"].tolist(), strict=True

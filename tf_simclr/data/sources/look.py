@@ -1,6 +1,7 @@
 """One look at an image file: can it be read, and what is odd about it?"""
 
 import dataclasses
+import hashlib
 import threading
 from collections.abc import Callable
 
@@ -29,6 +30,7 @@ class Look:
       height, width: of the upright image, in pixels.
       highest: its largest value, where it has 16 bits; -1 for other images.
       transparent: whether any of its pixels is.
+      digest: of the file's bytes, 64 bits and not 0; 0 if it cannot be read.
     """
 
     why: str = ""
@@ -36,6 +38,7 @@ class Look:
     width: int = 0
     highest: int = -1
     transparent: bool = False
+    digest: int = dataclasses.field(default=0, compare=False)
 
 
 def look_at(
@@ -64,8 +67,12 @@ def look_at(
             )
         if header.pixels > large:
             with _one_large_image:
-                return _decoded(data, header, seen)
-        return _decoded(data, header, seen)
+                look = _decoded(data, header, seen)
+        else:
+            look = _decoded(data, header, seen)
+        if look.why:
+            return look
+        return dataclasses.replace(look, digest=_digest(data))
     except Unreadable as error:
         return Look(str(error))
 
@@ -78,6 +85,11 @@ def what_is_wrong(data: bytes, large: int = _LARGE) -> str:
       large: as of `look_at`.
     """
     return look_at(data, large).why
+
+
+def _digest(data: bytes) -> int:
+    digest = hashlib.blake2b(data, digest_size=8).digest()
+    return int.from_bytes(digest, "little") | 1
 
 
 def _decoded(

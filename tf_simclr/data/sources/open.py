@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from tf_simclr.data.sources.check import (
     with_unlabelled_parts,
     without_lost_classes,
 )
+from tf_simclr.data.sources.copies import copies_notices
 from tf_simclr.data.sources.folder import FolderTree, list_folder, walk
 from tf_simclr.data.sources.groups import shared_groups_notice, with_groups
 from tf_simclr.data.sources.image_set import (
@@ -234,21 +235,20 @@ def open_dataset(
     elif config.eval_fraction:
         # What the evaluation part is cut off.
         wanted.insert(0, "train")
-    key, source = _open(config.dataset, config, wanted, index_folders)
-    arranged = _arranged(source, config)
+    opened = [_open(config.dataset, config, wanted, index_folders)]
+    if training and config.unlabeled_dataset:
+        with _told_of("--unlabeled_dataset"):
+            opened.append(
+                _open(config.unlabeled_dataset, config, wanted, index_folders)
+            )
+    keys, sources = zip(*opened, strict=True)
+    arranged = _arranged(sources, config)
     splits = arranged.splits
     train = None
     if training:
         train = pick_split(splits, config.train_split, config.dataset)
-    keys, sources = [key], [source]
-    if training and config.unlabeled_dataset:
-        with _told_of("--unlabeled_dataset"):
-            key, more = _open(
-                config.unlabeled_dataset, config, wanted, index_folders
-            )
-        train = join_unlabelled(train, without_bad_images(more).values())
-        keys.append(key)
-        sources.append(more)
+        for more in sources[1:]:
+            train = join_unlabelled(train, without_bad_images(more).values())
     default = DataConfig.__dataclass_fields__["eval_split"].default
     evaluation = None
     if (
@@ -261,7 +261,7 @@ def open_dataset(
     notices = _notices(sources, arranged)
     shared = shared_groups_notice(train, evaluation)
     notices += (shared,) if shared else ()
-    return Splits(train, evaluation, notices, bad, tuple(keys))
+    return Splits(train, evaluation, notices, bad, keys)
 
 
 @contextlib.contextmanager
@@ -286,7 +286,7 @@ def open_images(
       UserError: as `open_dataset`.
     """
     _, source = _open(config.dataset, config, (split,), index_folders)
-    arranged = _arranged(source, config)
+    arranged = _arranged([source], config)
     images = pick_split(arranged.splits, split, config.dataset)
     return images, _notices([source], arranged)
 
@@ -320,18 +320,28 @@ def _open(
     return key, source
 
 
-def _arranged(source: Source, config: DataConfig) -> "_Arranged":
-    return _arrange(
+def _arranged(sources: Sequence[Source], config: DataConfig) -> "_Arranged":
+    """The first source's splits; images of all sources are shown alike."""
+    source = sources[0]
+    survey = sum((each.survey for each in sources), Survey())
+    how = survey.decoding(config.alpha, config.bit_depth)
+    framing = Framing(config.eval_crop, config.antialias)
+    arranged = _arrange(
         source,
         config.dataset,
         config.ignore_labels,
         config.eval_fraction,
-        source.survey.decoding(config.alpha, config.bit_depth),
-        Framing(config.eval_crop, config.antialias),
-        config.image_size,
+        how,
+        framing,
         config.group_by,
         config.folder_layout,
     )
+    sizes = _with_arrays(survey, source.splits)
+    notices = [
+        *survey.notices(how),
+        *sizes.size_notices(framing, config.image_size),
+    ]
+    return dataclasses.replace(arranged, notices=(*notices, *arranged.notices))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -349,13 +359,12 @@ class _Arranged:
     joined: tuple[str, ...]
 
 
-def _survey(source: Source) -> Survey:
+def _with_arrays(survey: Survey, splits: Mapping[str, ImageSet]) -> Survey:
     """The survey, with the sizes of images in memory."""
-    found = source.survey
-    for images in source.splits.values():
+    for images in splits.values():
         if isinstance(images.pixels, ArrayPixels):
-            found += Survey.of_size(*images.pixels.size, len(images))
-    return found
+            survey += Survey.of_size(*images.pixels.size, len(images))
+    return survey
 
 
 # The stages of a pipeline share it: a million images take their time.
@@ -367,7 +376,6 @@ def _arrange(
     eval_fraction: float,
     how: Decoding,
     framing: Framing,
-    image_size: int,
     group_by: str,
     folder_layout: str,
 ) -> _Arranged:
@@ -377,8 +385,6 @@ def _arrange(
     splits = {
         name: images.shown(how, framing) for name, images in splits.items()
     }
-    notices += source.survey.notices(how)
-    notices += _survey(source).size_notices(framing, image_size)
     if ignore_labels:
         splits = {
             name: dataclasses.replace(
@@ -389,6 +395,8 @@ def _arrange(
             for name, images in splits.items()
         }
     notices += check_classes(splits, dataset) + check_pixels(splits)
+    for images in splits.values():
+        notices += copies_notices(images)
     rule = read_group_by(group_by)
     if rule is not None:
         splits, said = with_groups(

@@ -45,14 +45,17 @@ def scan_source(source: Source, *, hashes: bool = False) -> Source:
         splits[split] = images
         if isinstance(images.pixels, ArrayPixels):
             continue
+        digests = np.zeros(len(images), np.uint64)
+        splits[split] = dataclasses.replace(images, digests=digests)
         if hashes:
             table = np.zeros((len(images), LENGTH), np.int8)
-            splits[split] = dataclasses.replace(images, hashes=table)
+            splits[split] = dataclasses.replace(splits[split], hashes=table)
         doubtful: list[int] = []
         for found in _scan(splits[split], doubtful):
             done += len(found)
             survey += Survey.of(found.values())
             for index, look in found.items():
+                digests[index] = look.digest
                 if look.why:
                     bad[images.ids[index]] = look.why
                     if isinstance(images.pixels, FilePixels):
