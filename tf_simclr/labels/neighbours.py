@@ -1,0 +1,122 @@
+"""Exact nearest neighbours of features, by blocked matrix products."""
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+from tf_simclr.process import cached
+from tf_simclr.signals import stop_point
+
+# Rows that are looked for, and columns among which, at a time: a product of
+# 128 MiB, whatever the number of images.
+_ROWS, _COLUMNS = 2048, 16384
+
+
+@dataclasses.dataclass(frozen=True)
+class Neighbours:
+    """The nearest neighbours of each of N images, nearest first.
+
+    Attributes:
+      indices: int32 (N, k); an image is not its own neighbour.
+      cosines: float32 (N, k).
+    """
+
+    indices: np.ndarray
+    cosines: np.ndarray
+
+
+def nearest_neighbours(
+    features: np.ndarray,
+    count: int,
+    blocks: tuple[int, int] = (_ROWS, _COLUMNS),
+    done: Callable[[int], None] | None = None,
+) -> Neighbours:
+    """Finds the most similar images of each image by cosine.
+
+    Exact: N^2 d multiplications, on the device. Of equal cosines the smaller
+    index comes first.
+
+    Args:
+      features: (N, d), of any floating type; memory-mapped arrays are read
+        block by block.
+      count: k, neighbours of each; of N images at most N - 1.
+      blocks: rows and columns that are multiplied at a time.
+      done: called with the number of images that were looked at.
+
+    Returns:
+      Neighbours of min(count, N - 1) columns.
+    """
+    size = len(features)
+    count = min(count, size - 1)
+    rows, columns = (min(block, size) for block in blocks)
+    indices = np.empty((size, count), np.int32)
+    cosines = np.empty((size, count), np.float32)
+    if count < 1:
+        return Neighbours(indices, cosines)
+    search = _search(rows, columns, features.shape[1], count)
+    for first in range(0, size, rows):
+        # Blocks have one shape: the last one begins earlier.
+        start = min(first, size - rows)
+        queries = tf.constant(unit_rows(features[start : start + rows]))
+        found = (
+            tf.fill((rows, count), -np.inf),
+            tf.zeros((rows, count), tf.int32),
+        )
+        for at in range(0, size, columns):
+            begin = min(at, size - columns)
+            others = unit_rows(features[begin : begin + columns])
+            found = search(queries, others, start, begin, at, *found)
+        stop_point()
+        cosines[start : start + rows] = found[0]
+        indices[start : start + rows] = found[1]
+        if done is not None:
+            done(min(rows, size - first))
+    return Neighbours(indices, cosines)
+
+
+def unit_rows(features: np.ndarray) -> np.ndarray:
+    """float32 (n, d) rows of length 1; zero rows stay zero."""
+    rows = np.asarray(features, np.float32)
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows / np.maximum(norms, 1e-12)
+
+
+@cached(maxsize=4)
+def _search(
+    rows: int, columns: int, dimensions: int, count: int
+) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
+    """Merges what one block of columns holds into what was found before."""
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec((rows, dimensions)),
+            tf.TensorSpec((columns, dimensions)),
+            *[tf.TensorSpec((), tf.int32)] * 3,
+            tf.TensorSpec((rows, count)),
+            tf.TensorSpec((rows, count), tf.int32),
+        ],
+        autograph=False,
+    )
+    def merge(
+        queries: tf.Tensor,
+        others: tf.Tensor,
+        start: tf.Tensor,
+        begin: tf.Tensor,
+        fresh: tf.Tensor,
+        cosines: tf.Tensor,
+        indices: tf.Tensor,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        products = tf.matmul(queries, others, transpose_b=True)
+        places = begin + tf.range(columns)
+        itself = (start + tf.range(rows))[:, tf.newaxis] == places
+        seen_before = places < fresh
+        products = tf.where(itself | seen_before, -np.inf, products)
+        best, found = tf.math.top_k(products, min(count, columns))
+        cosines = tf.concat([cosines, best], axis=1)
+        indices = tf.concat([indices, begin + found], axis=1)
+        cosines, order = tf.math.top_k(cosines, count)
+        return cosines, tf.gather(indices, order, batch_dims=1)
+
+    return merge
