@@ -52,6 +52,8 @@ _MODES = {
     "export": "tf_simclr.modes.export:export",
     "predict": "tf_simclr.modes.predict:predict",
     "preview": "tf_simclr.modes.preview:preview",
+    "suggest": "tf_simclr.modes.suggest:suggest",
+    "label": "tf_simclr.modes.label:label",
 }
 _HELP_FLAGS = ("help", "helpshort", "helpfull")
 

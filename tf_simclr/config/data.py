@@ -97,7 +97,7 @@ class DataConfig:
         divides_images=True,
         identifies_score=True,
         on_resume="free",
-        read_by=SPLITS | {"export"},
+        read_by=SPLITS | {"export", "suggest", "label"},
         instead={"embed": "embed_split"},
     )
     eval_split: str = option(
@@ -307,7 +307,7 @@ class DataConfig:
         # With the number of steps, that of the images.
         identifies_score=lambda c: c.data.eval_steps > 0,
         on_resume="free",
-        read_by=DEVICES | {"embed", "predict"},
+        read_by=DEVICES | {"embed", "predict", "suggest"},
     )
     eval_steps: int = option(
         0,

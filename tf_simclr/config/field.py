@@ -34,10 +34,16 @@ PIPELINE = frozenset({"pipeline"})
 # The stages.
 TRAINING = PRETRAIN | FINETUNE | DISTILL
 # Modes that read a network back.
-LOADING = frozenset({"eval", "embed", "export", "predict"})
+LOADING = frozenset({"eval", "embed", "export", "predict", "suggest"})
 PREVIEW = frozenset({"preview"})
 # Modes that open the images of --dataset; an export in int8 is among them.
-IMAGES = TRAINING | PREVIEW | {"eval", "embed", "export"}
+IMAGES = (
+    TRAINING
+    | PREVIEW
+    | {
+        *("eval", "embed", "export", "suggest", "label"),
+    }
+)
 # Those among them that open the training and the evaluation split.
 SPLITS = TRAINING | PREVIEW | {"eval"}
 # Modes whose devices can be chosen.

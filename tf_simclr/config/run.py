@@ -19,6 +19,7 @@ from tf_simclr.config.field import (
     declared_options,
     option,
 )
+from tf_simclr.config.labels import LABEL, LabelsConfig
 from tf_simclr.config.model import ModelConfig, starts_from_keras
 from tf_simclr.config.objective import ObjectiveConfig
 from tf_simclr.config.optimizer import OptimizerConfig
@@ -47,9 +48,9 @@ class RunConfig:
         " checkpoint; embed, to write the features of a split; export, to"
         " write a SavedModel; predict, to classify a folder of images; preview,"
         " to write a picture of augmented images; zoo, to list the published"
-        " networks. train and"
-        " train_then_eval run the stage that"
-        " --train_mode names, without and with a final evaluation.",
+        " networks; suggest, to choose the images to label next; label, to"
+        " label them in the browser. train and train_then_eval run the stage"
+        " that --train_mode names, without and with a final evaluation.",
         choices=(
             *STAGES,
             "pipeline",
@@ -59,6 +60,8 @@ class RunConfig:
             "predict",
             "preview",
             "zoo",
+            "suggest",
+            "label",
             "train",
             "train_then_eval",
         ),
@@ -91,7 +94,7 @@ class RunConfig:
         of_original=True,
         recipe=False,
         on_resume="free",
-        read_by=WRITING,
+        read_by=WRITING | LABEL,
     )
 
     def __post_init__(self) -> None:
@@ -128,6 +131,7 @@ class Config:
     )
     pipeline: PipelineConfig = dataclasses.field(default_factory=PipelineConfig)
     output: OutputConfig = dataclasses.field(default_factory=OutputConfig)
+    labels: LabelsConfig = dataclasses.field(default_factory=LabelsConfig)
 
     compat: CompatConfig = dataclasses.field(default_factory=CompatConfig)
     given: frozenset[str] = frozenset()
@@ -244,6 +248,7 @@ class Config:
                 " results, such as --model_dir=runs/first."
             )
         self.output.check(self.run.mode)
+        self.labels.check(self)
         check_read(self)
         self._check_place()
         if self.augment.augment_on == "device" and (

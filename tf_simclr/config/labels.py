@@ -1,0 +1,106 @@
+"""Which images to label next, and the page on which they are labelled."""
+
+import dataclasses
+from typing import Any
+
+from tf_simclr.config.field import check_fields, option
+from tf_simclr.errors import UserError
+
+SUGGEST = frozenset({"suggest"})
+LABEL = frozenset({"label"})
+SUGGESTIONS = ("typiclust", "kmeans", "probcover", "uncertain", "random")
+# More are no few labels, and k-means takes hours.
+_LARGEST_BUDGET = 100_000
+_LARGEST_PORT = 2**16 - 1
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelsConfig:
+    """Choosing images to label, and labelling them."""
+
+    label_budget: int = option(
+        40,
+        "How many images --mode=suggest chooses to be labelled next. Images"
+        " that have a label already come on top of them.",
+        minimum=1,
+        maximum=_LARGEST_BUDGET,
+        recipe=False,
+        on_resume="free",
+        read_by=SUGGEST,
+    )
+    suggest: str = option(
+        "typiclust",
+        "How --mode=suggest chooses. typiclust: the most typical image of each"
+        " cluster of features. kmeans: the image nearest to each cluster's"
+        " center. probcover: images whose neighbourhoods cover the most others."
+        " uncertain: those whose class is least certain from the labels there"
+        " are, which pays from some hundred labels on. random: any.",
+        choices=SUGGESTIONS,
+        recipe=False,
+        on_resume="free",
+        read_by=SUGGEST,
+    )
+    suggest_seed: int = option(
+        0,
+        "Seed of --mode=suggest: the same one chooses the same images.",
+        minimum=0,
+        maximum=2**32 - 1,
+        recipe=False,
+        on_resume="free",
+        read_by=SUGGEST,
+    )
+    features: str | None = option(
+        None,
+        "The features.npz of --mode=embed, or another archive with arrays `ids`"
+        " and `features`, by which --mode=suggest chooses instead of those of"
+        " --checkpoint.",
+        path=True,
+        recipe=False,
+        on_resume="free",
+        read_by=SUGGEST,
+    )
+    copy_suggested: bool = option(
+        False,
+        "Whether --mode=suggest also copies the images that it chose to"
+        " to_label/, a folder for each cluster.",
+        recipe=False,
+        on_resume="free",
+        read_by=SUGGEST,
+    )
+    class_names: str = option(
+        "",
+        "Classes that the page of --mode=label offers from the start, separated"
+        " by commas; more can be added there.",
+        recipe=False,
+        on_resume="free",
+        read_by=LABEL,
+    )
+    port: int = option(
+        0,
+        "Port of 127.0.0.1 on which --mode=label serves its page; 0 takes any"
+        " that is free.",
+        minimum=0,
+        maximum=_LARGEST_PORT,
+        recipe=False,
+        on_resume="free",
+        read_by=LABEL,
+    )
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+    def check(self, config: Any) -> None:
+        """Refuses combinations that a mode cannot work with.
+
+        Args:
+          config: the whole configuration.
+
+        Raises:
+          UserError: names the flag and the way out.
+        """
+        checkpoint = config.objective.checkpoint
+        if config.run.mode == "suggest" and self.features and checkpoint:
+            raise UserError(
+                "--features and --checkpoint each say by what to choose: give"
+                f" one of them. Received: {self.features} and {checkpoint}"
+            )
