@@ -210,7 +210,9 @@ class DataConfig:
     label_ids: str | None = option(
         None,
         "Fine-tune on these labelled images: the labels.json of another run,"
-        " or a text file with one id per line.",
+        " a text file with one id per line, or a table (.csv) of ids and"
+        " classes, as --mode=label writes it, which also gives images their"
+        " labels.",
         path=True,
         identifies_score=True,
         on_resume="free",
