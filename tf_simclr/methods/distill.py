@@ -1,6 +1,5 @@
 """Stage three: a student learns from the fine-tuned teacher."""
 
-import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -185,13 +184,10 @@ class Distillation(Classification):
             found = self._carried()
             found.write(path, self._images)
         self._soft_labels = tf.constant(found.probabilities)
-        estimate = ""
-        if not math.isnan(found.estimate):
-            estimate = f"; {found.estimate:.1%} of them follow from the others"
         count = int(np.sum(self._images.labels != UNLABELLED))
         return (
             f"labels     {count} carried along the teacher's features to"
-            f" {len(self._images):,} images ({PROPAGATED_FILE}){estimate}",
+            f" {len(self._images):,} images ({PROPAGATED_FILE})",
         )
 
     def _carried(self) -> SoftLabels:
