@@ -198,14 +198,14 @@ class DataConfig:
     )
     label_seed: int = option(
         0,
-        "Which labelled images are drawn. Smaller subsets lie inside larger"
-        " ones of the same seed.",
+        "Which labelled images are drawn, or suggested. Smaller subsets lie"
+        " inside larger ones of the same seed.",
         minimum=0,
         maximum=MAX_SEED,
         hparam=True,
         identifies_score=True,
         on_resume="free",
-        read_by=DEVICES,
+        read_by=DEVICES | {"suggest"},
     )
     label_ids: str | None = option(
         None,

@@ -67,7 +67,7 @@ def suggest(config: Config) -> str:
     )
     wanted = config.labels
     chosen = suggest_images(
-        wanted.suggest, pool, wanted.label_budget, wanted.suggest_seed
+        wanted.suggest, pool, wanted.label_budget, config.data.label_seed
     )
     if not chosen:
         raise UserError(
@@ -164,7 +164,7 @@ def _record(
         "features": found.source,
         "checkpoint": config.objective.checkpoint,
         "suggest": config.labels.suggest,
-        "seed": config.labels.suggest_seed,
+        "seed": config.data.label_seed,
         "images": len(images),
         "labelled": int(np.sum(images.labels != UNLABELLED)),
         "suggested": len(chosen),

@@ -127,9 +127,11 @@ def result_table(stages: list[StageData], *, macro_f1: bool = False) -> str:
 def labels_note(data: PipelineData) -> str:
     """What the stages learnt from."""
     result = data.result
-    per_class = result["labels_per_class"] or "all"
+    drawn = f"Labels per class {result['labels_per_class'] or 'all'}"
+    if result.get("label_choice"):
+        drawn = f"{result['labels']} labels, {result['label_choice']}"
     return (
-        f"Labels per class {per_class}, label seed {result['label_seed']}. The"
+        f"{drawn}, label seed {result['label_seed']}. The"
         f" student has {result['student_parameters']:,} parameters, its teacher"
         f" {result['teacher_parameters']:,}."
     )
