@@ -11,11 +11,14 @@ from tf_simclr.config.zoo import ZOO
 from tf_simclr.errors import UserError
 from tf_simclr.evaluation.evaluate import NO_SCORE
 from tf_simclr.files import read_json, write_json
+from tf_simclr.labels.suspicious import SUSPICIOUS_FILE, write_suspicious
 from tf_simclr.methods.registry import method_of
 from tf_simclr.metrics import TOP_1
+from tf_simclr.modes.carried import CarriedLabels, carry_labels
 from tf_simclr.modes.evaluate import evaluate
 from tf_simclr.modes.execute import run_stage
 from tf_simclr.modes.pipeline_labels import (
+    LABELS_FOLDER,
     PipelineLabels,
     choose_pipeline_labels,
     has_labels,
@@ -231,15 +234,43 @@ def _run_parts(
     result = _result(root, parts, scores, configs["finetune"])
     if labels is not None:
         result["label_choice"] = labels.in_words(config)
+    carried = _carried(root, configs, result)
     write_json(root.file("result.json"), result)
     if not scored:
+        estimate = result.get("carried_estimate")
+        if estimate is not None:
+            say(
+                f"{estimate:.1%} of the labels follow from the others: an"
+                " estimate of the accuracy"
+            )
         say(f"The student, without a score: {root.file(parts[-1].name)}")
         return result
     titles = {part.name: part.title for part in parts}
-    data = write_report(root, titles, configs, result)
+    data = write_report(root, titles, configs, result, carried)
     table = result_table(data.scored, macro_f1=is_unequal(data))
     say(f"\n{table}\n\nReport: {root.file('report.html')}")
     return result
+
+
+def _carried(
+    root: RunDirectory, configs: dict[str, Config], result: dict[str, Any]
+) -> CarriedLabels | None:
+    """Carries the labels along the pretrained features, and adds what they
+    say to the result."""
+    found = carry_labels(
+        configs["pretrain"], configs["finetune"], root.file(LABELS_FOLDER)
+    )
+    if found is None:
+        return None
+    if found.report is not None:
+        result["carried_top_1"] = found.report.scores["top_1"].value
+    if found.estimate is not None:
+        result["carried_estimate"] = found.estimate
+    path = root.file(SUSPICIOUS_FILE)
+    write_suspicious(path, found.suspicious, found.images)
+    if found.suspicious:
+        say(f"{path}: {len(found.suspicious)} labels that look wrong")
+    return found
 
 
 def _own_flags(config: Config, flag: str) -> dict[str, Any]:

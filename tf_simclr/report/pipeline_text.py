@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from tf_simclr.config.flat import shell_command
+from tf_simclr.labels.suspicious import SUSPICIOUS_FILE
 from tf_simclr.report.evaluation_text import interval_note, interval_text
 from tf_simclr.report.pipeline_data import PipelineData, StageData
 from tf_simclr.report.pipeline_recall import recall_text
@@ -75,13 +76,14 @@ def pipeline_text(data: PipelineData) -> str:
                 *([recalls] if recalls else []),
                 result_table(data.scored, macro_f1=bool(recalls)),
                 labels_note(data),
+                *carried_notes(data),
                 *(f"**{note}**" for note in score_notes(data.stages)),
                 interval_note(student.report),
                 "Curves, pictures and maps: [report.html](report.html). Class"
                 " tables and calibration: "
                 + ", ".join(
                     f"[{stage.name}]({stage.name}/evaluation.md)"
-                    for stage in data.scored
+                    for stage in data.evaluated
                 )
                 + ".",
                 "## Commands",
@@ -135,6 +137,23 @@ def labels_note(data: PipelineData) -> str:
         f" student has {result['student_parameters']:,} parameters, its teacher"
         f" {result['teacher_parameters']:,}."
     )
+
+
+def carried_notes(data: PipelineData) -> list[str]:
+    """Sentences about labels that are carried along features."""
+    found, estimate = [], data.result.get("carried_estimate")
+    if estimate is not None:
+        found.append(
+            f"Of the labels, {estimate:.1%} follow from the others along the"
+            " pretrained features: an estimate of the accuracy that needs no"
+            " further label."
+        )
+    if data.suspicious is not None:
+        count = data.suspicious[-1]
+        found.append(
+            f"Labels that the others contradict ({SUSPICIOUS_FILE}): {count}."
+        )
+    return found
 
 
 def _facts(data: PipelineData, names: list[str]) -> str:
