@@ -338,16 +338,17 @@ def test_compiled_distillation_in_parts(tmp_path, dataset, teacher):
 
 
 AUGMENTATION = {field.name for field in dataclasses.fields(AugmentConfig)}
-# The enum flags, and the stage in which each of their values must run a step.
+# The enum flags, of which each value must run a step.
 ENUMS = [
     (option.field.name, value)
     for option in options()
     if option.field.metadata["choices"]
-    and option.group not in ("output", "labels")
-    # These have tests of their own.
+    # These have tests of their own; defaults run everywhere else.
+    and option.group not in ("output", "labels", "data")
     and option.field.name
     not in ("backbone", "mode", "train_mode", "strategy", "propagate_labels")
     for value in option.field.metadata["choices"]
+    if value != option.field.default
 ]
 
 

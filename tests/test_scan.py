@@ -213,6 +213,7 @@ def test_images_that_are_damaged_but_decoded_are_named(tmp_path):
         env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
         cwd=pathlib.Path(__file__).parent.parent,
     )
-    assert done.stdout == "3\n"
+    # After a line about progress, on a busy machine.
+    assert done.stdout.endswith("3\n")
     assert "a word of its own" in done.stderr
     assert "Corrupt JPEG data" not in done.stderr
