@@ -153,7 +153,7 @@ class Guide:
     def _seeds(
         self, labels: Mapping[int, str]
     ) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
-        """Rows (n,) with a label, their classes (n,), and the classes' names."""
+        """Labelled rows (n,), their classes (n,), and the classes' names."""
         rows = [(self._row(place), name) for place, name in labels.items()]
         rows = sorted((row, name) for row, name in rows if row is not None)
         names = tuple(sorted({name for _, name in rows}))
