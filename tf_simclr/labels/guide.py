@@ -221,9 +221,7 @@ def _estimate(right: int, count: int) -> Estimate:
     middle = (share + squared / 2) / (1 + squared)
     half = _Z * math.sqrt(share * (1 - share) / count + squared / 4 / count)
     half /= 1 + squared
-    return Estimate(
-        count,
-        share,
-        max(middle - half, 0.0),
-        min(middle + half, 1.0),
-    )
+    # Rounding puts the ends within, where all or none are right.
+    low = min(max(middle - half, 0.0), share)
+    high = max(min(middle + half, 1.0), share)
+    return Estimate(count, share, low, high)
