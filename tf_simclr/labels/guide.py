@@ -154,13 +154,17 @@ class Guide:
         self, labels: Mapping[int, str]
     ) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
         """Labelled rows (n,), their classes (n,), and the classes' names."""
-        rows = [(self._row(place), name) for place, name in labels.items()]
-        rows = sorted((row, name) for row, name in rows if row is not None)
-        names = tuple(sorted({name for _, name in rows}))
+        places = np.fromiter(labels, int, len(labels))
+        rows = np.searchsorted(self.places, places)
+        rows = np.minimum(rows, len(self.places) - 1)
+        within = self.places[rows] == places
+        given = np.array(list(labels.values()), object)[within]
+        names = tuple(sorted(set(given)))
         numbers = {name: number for number, name in enumerate(names)}
-        places = np.array([row for row, _ in rows], int)
-        classes = np.array([numbers[name] for _, name in rows], int)
-        return places, classes, names
+        classes = np.fromiter(
+            (numbers[name] for name in given), int, len(given)
+        )
+        return rows[within], classes, names
 
     def _row(self, place: int) -> int | None:
         row = int(np.searchsorted(self.places, place))

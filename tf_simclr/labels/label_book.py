@@ -13,6 +13,7 @@ import io
 import json
 import os
 import threading
+import time
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -25,9 +26,9 @@ JOURNAL_FILE = "labels.jsonl"
 LABELS_FILE = "labels.csv"
 EXCLUDED_FILE = "excluded.csv"
 _TITLES = ("file", "label", "path")
-# Seconds from an event to tables that hold it: those of 10,000 labels take
-# longer to write than a click may.
-_DELAY = 0.5
+# Seconds from an event to tables that hold it, and as many times as long as
+# they took to write: those of 10,000 labels take longer than a click may.
+_DELAY, _RESTS = 0.5, 20
 # Longer names fit nowhere; folders have 255 bytes.
 _LONGEST_NAME = 250
 
@@ -278,13 +279,16 @@ class LabelBook:
         self._file = open(self._journal, "ab")  # noqa: SIM115
 
     def _keep_tables(self) -> None:
+        delay = _DELAY
         while not self._closed.is_set():
             self._wanted.wait()
-            self._closed.wait(_DELAY)
+            self._closed.wait(delay)
             self._wanted.clear()
+            started = time.monotonic()
             # Tried again after the next event, and at the end.
             with contextlib.suppress(OSError):
                 self._write_tables()
+            delay = max(_DELAY, _RESTS * (time.monotonic() - started))
 
     def _write_tables(self) -> None:
         labels, excluded = self.labels(), self.excluded()

@@ -7,7 +7,7 @@ from typing import Any
 from tf_simclr.data.sources.image_set import UNLABELLED, ImageSet
 from tf_simclr.errors import UserError
 from tf_simclr.labels.guide import Background, Guide
-from tf_simclr.labels.label_book import Conflict, LabelBook
+from tf_simclr.labels.label_book import Conflict, Entry, LabelBook
 
 # Images shown beside one, and together with one as a grid.
 NEIGHBOURS, GROUP = 6, 24
@@ -67,6 +67,16 @@ class Session:
         for each in to_label:
             self._clusters.setdefault(each.cluster, []).append(each.place)
         self._places = {name: n for n, name in enumerate(images.ids)}
+        names = images.class_names
+        self._own = {
+            place: names[label]
+            for place, label in enumerate(images.labels.tolist())
+            if label != UNLABELLED
+        }
+        # {place: state} of the images to label: counting thousands anew would
+        # take longer than storing a label.
+        self._done: dict[int, str] = {}
+        self._note(self._to_label)
         self._offered = tuple(offered)
         self._workers = [
             Background(lambda work=work: work(self.labels()))
@@ -79,12 +89,7 @@ class Session:
 
     def labels(self) -> dict[int, str]:
         """{place: class}: labels of the data set, and those given here."""
-        names = self._images.class_names
-        found = {
-            place: names[label]
-            for place, label in enumerate(self._images.labels.tolist())
-            if label != UNLABELLED
-        }
+        found = dict(self._own)
         for name in self._book.excluded():
             found.pop(self._places.get(name, -1), None)
         for name, label in self._book.labels().items():
@@ -104,12 +109,9 @@ class Session:
 
     def counts(self) -> tuple[int, int, int]:
         """Images to label that have a label, that were excluded, and all."""
-        entries = [self._entry(place) for place in self._to_label]
-        return (
-            sum(entry.label is not None for entry in entries),
-            sum(entry.excluded for entry in entries),
-            len(entries),
-        )
+        states = list(self._done.values())
+        labelled, excluded = map(states.count, ("labelled", "excluded"))
+        return labelled, excluded, len(self._to_label)
 
     def state(self) -> dict[str, Any]:
         """All that the page needs to begin with."""
@@ -210,8 +212,21 @@ class Session:
 
     def _answer(self, ids: Iterable[str]) -> dict[str, Any]:
         places = [self._places[name] for name in ids if name in self._places]
+        self._note(places)
         images = [self._image(place) for place in places]
         return {"images": images, "news": self.news()}
+
+    def _note(self, places: Iterable[int]) -> None:
+        for place in places:
+            if place not in self._to_label:
+                continue
+            entry = self._entry(place)
+            if entry.excluded:
+                self._done[place] = "excluded"
+            elif entry.label is not None:
+                self._done[place] = "labelled"
+            else:
+                self._done[place] = "open"
 
     def _ask(self) -> None:
         for worker in self._workers:
@@ -229,7 +244,7 @@ class Session:
             "reason": "" if chosen is None else chosen.reason,
         }
 
-    def _entry(self, place: int):
+    def _entry(self, place: int) -> Entry:
         return self._book.entry(self._images.ids[place])
 
     def _versions(self, images: Any) -> dict[str, int]:
