@@ -6,6 +6,7 @@ import json
 import pathlib
 import secrets
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -26,6 +27,10 @@ _FILES = {
     "page.js": ("page.js", "text/javascript"),
 }
 _HERE = pathlib.Path(__file__).parent
+# Seconds after which Python turns to another thread: an answer waits for those
+# that guess and write tables several times. 5 ms, as is usual, double the
+# median of a click (benchmarks/speed/label_clicks.py).
+_SWITCH = 0.0005
 # Bytes of a request.
 _LARGEST = 2**20
 _HEADERS = {
@@ -187,6 +192,8 @@ def listen(port: int) -> socket.socket:
 def serving(app: LabelApp, listening: socket.socket) -> Iterator[None]:
     """Serves an application in threads of its own, until the block ends."""
     port = listening.getsockname()[1]
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(_SWITCH)
     server: BaseWSGIServer = make_server(
         HOST,
         port,
@@ -206,6 +213,7 @@ def serving(app: LabelApp, listening: socket.socket) -> Iterator[None]:
         thread.join()
         server.server_close()
         listening.close()
+        sys.setswitchinterval(before)
 
 
 def _number(request: Request) -> int:
