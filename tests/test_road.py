@@ -343,9 +343,10 @@ ENUMS = [
     (option.field.name, value)
     for option in options()
     if option.field.metadata["choices"]
-    and option.group != "output"
-    # Backbones have tests of their own.
-    and option.field.name not in ("backbone", "mode", "train_mode", "strategy")
+    and option.group not in ("output", "labels")
+    # These have tests of their own.
+    and option.field.name
+    not in ("backbone", "mode", "train_mode", "strategy", "propagate_labels")
     for value in option.field.metadata["choices"]
 ]
 

@@ -198,19 +198,21 @@ class DataConfig:
     )
     label_seed: int = option(
         0,
-        "Which labelled images are drawn. Smaller subsets lie inside larger"
-        " ones of the same seed.",
+        "Which labelled images are drawn, or suggested. Smaller subsets lie"
+        " inside larger ones of the same seed.",
         minimum=0,
         maximum=MAX_SEED,
         hparam=True,
         identifies_score=True,
         on_resume="free",
-        read_by=DEVICES,
+        read_by=DEVICES | {"suggest"},
     )
     label_ids: str | None = option(
         None,
         "Fine-tune on these labelled images: the labels.json of another run,"
-        " or a text file with one id per line.",
+        " a text file with one id per line, or a table (.csv) of ids and"
+        " classes, as --mode=label writes it, which also gives images their"
+        " labels.",
         path=True,
         identifies_score=True,
         on_resume="free",

@@ -3,10 +3,11 @@
 import dataclasses
 from typing import Any
 
-from tf_simclr.config.field import check_fields, option
+from tf_simclr.config.field import PIPELINE, Needs, check_fields, option
 from tf_simclr.errors import UserError
 
 SUGGEST = frozenset({"suggest"})
+CHOOSING = SUGGEST | PIPELINE
 LABEL = frozenset({"label"})
 SUGGESTIONS = ("typiclust", "kmeans", "probcover", "uncertain", "random")
 # More are no few labels, and k-means takes hours.
@@ -20,13 +21,37 @@ class LabelsConfig:
 
     label_budget: int = option(
         40,
-        "How many images --mode=suggest chooses to be labelled next. Images"
-        " that have a label already come on top of them.",
+        "How many images --mode=suggest chooses to be labelled next, beside"
+        " those that have a label already; a pipeline, in all.",
         minimum=1,
         maximum=_LARGEST_BUDGET,
         recipe=False,
         on_resume="free",
-        read_by=SUGGEST,
+        read_by=CHOOSING,
+    )
+    label_choice: str = option(
+        "class_balanced",
+        "Pipeline: which training images get a label. class_balanced: as"
+        " --labels_per_class and the like draw them from a data set that knows"
+        " all labels. suggest: as --mode=suggest chooses them after the"
+        " pretraining. random: any. Of a data set with labels, only those of"
+        " the images chosen are read; one without waits for labels.",
+        choices=("class_balanced", "suggest", "random"),
+        on_resume="free",
+        read_by=PIPELINE,
+    )
+    label_rounds: int = option(
+        1,
+        "Pipeline: in how many rounds --label_choice=suggest spends its budget;"
+        " each one sees the labels of those before.",
+        minimum=1,
+        maximum=1000,
+        on_resume="free",
+        read_by=PIPELINE,
+        needs=Needs(
+            "without --label_choice=suggest",
+            lambda c: c.labels.label_choice == "suggest",
+        ),
     )
     suggest: str = option(
         "typiclust",
@@ -38,16 +63,7 @@ class LabelsConfig:
         choices=SUGGESTIONS,
         recipe=False,
         on_resume="free",
-        read_by=SUGGEST,
-    )
-    suggest_seed: int = option(
-        0,
-        "Seed of --mode=suggest: the same one chooses the same images.",
-        minimum=0,
-        maximum=2**32 - 1,
-        recipe=False,
-        on_resume="free",
-        read_by=SUGGEST,
+        read_by=CHOOSING,
     )
     features: str | None = option(
         None,

@@ -239,6 +239,17 @@ class ObjectiveConfig:
         on_resume="told",
         read_by=DISTILL,
     )
+    propagate_labels: str = option(
+        "off",
+        "Whether a student also learns from the labels as they are carried"
+        " along the neighbours of images, by the teacher's features. teacher:"
+        " they take the place of the teacher's answers. both: the mean of the"
+        " two is learned. off: the teacher's answers alone, as in the paper.",
+        choices=("off", "teacher", "both"),
+        hparam=True,
+        on_resume="fixed",
+        read_by=DISTILL,
+    )
     distillation_temperature_squared: bool = option(
         False,
         "Whether the distillation loss is multiplied by the squared"

@@ -10,6 +10,7 @@ import os
 import numpy as np
 
 from tf_simclr.config.data import DataConfig
+from tf_simclr.data.label_table import is_label_table, table_ids
 from tf_simclr.data.sources.image_set import UNLABELLED, ImageSet, id_hashes
 from tf_simclr.errors import UserError, at_most
 from tf_simclr.files import read_json
@@ -206,7 +207,11 @@ def _count(available: int, name: str, config: DataConfig) -> int:
 
 def _listed(images: ImageSet, path: str, dataset: str) -> np.ndarray:
     """The images whose ids a file names."""
-    wanted = _read_ids(path)
+    if is_label_table(path):
+        # Of the images that it names, some may have been cut off.
+        wanted = table_ids(images, path)
+    else:
+        wanted = _read_ids(path)
     positions = {name: index for index, name in enumerate(images.ids)}
     unknown = [name for name in wanted if name not in positions]
     if unknown:
@@ -214,7 +219,7 @@ def _listed(images: ImageSet, path: str, dataset: str) -> np.ndarray:
             f"--label_ids={path} names images that are not among the training"
             f" images of --dataset={dataset}: {at_most(_SHOWN, unknown)}."
         )
-    indices = np.array(sorted({positions[name] for name in wanted}))
+    indices = np.array(sorted({positions[name] for name in wanted}), np.int64)
     bare = indices[images.labels[indices] == UNLABELLED]
     if len(bare):
         raise UserError(

@@ -1,11 +1,13 @@
 """`features.npz`, and the images that are most similar to given ones."""
 
 import os
+import struct
 import zipfile
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from tf_simclr.errors import UserError
 from tf_simclr.evaluation.embeddings import unit
 
 
@@ -72,6 +74,69 @@ class FeatureFile:
         }
         with open(self._part(name), "wb") as file:
             np.lib.format.write_array_header_2_0(file, header)
+
+
+def open_features(path: str) -> tuple[tuple[str, ...], np.ndarray]:
+    """Ids and features of an archive; features stay on disk where they can.
+
+    Args:
+      path: an .npz file with arrays `ids` (N,) of strings and `features`
+        (N, d) of floating-point numbers, as `FeatureFile` writes it.
+
+    Returns:
+      N ids, and (N, d), memory-mapped where the archive is not compressed.
+
+    Raises:
+      UserError: no such archive, or one of other arrays.
+    """
+    try:
+        with (
+            open(path, "rb") as file,
+            np.load(file, allow_pickle=False) as archive,
+        ):
+            if {"ids", "features"} - set(archive.files):
+                raise UserError(
+                    f"{path} needs arrays `ids` and `features`, as"
+                    " --mode=embed writes them. Received:"
+                    f" {', '.join(archive.files) or 'no array'}"
+                )
+            ids = archive["ids"]
+            features = _mapped(path)
+            if features is None:
+                features = archive["features"]
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path} is no archive of features: {error}") from error
+    if (
+        features.ndim != 2
+        or not np.issubdtype(features.dtype, np.floating)
+        or ids.shape != features.shape[:1]
+        or ids.dtype.kind != "U"
+    ):
+        raise UserError(
+            f"{path} needs `features` (N, d) of floating-point numbers and N"
+            f" strings as `ids`. Received: {features.dtype}"
+            f" {features.shape}, {ids.dtype} {ids.shape}"
+        )
+    return tuple(ids.tolist()), features
+
+
+def _mapped(path: str) -> np.ndarray | None:
+    """`features` of an archive, memory-mapped; None if it is compressed."""
+    with zipfile.ZipFile(path) as archive, open(path, "rb") as file:
+        entry = archive.getinfo("features.npy")
+        if entry.compress_type != zipfile.ZIP_STORED:
+            return None
+        # The lengths of name and extra field, at the end of the header.
+        file.seek(entry.header_offset + 26)
+        file.seek(sum(struct.unpack("<HH", file.read(4))), os.SEEK_CUR)
+        if np.lib.format.read_magic(file) == (1, 0):
+            read = np.lib.format.read_array_header_1_0
+        else:
+            read = np.lib.format.read_array_header_2_0
+        shape, by_column, dtype = read(file)
+        if by_column or not np.prod(shape):
+            return None
+        return np.memmap(path, dtype, "r", file.tell(), shape)
 
 
 class MostSimilar:

@@ -178,6 +178,9 @@ def uncertain(pool: Pool, budget: int, seed: int) -> list[Suggestion]:
     """Images whose two likeliest classes are nearly alike.
 
     By the labels that exist, spread along the graph of neighbours.
+
+    Raises:
+      UserError: they are of fewer than two classes.
     """
     if len(np.unique(pool.labels)) < 2:
         raise UserError(

@@ -1,10 +1,12 @@
 """K-means of features that need not fit into memory, the same every time."""
 
 import dataclasses
+import warnings
 from collections.abc import Iterator
 
 import numpy as np
 from sklearn.cluster import KMeans, MiniBatchKMeans
+from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
 from tf_simclr.labels.neighbours import unit_rows
@@ -50,8 +52,12 @@ def find_clusters(features: np.ndarray, count: int, seed: int) -> Clusters:
     count = min(count, len(features))
     rng = np.random.default_rng(seed)
     state = int(rng.integers(2**31))
-    # Threads would add in another order each time, and so round otherwise.
-    with threadpool_limits(1, user_api="openmp"):
+    # Threads would add in another order each time, and so round otherwise; of
+    # copies, there are fewer clusters than asked for.
+    with (
+        threadpool_limits(1, user_api="openmp"),
+        warnings.catch_warnings(action="ignore", category=ConvergenceWarning),
+    ):
         if len(features) <= max(_WHOLE, count):
             sample = unit_rows(features)
         else:

@@ -24,16 +24,22 @@ def neighbour_graph(neighbours: Neighbours) -> sparse.csr_array:
       float64 (N, N), without a diagonal.
     """
     size, count = neighbours.indices.shape
-    squares = np.maximum(2.0 - 2.0 * neighbours.cosines.astype(np.float64), 0)
-    # All neighbours of an image may be its copies.
-    scale = np.maximum(squares[:, -1:], 1e-9)
-    weights = np.exp(-_STEEPNESS * np.minimum(squares / scale, 1.0))
+    weights = neighbour_weights(neighbours)
     rows = np.repeat(np.arange(size), count)
     found = sparse.csr_array(
         (weights.ravel(), (rows, neighbours.indices.ravel())),
         shape=(size, size),
     )
     return (found + found.T).tocsr()
+
+
+def neighbour_weights(neighbours: Neighbours) -> np.ndarray:
+    """exp(-4 d_ij^2 / d_ik^2) for the k neighbours of each image: float64
+    (N, k)."""
+    squares = np.maximum(2.0 - 2.0 * neighbours.cosines.astype(np.float64), 0)
+    # All neighbours of an image may be its copies.
+    scale = np.maximum(squares[:, -1:], 1e-9)
+    return np.exp(-_STEEPNESS * np.minimum(squares / scale, 1.0))
 
 
 def normalised(graph: sparse.csr_array) -> sparse.csr_array:

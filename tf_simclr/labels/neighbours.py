@@ -32,6 +32,7 @@ def nearest_neighbours(
     count: int,
     blocks: tuple[int, int] = (_ROWS, _COLUMNS),
     done: Callable[[int], None] | None = None,
+    among: np.ndarray | None = None,
 ) -> Neighbours:
     """Finds the most similar images of each image by cosine.
 
@@ -44,13 +45,16 @@ def nearest_neighbours(
       count: k, neighbours of each; of N images at most N - 1.
       blocks: rows and columns that are multiplied at a time.
       done: called with the number of images that were looked at.
+      among: (M, d), other images, to look among; None: the images themselves,
+        of which none is its own neighbour.
 
     Returns:
-      Neighbours of min(count, N - 1) columns.
+      Neighbours of min(count, N - 1), or min(count, M), columns.
     """
     size = len(features)
-    count = min(count, size - 1)
-    rows, columns = (min(block, size) for block in blocks)
+    others = features if among is None else among
+    count = min(count, len(others) - (among is None))
+    rows, columns = min(blocks[0], size), min(blocks[1], len(others))
     indices = np.empty((size, count), np.int32)
     cosines = np.empty((size, count), np.float32)
     if count < 1:
@@ -64,10 +68,12 @@ def nearest_neighbours(
             tf.fill((rows, count), -np.inf),
             tf.zeros((rows, count), tf.int32),
         )
-        for at in range(0, size, columns):
-            begin = min(at, size - columns)
-            others = unit_rows(features[begin : begin + columns])
-            found = search(queries, others, start, begin, at, *found)
+        for at in range(0, len(others), columns):
+            begin = min(at, len(others) - columns)
+            block = unit_rows(others[begin : begin + columns])
+            # In front of them all where none is the image itself.
+            own = start if among is None else -rows
+            found = search(queries, block, own, begin, at, *found)
         stop_point()
         cosines[start : start + rows] = found[0]
         indices[start : start + rows] = found[1]

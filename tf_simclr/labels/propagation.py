@@ -5,13 +5,16 @@ from collections.abc import Callable
 import numpy as np
 from scipy import sparse
 
-from tf_simclr.labels.graph import normalised
+from tf_simclr.labels.graph import neighbour_weights, normalised
+from tf_simclr.labels.neighbours import Neighbours
 from tf_simclr.labels.solve import solve
 
 # How much of a label is handed on: Zhou et al. (NeurIPS 2003), section 4.
 ALPHA = 0.99
 # What Poisson learning adds to each degree, relative to it.
 _LIFT = 1e-4
+# Labels that are left out one by one, and groups in which more of them are.
+_LEFT_OUT, _FOLDS = 2000, 20
 # Columns of a solution that are found at a time.
 _AT_A_TIME = 64
 
@@ -111,6 +114,52 @@ def entropies(found: np.ndarray) -> np.ndarray:
     return -np.sum(
         found * np.log(np.maximum(found, 1e-30)), axis=1, dtype=np.float32
     )
+
+
+def carried_to(found: np.ndarray, neighbours: Neighbours) -> np.ndarray:
+    """The distributions of images that are not in the graph.
+
+    Args:
+      found: float32 (N, C), of the images in it.
+      neighbours: of M other images among those, (M, k).
+
+    Returns:
+      float32 (M, C): the mean of the neighbours', by their weights.
+    """
+    weights = neighbour_weights(neighbours)[:, :, np.newaxis]
+    return distributions((weights * found[neighbours.indices]).sum(axis=1))
+
+
+def held_out(
+    graph: sparse.csr_array,
+    places: np.ndarray,
+    labels: np.ndarray,
+    num_classes: int,
+    *,
+    most: int = _LEFT_OUT,
+    folds: int = _FOLDS,
+) -> np.ndarray:
+    """What spreading says of each labelled image without its own label.
+
+    Of many labels, some are left out together, each one once.
+
+    Args:
+      graph, places, labels, num_classes: as of `spread_labels`.
+      most: labels that are left out one by one.
+      folds: in how many groups more of them are.
+
+    Returns:
+      float32 (n, C).
+    """
+    if len(places) <= most:
+        return leave_one_out(graph, places, labels, num_classes)
+    fold = np.random.default_rng(0).permutation(len(places)) % folds
+    found = np.empty((len(places), num_classes), np.float32)
+    for number in range(folds):
+        out = fold == number
+        spread = spread_labels(graph, places[~out], labels[~out], num_classes)
+        found[out] = spread[places[out]]
+    return found
 
 
 def leave_one_out(

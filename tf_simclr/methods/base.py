@@ -141,6 +141,14 @@ class Method:
             self.notes.append(f"start      {path}: the encoder")
         return bool(found)
 
+    def begin(self) -> Sequence[str]:
+        """Called before the first step, in a directory that is the run's own.
+
+        Returns:
+          Lines for the announcement of the run, beside `notes`.
+        """
+        return ()
+
     @property
     def classifier_variables(self) -> Sequence[tf.Variable]:
         """Those of the linear classifier, which LARS does not adapt."""

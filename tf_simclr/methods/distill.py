@@ -2,15 +2,20 @@
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import tensorflow as tf
 
+from tf_simclr.config.objective import ObjectiveConfig
 from tf_simclr.config.run import Config
 from tf_simclr.data.batches import Batch
 from tf_simclr.data.class_mapping import KnownClasses
 from tf_simclr.data.labels import check_several_classes
-from tf_simclr.data.sources.image_set import ImageSet
+from tf_simclr.data.sources.image_set import UNLABELLED, ImageSet
 from tf_simclr.errors import UserError
+from tf_simclr.evaluation.predict import Predictor
+from tf_simclr.labels.soft_labels import PROPAGATED_FILE, SoftLabels
 from tf_simclr.losses.classification import distillation_loss
+from tf_simclr.losses.two_teachers import combined_logits, logits_of
 from tf_simclr.methods.architecture import classification_architecture
 from tf_simclr.methods.base import (
     TOTAL_LOSS,
@@ -27,6 +32,7 @@ from tf_simclr.methods.classification import (
 from tf_simclr.methods.job import Job
 from tf_simclr.metrics import Chart, Metric, declare
 from tf_simclr.models.network import Architecture, SimCLRNetwork
+from tf_simclr.progress import Counter
 from tf_simclr.weights.assign import assign_weights
 from tf_simclr.weights.open import open_weights
 from tf_simclr.weights.stored import StoredWeights
@@ -105,7 +111,8 @@ class Distillation(Classification):
         student = self._build_student(job)
         self.teacher = job.build(stored.architecture)
         assign_weights(self.teacher, stored, with_classifier=True)
-        if self.label_weight:
+        self._propagation = objective.propagate_labels
+        if self.label_weight or self._propagation != "off":
             _check_labels(job)
         self._images = job.masked_images
         size = self.teacher.count_params() / student.count_params()
@@ -164,9 +171,49 @@ class Distillation(Classification):
             return self._alpha * objective.distillation_temperature**2
         return self._alpha
 
+    def begin(self) -> Sequence[str]:
+        """Carries the labels along the teacher's features, if asked to.
+
+        They stay in `propagated.npz`: a run that goes on learns from the same.
+        """
+        if self._propagation == "off":
+            return ()
+        path = self.job.run_dir.file(PROPAGATED_FILE)
+        found = SoftLabels.read(path, self._images)
+        if found is None:
+            found = self._carried()
+            found.write(path, self._images)
+        self._soft_labels = tf.constant(found.probabilities)
+        count = int(np.sum(self._images.labels != UNLABELLED))
+        return (
+            f"labels     {count} carried along the teacher's features to"
+            f" {len(self._images):,} images ({PROPAGATED_FILE})",
+        )
+
+    def _carried(self) -> SoftLabels:
+        config, images = self.job.config, self._images
+        predict = Predictor(
+            self.teacher,
+            ["features"],
+            image_size=config.data.image_size,
+            batch_size=config.data.eval_batch_size,
+        )
+        features = predict(images)["features"]
+        counter = Counter(len(images), "images compared with all others")
+        return SoftLabels.of_features(
+            images, features, self.num_classes, counter.add
+        )
+
     def targets(self, batch: Batch) -> Outputs:
-        """The teacher's logits."""
+        """The teacher's logits, or those of propagated labels, or of both."""
+        temperature = self.job.config.objective.distillation_temperature
+        if self._propagation != "off":
+            carried = tf.gather(self._soft_labels, batch["index"])
+        if self._propagation == "teacher":
+            return {"teacher_logits": logits_of(carried)}
         logits = self.teacher(batch["image"], training=False).logits
+        if self._propagation == "both":
+            logits = combined_logits(logits, carried, temperature)
         return {"teacher_logits": tf.stop_gradient(logits)}
 
     def terms(self, batch: Batch, outputs: Outputs) -> Metrics:
@@ -188,13 +235,22 @@ class Distillation(Classification):
         return terms
 
 
+def _uses_labels(objective: ObjectiveConfig) -> str:
+    if objective.propagate_labels != "off":
+        return (
+            f"--propagate_labels={objective.propagate_labels} carries true"
+            " labels to other images"
+        )
+    alpha = objective.distillation_alpha
+    return f"--distillation_alpha={alpha:g} gives weight to true labels"
+
+
 def _check_labels(job: Job) -> None:
     """Refuses to give weight to labels that teach nothing."""
     data = job.config.data
     if job.subset is None:
         raise UserError(
-            f"--distillation_alpha={job.config.objective.distillation_alpha:g}"
-            " gives weight to true labels, but"
-            f" --dataset={data.dataset} has none: leave it at 1."
+            f"{_uses_labels(job.config.objective)}, but"
+            f" --dataset={data.dataset} has none: leave it out."
         )
     check_several_classes(job.subset, data)

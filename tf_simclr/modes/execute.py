@@ -104,7 +104,8 @@ def execute(job: Job, method: Method) -> dict[str, float]:
         write_image_files(job.config, job.splits)
         if labels is not None:
             write_json(run_dir.file(LABELS_FILE), labels)
-        notes = [*method.notes, *changes, *_memory_notes(job)]
+        begun = method.begin()
+        notes = [*method.notes, *begun, *changes, *_memory_notes(job)]
         if evaluator is not None:
             split = evaluator.sample.images.name
             notes += selection_notes(selection, split)

@@ -11,10 +11,20 @@ from tf_simclr.config.zoo import ZOO
 from tf_simclr.errors import UserError
 from tf_simclr.evaluation.evaluate import NO_SCORE
 from tf_simclr.files import read_json, write_json
+from tf_simclr.labels.suspicious import SUSPICIOUS_FILE, write_suspicious
 from tf_simclr.methods.registry import method_of
 from tf_simclr.metrics import TOP_1
+from tf_simclr.modes.carried import CarriedLabels, carry_labels
 from tf_simclr.modes.evaluate import evaluate
 from tf_simclr.modes.execute import run_stage
+from tf_simclr.modes.pipeline_labels import (
+    LABELS_FOLDER,
+    PipelineLabels,
+    choose_pipeline_labels,
+    has_labels,
+    pipeline_labels,
+    stand_in,
+)
 from tf_simclr.modes.pipeline_report import write_report
 from tf_simclr.modes.planned import check_planned, planned_pretraining
 from tf_simclr.modes.prepare import (
@@ -149,23 +159,38 @@ def pipeline(config: Config) -> dict[str, Any]:
     root = RunDirectory(config.run.model_dir)
     check_writable(root.path)
     _refuse_other_run(root)
+    labels = pipeline_labels(config)
     parts = _parts(config)
-    configs = {part.name: _part_config(config, part) for part in parts}
+    if labels is not None:
+        parts = _parts_with(parts, labels)
+    configs = {part.name: _part_config(config, part, labels) for part in parts}
     for part in parts:
+        if labels is not None and labels.missing and part.name != "pretrain":
+            continue
         try:
-            _check_part(part, configs)
+            _check_part(part, configs, labels)
         except UserError as error:
             raise UserError(
                 f"{part.name}: {error} (Flags of this part alone are those in"
                 f" --{part.name}_flags; they win over the others.)"
             ) from error
     with root.locked():
-        return _run_parts(config, root, parts, configs)
+        return _run_parts(config, root, parts, configs, labels)
 
 
-def _check_part(part: _Part, configs: Mapping[str, Config]) -> None:
+def _parts_with(parts: list[_Part], labels: PipelineLabels) -> list[_Part]:
+    """Without a score, those alone that the student is made of."""
+    compared = () if labels.scored else ("supervised", "linear")
+    return [part for part in parts if part.name not in compared]
+
+
+def _check_part(
+    part: _Part, configs: Mapping[str, Config], labels: PipelineLabels | None
+) -> None:
     config = configs[part.name]
     config.check()
+    if labels is not None and not has_labels(labels.table):
+        config = stand_in(config, labels)
     if part.stage == "pretrain":
         planned_pretraining(config)
     check_planned(
@@ -173,7 +198,8 @@ def _check_part(part: _Part, configs: Mapping[str, Config]) -> None:
     )
     job = prepare_job(config, method_of(config))
     evaluation = job.splits.evaluation
-    if evaluation is None or not evaluation.has_labels:
+    scored = evaluation is not None and evaluation.has_labels
+    if not scored and labels is None:
         raise UserError(
             f"--dataset={config.data.dataset} has no labelled images to"
             " evaluate on, which the pipeline's table needs: name a split"
@@ -186,24 +212,65 @@ def _run_parts(
     root: RunDirectory,
     parts: list[_Part],
     configs: dict[str, Config],
+    labels: PipelineLabels | None,
 ) -> dict[str, Any]:
     # Once for all parts.
     write_image_files(config, stage_images(config))
+    scored = labels is None or labels.scored
     scores = {}
     for part in parts:
         found = run_stage(configs[part.name])
-        if part.result:
+        if (
+            part.name == "pretrain"
+            and labels is not None
+            and not choose_pipeline_labels(config, labels)
+        ):
+            return found
+        if part.result and scored:
             if TOP_1.name not in found:
                 raise TrainingFailed(f"{part.name}: {NO_SCORE}.")
             scores[part.result] = found[TOP_1.name]
             _examine_again(configs[part.name])
     result = _result(root, parts, scores, configs["finetune"])
+    if labels is not None:
+        result["label_choice"] = labels.in_words(config)
+    carried = _carried(root, configs, result)
     write_json(root.file("result.json"), result)
+    if not scored:
+        estimate = result.get("carried_estimate")
+        if estimate is not None:
+            say(
+                f"{estimate:.1%} of the labels follow from the others: an"
+                " estimate of the accuracy"
+            )
+        say(f"The student, without a score: {root.file(parts[-1].name)}")
+        return result
     titles = {part.name: part.title for part in parts}
-    data = write_report(root, titles, configs, result)
+    data = write_report(root, titles, configs, result, carried)
     table = result_table(data.scored, macro_f1=is_unequal(data))
     say(f"\n{table}\n\nReport: {root.file('report.html')}")
     return result
+
+
+def _carried(
+    root: RunDirectory, configs: dict[str, Config], result: dict[str, Any]
+) -> CarriedLabels | None:
+    """Carries the labels along the pretrained features, and adds what they
+    say to the result."""
+    found = carry_labels(
+        configs["pretrain"], configs["finetune"], root.file(LABELS_FOLDER)
+    )
+    if found is None:
+        return None
+    if found.report is not None:
+        result["carried_top_1"] = found.report.scores["top_1"].value
+    if found.estimate is not None:
+        result["carried_estimate"] = found.estimate
+    path = root.file(SUSPICIOUS_FILE)
+    write_suspicious(path, found.suspicious, found.images)
+    if found.suspicious:
+        say(f"{path}: {len(found.suspicious)} labels that look wrong")
+    return found
 
 
 def _own_flags(config: Config, flag: str) -> dict[str, Any]:
@@ -211,7 +278,9 @@ def _own_flags(config: Config, flag: str) -> dict[str, Any]:
     return parse_overrides(getattr(config.pipeline, flag), flag, _REFUSED)
 
 
-def _part_config(config: Config, part: _Part) -> Config:
+def _part_config(
+    config: Config, part: _Part, labels: PipelineLabels | None = None
+) -> Config:
     """The common flags, then the part's presets, then its own flags."""
     folder = os.path.join(config.run.model_dir, part.name)
     flag = f"{part.name}_flags"
@@ -237,6 +306,11 @@ def _part_config(config: Config, part: _Part) -> Config:
         elif part.stage != "pretrain" and key not in own:
             # One that is given is what the pretraining starts from.
             values[key] = None
+    if labels is not None and part.stage == "pretrain":
+        # Of images that nobody has chosen, no label is read.
+        values.setdefault("lineareval_while_pretraining", False)
+    elif labels is not None:
+        values["label_ids"] = labels.table
     found = from_flat(values, config)
     # The other flags are those of all parts.
     return dataclasses.replace(found, shared=found.given - own.keys())

@@ -21,7 +21,9 @@ from tf_simclr.evaluation.sample import labelled_sample
 from tf_simclr.files import write_text
 from tf_simclr.methods.registry import method_of
 from tf_simclr.models.network import build_network
+from tf_simclr.modes.carried import CarriedLabels
 from tf_simclr.modes.prepare import prepare_job
+from tf_simclr.report.evaluation_charts import short
 from tf_simclr.report.evaluation_files import mistake_pictures
 from tf_simclr.report.pipeline_data import PipelineData, StageData, read_stage
 from tf_simclr.report.pipeline_page import pipeline_page
@@ -34,6 +36,9 @@ from tf_simclr.weights.open import open_weights
 
 # Images in the map of features: more only overlap.
 _MAPPED = 1000
+# The row of labels carried along features; labels that look wrong and are
+# shown.
+CARRIED_TITLE, _DOUBTFUL = "labels carried along", 12
 
 
 def write_report(
@@ -41,6 +46,7 @@ def write_report(
     titles: Mapping[str, str],
     configs: Mapping[str, Config],
     result: dict[str, Any],
+    carried: CarriedLabels | None = None,
 ) -> PipelineData:
     """Writes `report.md` and `report.html`.
 
@@ -50,6 +56,7 @@ def write_report(
         for one that has no row.
       configs: {part: its configuration}.
       result: what the pipeline's `result.json` holds.
+      carried: the labels along the pretrained features, where they are known.
     """
     configs = {name: _as_it_ran(config) for name, config in configs.items()}
     stages = [
@@ -74,10 +81,43 @@ def write_report(
         },
         plane_labels=images.labels,
         mistakes=_mistakes(student, stages[-1], splits.evaluation),
+        carried=_carried_row(carried, stages[0]),
+        suspicious=_suspicious(carried, student),
     )
     write_text(root.file("report.md"), pipeline_text(data))
     write_text(root.file("report.html"), pipeline_page(data))
     return data
+
+
+def _carried_row(
+    carried: CarriedLabels | None, pretrained: StageData
+) -> StageData | None:
+    if carried is None or carried.report is None:
+        return None
+    return dataclasses.replace(
+        pretrained,
+        name="carried",
+        title=CARRIED_TITLE,
+        metrics=[],
+        report=carried.report,
+        command=[],
+    )
+
+
+def _suspicious(
+    carried: CarriedLabels | None, config: Config
+) -> tuple[list[str], np.ndarray, int] | None:
+    if carried is None or not carried.suspicious:
+        return None
+    images, shown = carried.images, carried.suspicious[:_DOUBTFUL]
+    names = images.class_names
+    captions = [
+        f"{short(names[x.label])}, rather {short(names[x.likelier])}"
+        for x in shown
+    ]
+    ids = [images.ids[x.place] for x in shown]
+    pictures = mistake_pictures(ids, images, config.data.image_size)
+    return captions, pictures, len(carried.suspicious)
 
 
 def _as_it_ran(config: Config) -> Config:

@@ -99,21 +99,24 @@ def reliability_figure(before: Reliability, after: Reliability) -> bytes:
     return _png(figure)
 
 
-def picture_grid(pictures: np.ndarray, captions: Sequence[str]) -> bytes:
+def picture_grid(
+    pictures: np.ndarray, captions: Sequence[str], columns: int = _COLUMNS
+) -> bytes:
     """Pictures with a caption above each.
 
     Args:
       pictures: float (n, h, w, 3) in [0, 1], n above 0.
       captions: n texts.
+      columns: pictures in a row.
     """
-    rows = -(-len(pictures) // _COLUMNS)
-    figure = _figure(_CELL[0] * _COLUMNS, _CELL[1] * rows, layout=None)
+    rows = -(-len(pictures) // columns)
+    figure = _figure(_CELL[0] * columns, _CELL[1] * rows, layout=None)
     # One pair of axes, in inches, since each pair takes a while to lay out.
     axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
     for index, (picture, caption) in enumerate(
         zip(pictures, captions, strict=True)
     ):
-        row, column = divmod(index, _COLUMNS)
+        row, column = divmod(index, columns)
         left, top = _CELL[0] * column, _CELL[1] * row
         right, bottom = left + _CELL[0] - _GAP, top + _CELL[1] - _GAP
         top = bottom - (right - left - _GAP)

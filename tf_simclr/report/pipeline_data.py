@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -77,6 +77,10 @@ class PipelineData:
       planes: {title: features in the plane} of one set of images.
       plane_labels: the classes of those images, -1 where unknown.
       mistakes: float (n, s, s, 3), the pictures of the student's mistakes.
+      carried: the row of labels that are carried along the pretrained
+        features, which is no run of its own; None where it is not known.
+      suspicious: captions and float (n, s, s, 3) pictures of the labels that
+        the others contradict most, and the number of all of these.
     """
 
     stages: tuple[StageData, ...]
@@ -85,11 +89,21 @@ class PipelineData:
     planes: dict[str, FeaturePlane]
     plane_labels: np.ndarray
     mistakes: np.ndarray
+    carried: StageData | None = None
+    suspicious: tuple[Sequence[str], np.ndarray, int] | None = None
+
+    @property
+    def evaluated(self) -> list[StageData]:
+        """The stages that left an evaluation."""
+        return [stage for stage in self.stages if stage.title]
 
     @property
     def scored(self) -> list[StageData]:
-        """The stages of the table."""
-        return [stage for stage in self.stages if stage.title]
+        """The rows of the table: what needs no training before what does."""
+        found = self.evaluated
+        if self.carried is not None:
+            found.insert(1, self.carried)
+        return found
 
     @property
     def student(self) -> StageData:

@@ -12,6 +12,7 @@ from tf_simclr.report.pipeline_pictures import (
     calibration_section,
     mistakes_section,
     planes_section,
+    suspicious_section,
     views_section,
 )
 from tf_simclr.report.pipeline_recall import is_unequal, recall_section
@@ -31,6 +32,7 @@ def pipeline_page(data: PipelineData) -> str:
             views_section(data),
             planes_section(data),
             mistakes_section(data),
+            suspicious_section(data),
             calibration_section(data),
             _commands_section(data),
             _facts_section(data),

@@ -61,6 +61,25 @@ def planes_section(data: PipelineData) -> str:
     )
 
 
+def suspicious_section(data: PipelineData) -> str:
+    """Labels that the others contradict most; '' for none."""
+    if data.suspicious is None:
+        return ""
+    captions, pictures, count = data.suspicious
+    figures = [
+        f"<figure>{picture(image, caption)}"
+        f"<figcaption>{html.escape(caption)}</figcaption></figure>"
+        for caption, image in zip(captions, pictures, strict=True)
+    ]
+    return section(
+        "Labels that look wrong",
+        f"Of the labels, {count:,} differ from what the others say along the"
+        " pretrained features (suspicious_labels.csv); of these they are"
+        " surest. A wrong label, or an unusual image.",
+        f'<div class="card mistakes">{"".join(figures)}</div>',
+    )
+
+
 def mistakes_section(data: PipelineData) -> str:
     """The images that the student is most wrong about."""
     found = data.student.report

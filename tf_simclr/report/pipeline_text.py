@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from tf_simclr.config.flat import shell_command
+from tf_simclr.labels.suspicious import SUSPICIOUS_FILE
 from tf_simclr.report.evaluation_text import interval_note, interval_text
 from tf_simclr.report.pipeline_data import PipelineData, StageData
 from tf_simclr.report.pipeline_recall import recall_text
@@ -75,13 +76,14 @@ def pipeline_text(data: PipelineData) -> str:
                 *([recalls] if recalls else []),
                 result_table(data.scored, macro_f1=bool(recalls)),
                 labels_note(data),
+                *carried_notes(data),
                 *(f"**{note}**" for note in score_notes(data.stages)),
                 interval_note(student.report),
                 "Curves, pictures and maps: [report.html](report.html). Class"
                 " tables and calibration: "
                 + ", ".join(
                     f"[{stage.name}]({stage.name}/evaluation.md)"
-                    for stage in data.scored
+                    for stage in data.evaluated
                 )
                 + ".",
                 "## Commands",
@@ -127,12 +129,31 @@ def result_table(stages: list[StageData], *, macro_f1: bool = False) -> str:
 def labels_note(data: PipelineData) -> str:
     """What the stages learnt from."""
     result = data.result
-    per_class = result["labels_per_class"] or "all"
+    drawn = f"Labels per class {result['labels_per_class'] or 'all'}"
+    if result.get("label_choice"):
+        drawn = f"{result['labels']} labels, {result['label_choice']}"
     return (
-        f"Labels per class {per_class}, label seed {result['label_seed']}. The"
+        f"{drawn}, label seed {result['label_seed']}. The"
         f" student has {result['student_parameters']:,} parameters, its teacher"
         f" {result['teacher_parameters']:,}."
     )
+
+
+def carried_notes(data: PipelineData) -> list[str]:
+    """Sentences about labels that are carried along features."""
+    found, estimate = [], data.result.get("carried_estimate")
+    if estimate is not None:
+        found.append(
+            f"Of the labels, {estimate:.1%} follow from the others along the"
+            " pretrained features: an estimate of the accuracy that needs no"
+            " further label."
+        )
+    if data.suspicious is not None:
+        count = data.suspicious[-1]
+        found.append(
+            f"Labels that the others contradict ({SUSPICIOUS_FILE}): {count}."
+        )
+    return found
 
 
 def _facts(data: PipelineData, names: list[str]) -> str:

@@ -13,6 +13,7 @@ from tf_simclr.config.grouping import read_group_by
 from tf_simclr.data.augment.framing import Framing
 from tf_simclr.data.bad_images import check_bad_images, without_bad_images
 from tf_simclr.data.decoding import Decoding
+from tf_simclr.data.label_table import is_label_table, with_table_labels
 from tf_simclr.data.near_duplicates import (
     DUPLICATES_FILE,
     NearDuplicates,
@@ -37,7 +38,12 @@ from tf_simclr.data.sources.index import listed_source, store_index
 from tf_simclr.data.sources.pixels import ArrayPixels
 from tf_simclr.data.sources.records import list_records
 from tf_simclr.data.sources.registry import kind_of
-from tf_simclr.data.sources.source import Source, check_source
+from tf_simclr.data.sources.source import (
+    Source,
+    Stamp,
+    check_source,
+    stamp,
+)
 from tf_simclr.data.sources.splits import (
     cut_evaluation,
     cut_notice,
@@ -335,6 +341,7 @@ def _arranged(sources: Sequence[Source], config: DataConfig) -> "_Arranged":
         framing,
         config.group_by,
         config.folder_layout,
+        *_label_table(config.label_ids),
     )
     sizes = _with_arrays(survey, source.splits)
     notices = [
@@ -342,6 +349,15 @@ def _arranged(sources: Sequence[Source], config: DataConfig) -> "_Arranged":
         *sizes.size_notices(framing, config.image_size),
     ]
     return dataclasses.replace(arranged, notices=(*notices, *arranged.notices))
+
+
+def _label_table(path: str | None) -> tuple[str | None, Stamp | None]:
+    """A table that gives labels, and what it was when it was read."""
+    if path is None or not is_label_table(path):
+        return None, None
+    if not os.path.isfile(path):
+        raise UserError(f"--label_ids: there is no file {path}.")
+    return path, stamp(path)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -378,6 +394,8 @@ def _arrange(
     framing: Framing,
     group_by: str,
     folder_layout: str,
+    label_table: str | None,
+    label_stamp: Stamp | None,
 ) -> _Arranged:
     splits, notices = without_lost_classes(
         source.splits, without_bad_images(source)
@@ -394,6 +412,9 @@ def _arrange(
             )
             for name, images in splits.items()
         }
+    if label_table is not None:
+        splits, said = with_table_labels(splits, label_table)
+        notices += said
     notices += check_classes(splits, dataset) + check_pixels(splits)
     for images in splits.values():
         notices += copies_notices(images)

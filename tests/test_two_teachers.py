@@ -1,0 +1,48 @@
+"""Two teachers' answers as one: the mean of their softened distributions."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tf_simclr.losses.two_teachers import combined_logits, logits_of
+
+RNG = np.random.default_rng(0)
+LOGITS = RNG.normal(size=(6, 4)).astype(np.float32) * 3
+PROBABILITIES = RNG.dirichlet(np.ones(4), 6).astype(np.float32)
+
+
+def softmax(values: np.ndarray) -> np.ndarray:
+    powers = np.exp(values - values.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("temperature", [0.1, 1.0, 4.0])
+def test_the_mean_at_the_temperature(temperature):
+    found = combined_logits(LOGITS, PROBABILITIES, temperature)
+    powers = PROBABILITIES ** (1 / temperature)
+    other = powers / powers.sum(axis=1, keepdims=True)
+    expected = (softmax(LOGITS / temperature) + other) / 2
+    assert found.dtype == tf.float32
+    assert np.allclose(
+        tf.nn.softmax(found / temperature), expected, rtol=1e-4, atol=1e-6
+    )
+
+
+def test_certain_answers_are_finite():
+    sure = np.eye(4, dtype=np.float32)[[0, 1]]
+    far = np.array([[1e4, 0, 0, 0], [0, 0, 0, 1e4]], np.float32)
+    found = combined_logits(far, sure, 0.1)
+    assert np.isfinite(found).all()
+    mean = tf.nn.softmax(found / 0.1).numpy()
+    assert np.allclose(mean, [[1, 0, 0, 0], [0, 0.5, 0, 0.5]], atol=1e-5)
+
+
+def test_logits_have_the_probabilities():
+    found = tf.nn.softmax(logits_of(PROBABILITIES))
+    assert np.allclose(found, PROBABILITIES, atol=1e-5)
+
+
+def test_logits_of_a_lower_precision():
+    half = tf.cast(LOGITS, tf.bfloat16)
+    found = combined_logits(half, PROBABILITIES, 1.0)
+    assert found.dtype == tf.float32

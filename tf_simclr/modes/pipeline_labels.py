@@ -1,0 +1,259 @@
+"""Labels of a pipeline: chosen by the pretrained features, or by a person."""
+
+import csv
+import dataclasses
+import os
+from typing import Any
+
+import numpy as np
+
+from tf_simclr.config.flat import from_flat
+from tf_simclr.config.run import Config
+from tf_simclr.data.label_table import read_label_table
+from tf_simclr.data.sources.image_set import UNLABELLED, ImageSet, id_hashes
+from tf_simclr.data.sources.pixels import FilePixels
+from tf_simclr.errors import UserError
+from tf_simclr.files import read_json, replacing, write_json
+from tf_simclr.modes.prepare import stage_images
+from tf_simclr.modes.suggest import LABELS_FILE, TO_LABEL_FILE, suggest
+from tf_simclr.process import program
+from tf_simclr.progress import say
+
+# The sub-folder of a pipeline that holds its labels, as --mode=suggest and
+# --mode=label leave them; and how the pipeline chose them.
+LABELS_FOLDER = "labels"
+CHOSEN_FILE = "chosen.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class PipelineLabels:
+    """Where the parts after the pretraining get their labels from.
+
+    Attributes:
+      folder: of the labels.
+      by_hand: whether the data set has none, so that a person gives them.
+      scored: whether there are labels to score the parts with.
+    """
+
+    folder: str
+    by_hand: bool
+    scored: bool
+
+    @property
+    def table(self) -> str:
+        """The table of labels."""
+        return os.path.join(self.folder, LABELS_FILE)
+
+    @property
+    def missing(self) -> bool:
+        """Whether nobody has labelled an image so far."""
+        return self.by_hand and not has_labels(self.table)
+
+    def in_words(self, config: Config) -> str:
+        """How the labels were chosen, after their number."""
+        wanted = config.labels
+        if self.by_hand:
+            return "given by hand"
+        if wanted.label_choice == "random":
+            return "drawn at random"
+        rounds = wanted.label_rounds
+        times = f" in {rounds} rounds" if rounds > 1 else ""
+        return f"chosen by {wanted.suggest}{times}"
+
+
+def has_labels(table: str) -> bool:
+    """True for a table that gives at least one image a class."""
+    if not os.path.exists(table):
+        return False
+    try:
+        return bool(read_label_table(table))
+    except UserError:
+        return False
+
+
+def pipeline_labels(config: Config) -> PipelineLabels | None:
+    """Plans where labels come from; None for those of the data set, as the
+    flags of each part choose them.
+
+    Raises:
+      UserError: flags contradict each other, or ask for more labels than
+        there are.
+    """
+    choice, data = config.labels.label_choice, config.data
+    splits = stage_images(config)
+    evaluation = splits.evaluation
+    known = int(np.sum(splits.train.labels != UNLABELLED))
+    scored = evaluation is not None and evaluation.has_labels
+    if choice == "class_balanced" and (known or scored):
+        _refuse_unread(config)
+        return None
+    given = [
+        name
+        for name in ("labels_per_class", "label_fraction", "label_ids")
+        if getattr(data, name)
+    ]
+    if given and choice != "class_balanced":
+        raise UserError(
+            f"--label_choice={choice} and --{given[0]} each choose the labelled"
+            " images: give one of them."
+        )
+    if given:
+        raise UserError(
+            f"--dataset={data.dataset} has no labels of which"
+            f" --{given[0]} could choose: leave it out, and label the images"
+            " that the pipeline suggests after its pretraining."
+        )
+    if known and known < config.labels.label_budget:
+        raise UserError(
+            f"--label_budget={config.labels.label_budget} is more than the"
+            f" {known} labelled training images of --dataset={data.dataset}."
+        )
+    folder = os.path.join(config.run.model_dir, LABELS_FOLDER)
+    return PipelineLabels(folder, not known, scored)
+
+
+def _refuse_unread(config: Config) -> None:
+    unread = {"label_budget", "suggest"} & config.given
+    if unread:
+        raise UserError(
+            f"--{min(unread)} has no effect with"
+            " --label_choice=class_balanced on images with labels: take"
+            " --label_choice=suggest or random, or --labels_per_class."
+        )
+
+
+def stand_in(config: Config, labels: PipelineLabels) -> Config:
+    """A part's configuration with about as many labels, for the checks in
+    front of the pretraining.
+
+    Args:
+      config: of the part.
+      labels: not chosen yet.
+    """
+    if labels.by_hand:
+        return config
+    data = dataclasses.replace(config.data, label_ids=None)
+    config = dataclasses.replace(config, data=data)
+    images = stage_images(config).train
+    known = int(np.sum(images.labels != UNLABELLED))
+    share = min(config.labels.label_budget / known, 1.0)
+    data = dataclasses.replace(data, label_fraction=share)
+    return dataclasses.replace(config, data=data)
+
+
+def choose_pipeline_labels(config: Config, labels: PipelineLabels) -> bool:
+    """Leaves the table of labels, as chosen and as the data set knows them.
+
+    Labels are read of those images alone that were chosen. Of a data set
+    without labels, the images to label are suggested instead.
+
+    Args:
+      config: of the pipeline, whose pretraining has finished.
+      labels: where they go.
+
+    Returns:
+      False if a person has to label images first.
+    """
+    if labels.by_hand:
+        if has_labels(labels.table):
+            count = len(read_label_table(labels.table))
+            say(f"{labels.table}: {count} labels")
+            return True
+        suggest(_suggestion(config, labels, config.labels.label_budget))
+        say(
+            "then the same command goes on with the labels: it fine-tunes and"
+            f" distills (or add some: {program()} --mode=suggest ... once more)"
+        )
+        return False
+    wanted = _wanted(config)
+    path = os.path.join(labels.folder, CHOSEN_FILE)
+    chosen = read_json(path) if os.path.exists(path) else None
+    if chosen == wanted and has_labels(labels.table):
+        return True
+    images = stage_images(config).train
+    os.makedirs(labels.folder, exist_ok=True)
+    if os.path.exists(labels.table):
+        os.remove(labels.table)
+    if config.labels.label_choice == "random":
+        _write(labels.table, images, _at_random(images, config))
+    else:
+        _in_rounds(config, labels, images)
+    write_json(path, wanted)
+    return True
+
+
+def _wanted(config: Config) -> dict[str, Any]:
+    wanted = config.labels
+    return {
+        "label_choice": wanted.label_choice,
+        "suggest": wanted.suggest,
+        "label_budget": wanted.label_budget,
+        "label_rounds": wanted.label_rounds,
+        "label_seed": config.data.label_seed,
+    }
+
+
+def _suggestion(config: Config, labels: PipelineLabels, budget: int) -> Config:
+    """The configuration of `--mode=suggest` on the pretrained features."""
+    pretrained = os.path.join(config.run.model_dir, "pretrain")
+    found = from_flat(
+        {
+            "mode": "suggest",
+            "checkpoint": pretrained,
+            "model_dir": labels.folder,
+            "label_budget": budget,
+            "ignore_labels": True,
+            "label_ids": None,
+        },
+        config,
+    )
+    # The network's flags are those of the pretraining.
+    return dataclasses.replace(
+        found, model=type(found.model)(), given=frozenset({"ignore_labels"})
+    )
+
+
+def _in_rounds(
+    config: Config, labels: PipelineLabels, images: ImageSet
+) -> None:
+    """Suggests and labels, in as many rounds as were asked for."""
+    budget, rounds = config.labels.label_budget, config.labels.label_rounds
+    positions = {name: place for place, name in enumerate(images.ids)}
+    places: list[int] = []
+    for number in range(rounds):
+        part = budget * (number + 1) // rounds - len(places)
+        if part <= 0:
+            continue
+        suggest(_suggestion(config, labels, part))
+        path = os.path.join(labels.folder, TO_LABEL_FILE)
+        with open(path, encoding="utf-8", newline="") as file:
+            names = [row["file"] for row in csv.DictReader(file)]
+        # A person who finds no class leaves an image out.
+        places += [positions[name] for name in names]
+        _write(labels.table, images, np.array(places))
+
+
+def _at_random(images: ImageSet, config: Config) -> np.ndarray:
+    known = np.flatnonzero(images.labels != UNLABELLED)
+    ids = (images.ids[place] for place in known)
+    hashes = id_hashes(ids, f"random labels {config.data.label_seed}")
+    return np.sort(known[np.argsort(hashes)][: config.labels.label_budget])
+
+
+def _write(table: str, images: ImageSet, places: np.ndarray) -> None:
+    """Writes labels as the page of `--mode=label` does."""
+    pixels = images.pixels
+    with (
+        replacing(table) as temporary,
+        open(temporary, "w", encoding="utf-8", newline="") as file,
+    ):
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["file", "label", "path"])
+        for place in places:
+            label = images.labels[place]
+            if label == UNLABELLED:
+                continue
+            path = pixels.path(place) if isinstance(pixels, FilePixels) else ""
+            writer.writerow(
+                [images.ids[place], images.class_names[label], path]
+            )
