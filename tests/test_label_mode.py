@@ -95,6 +95,7 @@ def test_a_session(tmp_path, capsys):
     ] == f"{ids[2]},,"
     assert "2 images of 2 classes, 1 excluded; 6 of 9 suggested" in said
     assert f"--label_ids={folder}/labels.csv" in said.replace(" \\\n    ", " ")
+    assert "--train_batch_size=2 " in said
     assert "--mode=suggest" in said
     # The next time goes on from there.
     (folder / "labels.csv").unlink()

@@ -130,7 +130,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=20_000)
     parser.add_argument("--labels", type=int, default=10_000)
     parser.add_argument("--clicks", type=int, default=200)
-    parser.add_argument("--pause", type=float, default=0.2, help="seconds")
+    parser.add_argument("--pause", type=float, default=0.5, help="seconds")
     parser.add_argument("--output", default="runs/label_clicks")
     options = parser.parse_args()
     results = {"result": measure(options), "hardware": hardware()}

@@ -221,13 +221,12 @@ def _say_next(
     ]
     start = [f"--checkpoint={checkpoint}", *flags]
     labels = os.path.join(folder, LABELS_FILE)
-    say("Train on them:")
-    words = [
-        "--mode=finetune",
-        *start,
-        f"--label_ids={labels}",
-        "--model_dir=runs/finetuned",
-    ]
-    say(shell_command(words))
+    if len(set(everything.values())) > 1:
+        say("Train on them:")
+        words = ["--mode=finetune", *start, f"--label_ids={labels}"]
+        if len(everything) < config.optimizer.train_batch_size:
+            # No batch is larger than all there is to train on.
+            words.append(f"--train_batch_size={len(everything)}")
+        say(shell_command([*words, "--model_dir=runs/finetuned"]))
     say("Choose more, then label them as before:")
     say(shell_command(["--mode=suggest", *start, f"--model_dir={folder}"]))
