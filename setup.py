@@ -8,5 +8,9 @@ from setuptools import find_packages, setup
 setup(
     packages=[*find_packages(include=["tf_simclr*"]), "tf_simclr.flags"],
     package_dir={"tf_simclr.flags": "flags"},
-    package_data={"tf_simclr": ["py.typed"], "tf_simclr.flags": ["*.cfg"]},
+    package_data={
+        "tf_simclr": ["py.typed"],
+        "tf_simclr.flags": ["*.cfg"],
+        "tf_simclr.labels.page": ["*.html", "*.css", "*.js"],
+    },
 )

@@ -33,7 +33,10 @@ from tf_simclr.models.network import Architecture
 from tf_simclr.modes.loaded import _with_stored_data
 from tf_simclr.modes.pipeline import _part_config, _parts
 
-MODES = (*STAGES, "pipeline", "eval", "embed", "export", "predict", "preview")
+MODES = (
+    *(*STAGES, "pipeline", "eval", "embed", "export", "predict", "preview"),
+    *("suggest", "label"),
+)
 # What a mode cannot be without.
 NEEDED = {
     "finetune": {"checkpoint": "x"},

@@ -1,0 +1,232 @@
+"""The page on which the images that `--mode=suggest` chose are labelled."""
+
+import csv
+import os
+import signal
+import threading
+from typing import Any
+
+import numpy as np
+
+from tf_simclr.config.flat import command_words, from_flat, shell_command
+from tf_simclr.config.run import Config
+from tf_simclr.data.sources.image_set import ImageSet
+from tf_simclr.data.sources.open import open_images
+from tf_simclr.data.sources.pixels import FilePixels
+from tf_simclr.errors import UserError, at_most
+from tf_simclr.files import read_json
+from tf_simclr.labels.guide import Guide
+from tf_simclr.labels.label_book import (
+    LABELS_FILE,
+    LabelBook,
+    clean_class_name,
+    open_book,
+)
+from tf_simclr.labels.page.pictures import Pictures
+from tf_simclr.labels.page.server import LabelApp, listen, serving
+from tf_simclr.labels.page.session import Session, ToLabel
+from tf_simclr.modes.prepare import index_folders, say_notices
+from tf_simclr.progress import say
+from tf_simclr.signals import Terminated, stop_point
+from tf_simclr.training.run_dir import check_writable
+
+_SUGGESTION_FILE = "suggestion.json"
+_TO_LABEL_FILE = "to_label.csv"
+_FEATURES_FILE = "features.npz"
+# Flags of this mode that the next one has no use for.
+_OWN_FLAGS = ("--mode=", "--model_dir=", "--port=", "--class_names=")
+# Seconds between two looks whether a signal has come.
+_PATIENCE = 0.5
+# Names in a message; the rest is counted.
+_SHOWN = 3
+
+
+def label(config: Config) -> str:
+    """Serves the page until the person is done, or Ctrl-C.
+
+    Every label is on the disk in `labels.jsonl` before the page hears so;
+    `labels.csv` (file, label, path) and `excluded.csv` follow it.
+
+    Returns:
+      The path of `labels.csv`.
+
+    Raises:
+      UserError: the folder holds no suggestion, the data set is another one
+        by now, or the port or the folder is in use.
+    """
+    folder = config.run.model_dir
+    suggestion = _suggestion(folder)
+    check_writable(folder)
+    config = _with_stored_flags(config, suggestion)
+    images, notices = open_images(
+        config.data, config.data.train_split, index_folders(config)
+    )
+    say_notices(config, notices)
+    features = _features(folder, images)
+    to_label = _to_label(folder, images)
+    listening = listen(config.labels.port)
+    try:
+        with open_book(folder, _paths(images)) as book:
+            guide = Guide(features, [each.place for each in to_label])
+            offered = _offered(config, suggestion)
+            session = Session(images, to_label, book, guide, offered)
+            _serve(session, Pictures(images), listening)
+            _say_next(folder, config, suggestion, session, book)
+    finally:
+        listening.close()
+    return os.path.join(folder, LABELS_FILE)
+
+
+def _serve(session: Session, pictures: Pictures, listening: Any) -> None:
+    done = threading.Event()
+    app = LabelApp(session, pictures, listening.getsockname()[1], done.set)
+    try:
+        with serving(app, listening):
+            say(f"Label the images at {app.address}")
+            say("Ctrl-C, or Done on the page, ends this; labels are kept.")
+            while not done.wait(_PATIENCE):
+                stop_point()
+    except Terminated as stopped:
+        # Ctrl-C is the usual end of a server.
+        if stopped.signal_number != signal.SIGINT:
+            raise
+    finally:
+        session.close()
+
+
+def _suggestion(folder: str) -> dict[str, Any]:
+    path = os.path.join(folder, _SUGGESTION_FILE)
+    try:
+        found = read_json(path)
+        _ = found["dataset"], dict(found["flags"]), list(found["class_names"])
+    except FileNotFoundError as error:
+        raise UserError(
+            f"--model_dir={folder} holds no images to label: let --mode=suggest"
+            " choose them, into the same --model_dir."
+        ) from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _damaged(path) from error
+    return found
+
+
+def _damaged(path: str) -> UserError:
+    return UserError(
+        f"{path} cannot be read: run --mode=suggest again, with the same"
+        " --model_dir. Labels are kept."
+    )
+
+
+def _with_stored_flags(config: Config, suggestion: dict[str, Any]) -> Config:
+    """The configuration with the data set of the suggestion; flags that were
+    given win."""
+    stored = {"dataset": suggestion["dataset"], **suggestion["flags"]}
+    values = {x: stored[x] for x in stored if x not in config.given}
+    try:
+        return from_flat(values, base=config)
+    except KeyError as error:
+        path = os.path.join(config.run.model_dir, _SUGGESTION_FILE)
+        raise UserError(
+            f"{path} names a flag that is none, {error}: run --mode=suggest"
+            " again."
+        ) from error
+
+
+def _features(folder: str, images: ImageSet) -> np.ndarray:
+    """Those that the suggestion was made by: (N, d)."""
+    path = os.path.join(folder, _FEATURES_FILE)
+    try:
+        with np.load(path) as archive:
+            ids, features = archive["ids"], archive["features"]
+    except (OSError, ValueError, KeyError) as error:
+        raise _damaged(path) from error
+    if features.ndim != 2 or len(ids) != len(features):
+        raise _damaged(path)
+    if tuple(ids.tolist()) != images.ids:
+        other = sorted(set(ids.tolist()) ^ set(images.ids))
+        what = f"of {at_most(_SHOWN, other)}" if other else "in another order"
+        raise UserError(
+            f"{path} is of other images than the data set has now ({len(ids)}"
+            f" then, {len(images)} now, {what}): run --mode=suggest again, with"
+            " the same --model_dir. Labels are kept."
+        )
+    return features
+
+
+def _to_label(folder: str, images: ImageSet) -> list[ToLabel]:
+    path = os.path.join(folder, _TO_LABEL_FILE)
+    places = {name: place for place, name in enumerate(images.ids)}
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            found = {
+                row["file"]: ToLabel(
+                    places[row["file"]],
+                    int(row.get("cluster") or -1),
+                    row.get("reason") or "",
+                )
+                for row in csv.DictReader(file)
+            }
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+        raise _damaged(path) from error
+    if not found:
+        raise _damaged(path)
+    return list(found.values())
+
+
+def _paths(images: ImageSet) -> Any:
+    """id -> absolute path of an image's file; '' where there is none."""
+    pixels = images.pixels
+    if not isinstance(pixels, FilePixels):
+        return lambda name: ""
+    places = {name: place for place, name in enumerate(images.ids)}
+
+    def path_of(name: str) -> str:
+        place = places.get(name)
+        return "" if place is None else os.path.abspath(pixels.path(place))
+
+    return path_of
+
+
+def _offered(config: Config, suggestion: dict[str, Any]) -> list[str]:
+    """Classes of the data set, then those of --class_names."""
+    named = [x for x in config.labels.class_names.split(",") if x.strip()]
+    found = [*map(str, suggestion["class_names"]), *named]
+    try:
+        return list(dict.fromkeys(map(clean_class_name, found)))
+    except UserError as error:
+        raise UserError(f"--class_names: {error}") from error
+
+
+def _say_next(
+    folder: str,
+    config: Config,
+    suggestion: dict[str, Any],
+    session: Session,
+    book: LabelBook,
+) -> None:
+    """How many images are labelled, and the commands that use them."""
+    labelled, excluded, total = session.counts()
+    left = total - labelled - excluded
+    everything = book.labels()
+    text = f"{os.path.join(folder, LABELS_FILE)}: {len(everything):,} images"
+    text += f" of {len(set(everything.values()))} classes"
+    if excluded:
+        text += f", {excluded:,} excluded"
+    say(f"{text}; {left:,} of {total:,} suggested ones are left")
+    checkpoint = suggestion.get("checkpoint") or "RUN"
+    # Those of the data set: the images must be the same.
+    flags = [
+        word
+        for word in command_words(config)
+        if not word.startswith(_OWN_FLAGS)
+    ]
+    start = [f"--checkpoint={checkpoint}", *flags]
+    labels = os.path.join(folder, LABELS_FILE)
+    if len(set(everything.values())) > 1:
+        say("Train on them:")
+        words = ["--mode=finetune", *start, f"--label_ids={labels}"]
+        if len(everything) < config.optimizer.train_batch_size:
+            # No batch is larger than all there is to train on.
+            words.append(f"--train_batch_size={len(everything)}")
+        say(shell_command([*words, "--model_dir=runs/finetuned"]))
+    say("Choose more, then label them as before:")
+    say(shell_command(["--mode=suggest", *start, f"--model_dir={folder}"]))
