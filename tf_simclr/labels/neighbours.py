@@ -6,7 +6,6 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from tf_simclr.process import cached
 from tf_simclr.signals import stop_point
 
 # Rows that are looked for, and columns among which, at a time: a product of
@@ -59,7 +58,6 @@ def nearest_neighbours(
     cosines = np.empty((size, count), np.float32)
     if count < 1:
         return Neighbours(indices, cosines)
-    search = _search(rows, columns, features.shape[1], count)
     for first in range(0, size, rows):
         # Blocks have one shape: the last one begins earlier.
         start = min(first, size - rows)
@@ -73,7 +71,8 @@ def nearest_neighbours(
             block = unit_rows(others[begin : begin + columns])
             # In front of them all where none is the image itself.
             own = start if among is None else -rows
-            found = search(queries, block, own, begin, at, *found)
+            products = tf.matmul(queries, block, transpose_b=True)
+            found = _merged(products, own, begin, at, *found)
         stop_point()
         cosines[start : start + rows] = found[0]
         indices[start : start + rows] = found[1]
@@ -89,40 +88,32 @@ def unit_rows(features: np.ndarray) -> np.ndarray:
     return rows / np.maximum(norms, 1e-12)
 
 
-@cached(maxsize=4)
-def _search(
-    rows: int, columns: int, dimensions: int, count: int
-) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
-    """Merges what one block of columns holds into what was found before."""
+def _merged(
+    products: tf.Tensor,
+    own: int,
+    begin: int,
+    fresh: int,
+    cosines: tf.Tensor,
+    indices: tf.Tensor,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Merges one block of columns into what was found before.
 
-    @tf.function(
-        input_signature=[
-            tf.TensorSpec((rows, dimensions)),
-            tf.TensorSpec((columns, dimensions)),
-            *[tf.TensorSpec((), tf.int32)] * 3,
-            tf.TensorSpec((rows, count)),
-            tf.TensorSpec((rows, count), tf.int32),
-        ],
-        autograph=False,
-    )
-    def merge(
-        queries: tf.Tensor,
-        others: tf.Tensor,
-        start: tf.Tensor,
-        begin: tf.Tensor,
-        fresh: tf.Tensor,
-        cosines: tf.Tensor,
-        indices: tf.Tensor,
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        products = tf.matmul(queries, others, transpose_b=True)
-        places = begin + tf.range(columns)
-        itself = (start + tf.range(rows))[:, tf.newaxis] == places
-        seen_before = places < fresh
-        products = tf.where(itself | seen_before, -np.inf, products)
-        best, found = tf.math.top_k(products, min(count, columns))
-        cosines = tf.concat([cosines, best], axis=1)
-        indices = tf.concat([indices, begin + found], axis=1)
-        cosines, order = tf.math.top_k(cosines, count)
-        return cosines, tf.gather(indices, order, batch_dims=1)
+    Called for blocks of many shapes: to trace them would take longer.
 
-    return merge
+    Args:
+      products: float32 (rows, columns), their cosines.
+      own: the place of the first row's image among the columns.
+      begin: the place of the first column.
+      fresh: columns below it were seen before.
+      cosines, indices: (rows, k), found so far.
+    """
+    rows, columns = products.shape
+    places = begin + tf.range(columns)
+    left_out = (own + tf.range(rows))[:, tf.newaxis] == places
+    left_out |= places < fresh
+    products = tf.where(left_out, -np.inf, products)
+    best, found = tf.math.top_k(products, min(cosines.shape[1], columns))
+    together = tf.concat([cosines, best], axis=1)
+    places = tf.concat([indices, begin + found], axis=1)
+    cosines, order = tf.math.top_k(together, cosines.shape[1])
+    return cosines, tf.gather(places, order, batch_dims=1)
