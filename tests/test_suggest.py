@@ -12,6 +12,7 @@ import tiny
 from tf_simclr.config.flat import from_flat
 from tf_simclr.errors import UserError
 from tf_simclr.evaluation.feature_file import FeatureFile, open_features
+from tf_simclr.labels.label_book import open_book
 from tf_simclr.modes.suggest import suggest
 
 
@@ -65,12 +66,18 @@ def test_rounds_go_on_where_no_label_is(photos, tmp_path, capsys):
     *labelled, odd = first
     lines = [f"{row['file']},{'ab'[i % 2]}" for i, row in enumerate(labelled)]
     (tmp_path / "labels.csv").write_text("file,label\n" + "\n".join(lines))
-    (tmp_path / "excluded.csv").write_text(f"file,path\n{odd['file']},\n")
     capsys.readouterr()
     second = suggested(tmp_path, photos)
     assert len(second) == 4
-    assert not {row["file"] for row in second} & {row["file"] for row in first}
+    assert not {row["file"] for row in second} & {x["file"] for x in labelled}
     assert "3 have a label" in capsys.readouterr().out
+    # The page's journal is the truth, and knows what is none of the classes.
+    with open_book(str(tmp_path), lambda name: "") as book:
+        book.label({labelled[0]["file"]: 0}, "a")
+        book.exclude({odd["file"]: 0})
+    third = suggested(tmp_path, photos, label_budget=12)
+    assert len(third) == 10 and "1 have a label" in capsys.readouterr().out
+    (tmp_path / "labels.jsonl").unlink()
     (tmp_path / "labels.csv").write_text("file,label\nno/such.png,a\n")
     with pytest.raises(UserError, match="that are not among those .*no/such"):
         suggested(tmp_path, photos)

@@ -70,13 +70,31 @@ def with_table_labels(
     Raises:
       UserError: the table cannot be read, or names images that are not there.
     """
-    labels = read_label_table(path)
+    return with_named_labels(splits, read_label_table(path), path)
+
+
+def with_named_labels(
+    splits: Mapping[str, ImageSet], labels: Mapping[str, str], path: str
+) -> tuple[dict[str, ImageSet], list[str]]:
+    """Gives images the labels {id or path: class}; the others keep theirs.
+
+    Args:
+      splits: {name: images}.
+      labels: of some of them.
+      path: of the file that the labels come from.
+
+    Returns:
+      As `with_table_labels`.
+
+    Raises:
+      UserError: labels of images that are not there.
+    """
     places = {name: _places(images, labels) for name, images in splits.items()}
     known = {name for each in places.values() for name in each}
     unknown = [name for name in labels if name not in known]
     if unknown:
         raise UserError(
-            f"--label_ids={path} names images that are not among those of"
+            f"{path} names images that are not among those of"
             f" --dataset: {at_most(_SHOWN, unknown)}."
         )
     old = next((s.class_names for s in splits.values() if s.class_names), ())

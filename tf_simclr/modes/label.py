@@ -25,14 +25,13 @@ from tf_simclr.labels.label_book import (
 from tf_simclr.labels.page.pictures import Pictures
 from tf_simclr.labels.page.server import LabelApp, listen, serving
 from tf_simclr.labels.page.session import Session, ToLabel
+from tf_simclr.modes.embed import FEATURES_FILE
 from tf_simclr.modes.prepare import index_folders, say_notices
+from tf_simclr.modes.suggest import SUGGESTION_FILE, TO_LABEL_FILE
 from tf_simclr.progress import say
 from tf_simclr.signals import Terminated, stop_point
 from tf_simclr.training.run_dir import check_writable
 
-_SUGGESTION_FILE = "suggestion.json"
-_TO_LABEL_FILE = "to_label.csv"
-_FEATURES_FILE = "features.npz"
 # Flags of this mode that the next one has no use for.
 _OWN_FLAGS = ("--mode=", "--model_dir=", "--port=", "--class_names=")
 # Seconds between two looks whether a signal has come.
@@ -95,7 +94,7 @@ def _serve(session: Session, pictures: Pictures, listening: Any) -> None:
 
 
 def _suggestion(folder: str) -> dict[str, Any]:
-    path = os.path.join(folder, _SUGGESTION_FILE)
+    path = os.path.join(folder, SUGGESTION_FILE)
     try:
         found = read_json(path)
         _ = found["dataset"], dict(found["flags"]), list(found["class_names"])
@@ -124,7 +123,7 @@ def _with_stored_flags(config: Config, suggestion: dict[str, Any]) -> Config:
     try:
         return from_flat(values, base=config)
     except KeyError as error:
-        path = os.path.join(config.run.model_dir, _SUGGESTION_FILE)
+        path = os.path.join(config.run.model_dir, SUGGESTION_FILE)
         raise UserError(
             f"{path} names a flag that is none, {error}: run --mode=suggest"
             " again."
@@ -133,7 +132,7 @@ def _with_stored_flags(config: Config, suggestion: dict[str, Any]) -> Config:
 
 def _features(folder: str, images: ImageSet) -> np.ndarray:
     """Those that the suggestion was made by: (N, d)."""
-    path = os.path.join(folder, _FEATURES_FILE)
+    path = os.path.join(folder, FEATURES_FILE)
     try:
         with np.load(path) as archive:
             ids, features = archive["ids"], archive["features"]
@@ -153,7 +152,7 @@ def _features(folder: str, images: ImageSet) -> np.ndarray:
 
 
 def _to_label(folder: str, images: ImageSet) -> list[ToLabel]:
-    path = os.path.join(folder, _TO_LABEL_FILE)
+    path = os.path.join(folder, TO_LABEL_FILE)
     places = {name: place for place, name in enumerate(images.ids)}
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:

@@ -14,8 +14,9 @@ from tf_simclr.data.sources.image_set import UNLABELLED, ImageSet, id_hashes
 from tf_simclr.data.sources.pixels import FilePixels
 from tf_simclr.errors import UserError
 from tf_simclr.files import read_json, replacing, write_json
+from tf_simclr.labels.label_book import LABELS_FILE
 from tf_simclr.modes.prepare import stage_images
-from tf_simclr.modes.suggest import LABELS_FILE, TO_LABEL_FILE, suggest
+from tf_simclr.modes.suggest import TO_LABEL_FILE, suggest
 from tf_simclr.process import program
 from tf_simclr.progress import say
 

@@ -13,12 +13,18 @@ from tf_simclr.config.paths import with_absolute_paths
 from tf_simclr.config.run import Config
 from tf_simclr.data.array_batches import decoded_images
 from tf_simclr.data.batches import evaluation_batches
-from tf_simclr.data.label_table import with_table_labels
+from tf_simclr.data.label_table import read_label_table, with_named_labels
 from tf_simclr.data.sources.image_set import UNLABELLED, ImageSet
 from tf_simclr.data.sources.pixels import FilePixels
 from tf_simclr.errors import UserError
 from tf_simclr.files import read_json, replacing, write_json
 from tf_simclr.labels.choose import Pool, Suggestion, suggest_images
+from tf_simclr.labels.label_book import (
+    JOURNAL_FILE,
+    LABELS_FILE,
+    read_excluded,
+    read_labels,
+)
 from tf_simclr.modes.image_features import ImageFeatures, image_features
 from tf_simclr.process import program
 from tf_simclr.progress import say
@@ -29,8 +35,6 @@ TO_LABEL_FILE = "to_label.csv"
 CONTACT_SHEET = "to_label.png"
 COPIES_FOLDER = "to_label"
 SUGGESTION_FILE = "suggestion.json"
-LABELS_FILE = "labels.csv"
-EXCLUDED_FILE = "excluded.csv"
 _TITLES = ("file", "label", "cluster", "reason", "path")
 # Pictures of the contact sheet, in so many columns, and the side of each: of
 # more, the first.
@@ -100,20 +104,20 @@ def _known_source(folder: str) -> str:
 
 
 def _with_own_labels(images: ImageSet, folder: str) -> ImageSet:
-    """The images with the labels that were given on the page so far."""
-    path = os.path.join(folder, LABELS_FILE)
-    if not _has_rows(path):
-        return images
-    splits, _ = with_table_labels({images.name: images}, path)
+    """The images with the labels that were given on the page so far, or that
+    somebody has put there."""
+    path = os.path.join(folder, JOURNAL_FILE)
+    if os.path.exists(path):
+        labels = read_labels(folder)
+    else:
+        path = os.path.join(folder, LABELS_FILE)
+        labels = read_label_table(path) if _has_rows(path) else {}
+    splits, _ = with_named_labels({images.name: images}, labels, path)
     return splits[images.name]
 
 
 def _excluded(images: ImageSet, folder: str) -> np.ndarray:
-    path = os.path.join(folder, EXCLUDED_FILE)
-    if not _has_rows(path):
-        return np.array([], np.int64)
-    with open(path, encoding="utf-8", newline="") as file:
-        names = {row["file"] for row in csv.DictReader(file)}
+    names = read_excluded(folder)
     return np.flatnonzero([name in names for name in images.ids])
 
 
