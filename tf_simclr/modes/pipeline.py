@@ -25,7 +25,7 @@ from tf_simclr.modes.pipeline_labels import (
     pipeline_labels,
     stand_in,
 )
-from tf_simclr.modes.pipeline_report import write_report
+from tf_simclr.modes.pipeline_report import as_it_ran, write_report
 from tf_simclr.modes.planned import check_planned, planned_pretraining
 from tf_simclr.modes.prepare import (
     prepare_job,
@@ -258,7 +258,9 @@ def _carried(
     """Carries the labels along the pretrained features, and adds what they
     say to the result."""
     found = carry_labels(
-        configs["pretrain"], configs["finetune"], root.file(LABELS_FOLDER)
+        as_it_ran(configs["pretrain"]),
+        as_it_ran(configs["finetune"]),
+        root.file(LABELS_FOLDER),
     )
     if found is None:
         return None

@@ -58,7 +58,7 @@ def write_report(
       result: what the pipeline's `result.json` holds.
       carried: the labels along the pretrained features, where they are known.
     """
-    configs = {name: _as_it_ran(config) for name, config in configs.items()}
+    configs = {name: as_it_ran(config) for name, config in configs.items()}
     stages = [
         read_stage(
             configs[name].run.model_dir,
@@ -120,7 +120,7 @@ def _suspicious(
     return captions, pictures, len(carried.suspicious)
 
 
-def _as_it_ran(config: Config) -> Config:
+def as_it_ran(config: Config) -> Config:
     """The configuration that a finished part ran with: what was changed since
     had no effect."""
     stored = RunDirectory(config.run.model_dir).read_config().config
