@@ -5,6 +5,7 @@
 
 import collections
 import dataclasses
+import operator
 import os
 
 from tf_simclr.data.sources.arrays import is_idx_image_file
@@ -124,7 +125,7 @@ def walk(root: str) -> FolderTree:
                 continue
             seen.add(identity)
             with os.scandir(path) as scanned:
-                entries = sorted(scanned, key=lambda entry: entry.name)
+                entries = sorted(scanned, key=operator.attrgetter("name"))
         except OSError as error:
             raise UserError(
                 f"The folder {path} cannot be read: {error.strerror}."
@@ -148,11 +149,14 @@ def _sort_out(
 ) -> list[os.DirEntry]:
     """Notes the files of one folder; returns its sub-folders."""
     folders, images = [], []
-    for entry in entries:
+    shown = [
+        entry
+        for entry in entries
+        if not entry.name.startswith(".") and entry.name not in _IGNORED_NAMES
+    ]
+    _check_names(tree.root, folder, [entry.name for entry in shown])
+    for entry in shown:
         name = entry.name
-        if name.startswith(".") or name in _IGNORED_NAMES:
-            continue
-        _check_name(tree.root, folder, name)
         kind = _kind(entry)
         if kind == "folder":
             folders.append(entry)
@@ -196,10 +200,12 @@ def _extension(name: str) -> str:
     return os.path.splitext(name)[1].casefold() or "without extension"
 
 
-def _check_name(root: str, folder: str, name: str) -> None:
+def _check_names(root: str, folder: str, names: list[str]) -> None:
+    text = "/".join(names)
     try:
-        name.encode()
+        text.encode()
     except UnicodeEncodeError as error:
+        name = names[text.count("/", 0, error.start)]
         raise UserError(
             f"A name in {os.path.join(root, folder)} is not valid UTF-8:"
             f" rename it. Received: {os.fsencode(name)!r}"
@@ -239,7 +245,8 @@ def list_folder(
     for folder in sorted(tree.images):
         split, label = read.places[folder]
         files = sorted(tree.images[folder])
-        names[split] += [os.path.join(folder, name) for name in files]
+        inside = os.path.join(folder, "")
+        names[split] += [f"{inside}{name}" for name in files]
         classes[split] += [label] * len(files)
         loose += len(files) if folder == "" else 0
     class_names, labels = number_classes(classes, root)

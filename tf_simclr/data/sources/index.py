@@ -34,7 +34,10 @@ _FOUND_ARRAYS = ("hashes", "digests")
 
 def is_index_name(name: str) -> bool:
     """True if a file of this name is an index."""
-    return re.fullmatch(rf"{_PREFIX}[0-9a-f]{{8}}\.npz", name) is not None
+    # A million names take seconds to match, and hardly any begins so.
+    return name.startswith(_PREFIX) and bool(
+        re.fullmatch(rf"{_PREFIX}[0-9a-f]{{8}}\.npz", name)
+    )
 
 
 def index_file(folder: str, key: str) -> str:
