@@ -47,11 +47,11 @@ def test_labels_are_chosen_after_pretraining(tmp_path, capsys):
     stored = json.loads((folder / "finetune" / "labels.json").read_text())
     assert sorted(stored["ids"]) == sorted(row["file"] for row in labels)
     # Two rounds, and the second one knew the labels of the first.
-    assert "4 of 24 images to label next (typiclust; 0 have a label)" in said
-    assert "5 of 24 images to label next (typiclust; 4 have a label)" in said
+    assert "4 of 24 images to label next (kmeans; 0 have a label)" in said
+    assert "5 of 24 images to label next (kmeans; 4 have a label)" in said
     assert "distilled student" in said and "9 labelled in 3 classes" in said
     report = (folder / "report.md").read_text()
-    assert "9 labels, chosen by typiclust in 2 rounds, label seed 0." in report
+    assert "9 labels, chosen by kmeans in 2 rounds, label seed 0." in report
     assert (folder / "distill" / "propagated.npz").exists()
     # Pretraining has seen no label.
     record = json.loads((folder / "pretrain" / "config.json").read_text())
@@ -126,7 +126,7 @@ def test_random_images_are_drawn_by_seed(tmp_path):
             "more than the 24 labelled",
         ),
         ("--label_budget=5", "--label_budget has no effect with"),
-        ("--suggest=kmeans", "--suggest has no effect with"),
+        ("--suggest=probcover", "--suggest has no effect with"),
     ],
 )
 def test_what_contradicts_itself_is_refused(tmp_path, text, message):

@@ -13,6 +13,7 @@ from benchmarks.accuracy import (
     finetuning_probe,
     imbalance,
     label_efficiency,
+    labels,
     pretraining_probe,
 )
 from benchmarks.accuracy.digits import ROWS as DIGITS_ROWS
@@ -22,7 +23,7 @@ from benchmarks.lib.classical_baselines import METHODS as CLASSICAL
 from benchmarks.lib.results import stored_results
 from benchmarks.lib.spreads import median_and_range
 from benchmarks.robustness import kill_test
-from benchmarks.speed import memory
+from benchmarks.speed import memory, suggest_scale
 
 
 def digits_table() -> str:
@@ -300,6 +301,19 @@ def _ablation(study: str) -> Callable[[], str]:
     return lambda: ablation_tables.tables(stored_results("ablations"))[study]
 
 
+def _carried(way: str, budget: int) -> float:
+    return statistics.mean(
+        run["spreading"]
+        for run in stored_results("labels")["runs"]
+        if (run["way"], run["budget"]) == (way, budget)
+    )
+
+
+def _labels(key: str) -> str:
+    runs = stored_results("labels")["runs"]
+    return labels.table(runs, key, sorted({run["budget"] for run in runs}))
+
+
 EFFICIENCY_COUNTS = (1, 4, 10, 40, 100)
 TABLES: dict[str, Callable[[], str]] = {
     "digits": digits_table,
@@ -319,6 +333,12 @@ TABLES: dict[str, Callable[[], str]] = {
     "finetuning_probe": lambda: finetuning_probe.table(
         stored_results("finetuning_probe")
     ),
+    "labels.spreading": lambda: _labels("spreading"),
+    "labels.linear": lambda: _labels("linear"),
+    "labels.estimate": lambda: _labels("estimate"),
+    "suggest_scale": lambda: suggest_scale.table(
+        stored_results("suggest_scale")["runs"]
+    ),
     "imbalance": lambda: imbalance.table(stored_results("imbalance")["runs"]),
     **{f"ablations.{study}": _ablation(study) for study in TITLES},
 }
@@ -327,6 +347,11 @@ FIGURES: dict[str, Callable[[], float]] = {
         f"{name}.{key}": functools.partial(digits_mean, key, name)
         for name in ("digits", "digits_float32")
         for key in DIGITS_ROWS
+    },
+    **{
+        f"labels.{way}.{budget}": functools.partial(_carried, way, budget)
+        for way in labels.WAYS
+        for budget in (10, 20, 40, 100)
     },
     "digits.seconds": lambda: stored_results("digits")["runs"][0]["seconds"],
     **{f"photos.{key}": functools.partial(photos, key) for key in PHOTOS},

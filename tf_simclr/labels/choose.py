@@ -24,7 +24,7 @@ _TYPICAL, _SMALLEST, _MOST_CLUSTERS = 20, 5, 500
 # the nearest to its center.
 _COMPARED = 8192
 # Methods that compare all images with each other look at a sample of more.
-_SAMPLED = 100_000
+_SAMPLED = 50_000
 # Neighbours that a ball may cover, of graphs, and the share of balls that hold
 # one class alone (Yehuda et al., NeurIPS 2022, arXiv 2205.11320, section 3.3).
 _COVERED, _NEIGHBOURS, _PURE = 100, 10, 0.95
@@ -185,7 +185,7 @@ def uncertain(pool: Pool, budget: int, seed: int) -> list[Suggestion]:
     if len(np.unique(pool.labels)) < 2:
         raise UserError(
             "--suggest=uncertain needs labels of at least two classes: label"
-            " some images first, those of --suggest=typiclust."
+            " some images first, those of --suggest=kmeans."
         )
     sample = np.union1d(_sample(pool, seed), pool.places)
     graph = neighbour_graph(
