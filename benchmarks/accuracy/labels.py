@@ -28,7 +28,7 @@ from benchmarks.lib.recipe_runs import run_program
 from benchmarks.lib.results import this_command, write_results
 from benchmarks.lib.spreads import mean_and_deviation
 from tf_simclr.labels.choose import CHOICES, Pool, suggest_images
-from tf_simclr.labels.graph import neighbour_graph
+from tf_simclr.labels.graph import NEIGHBOURS, neighbour_graph
 from tf_simclr.labels.neighbours import nearest_neighbours, unit_rows
 from tf_simclr.labels.propagation import (
     carried_to,
@@ -37,7 +37,6 @@ from tf_simclr.labels.propagation import (
     poisson_labels,
     spread_labels,
 )
-from tf_simclr.labels.soft_labels import NEIGHBOURS
 from tf_simclr.labels.suspicious import suspicious_labels
 
 # `uncertain` needs labels to begin with: it spends the second half of a budget.

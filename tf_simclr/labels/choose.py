@@ -8,7 +8,7 @@ from scipy import sparse
 
 from tf_simclr.errors import UserError
 from tf_simclr.labels.clusters import Clusters, find_clusters
-from tf_simclr.labels.graph import neighbour_graph
+from tf_simclr.labels.graph import NEIGHBOURS, neighbour_graph
 from tf_simclr.labels.neighbours import (
     Neighbours,
     nearest_neighbours,
@@ -25,9 +25,9 @@ _TYPICAL, _SMALLEST, _MOST_CLUSTERS = 20, 5, 500
 _COMPARED = 8192
 # Methods that compare all images with each other look at a sample of more.
 _SAMPLED = 50_000
-# Neighbours that a ball may cover, of graphs, and the share of balls that hold
+# Neighbours that a ball may cover, and the share of balls that hold
 # one class alone (Yehuda et al., NeurIPS 2022, arXiv 2205.11320, section 3.3).
-_COVERED, _NEIGHBOURS, _PURE = 100, 10, 0.95
+_COVERED, _PURE = 100, 0.95
 
 
 @dataclasses.dataclass(frozen=True)
@@ -189,7 +189,7 @@ def uncertain(pool: Pool, budget: int, seed: int) -> list[Suggestion]:
         )
     sample = np.union1d(_sample(pool, seed), pool.places)
     graph = neighbour_graph(
-        nearest_neighbours(pool.features[sample], _NEIGHBOURS)
+        nearest_neighbours(pool.features[sample], NEIGHBOURS)
     )
     places = np.searchsorted(sample, pool.places)
     number = len(pool.class_names)

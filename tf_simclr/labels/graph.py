@@ -5,6 +5,8 @@ from scipy import sparse
 
 from tf_simclr.labels.neighbours import Neighbours
 
+# Neighbours of an image that a graph joins it to.
+NEIGHBOURS = 10
 # How fast a weight falls with the squared distance, in units of that of the
 # last neighbour (Calder et al., ICML 2020, arXiv 2006.11184, section 4).
 _STEEPNESS = 4.0

@@ -7,12 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from tf_simclr.labels.graph import neighbour_graph
+from tf_simclr.labels.graph import NEIGHBOURS, neighbour_graph
 from tf_simclr.labels.neighbours import nearest_neighbours, unit_rows
 from tf_simclr.labels.propagation import leave_one_out, spread_labels
 from tf_simclr.progress import Counter, say
 
-NEIGHBOURS = 10
 # A graph of more images takes minutes to build, and seconds for each guess.
 MOST_IMAGES = 50_000
 # The estimate is made anew after so many labels, or this share of them, up to

@@ -10,13 +10,11 @@ import numpy as np
 
 from tf_simclr.data.sources.image_set import UNLABELLED, ImageSet
 from tf_simclr.files import write_npz
-from tf_simclr.labels.graph import neighbour_graph
+from tf_simclr.labels.graph import NEIGHBOURS, neighbour_graph
 from tf_simclr.labels.neighbours import nearest_neighbours
 from tf_simclr.labels.propagation import entropies, spread_labels
 
 PROPAGATED_FILE = "propagated.npz"
-# Neighbours of an image in the graph.
-NEIGHBOURS = 10
 
 
 @dataclasses.dataclass(frozen=True)

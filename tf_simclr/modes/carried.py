@@ -16,10 +16,9 @@ from tf_simclr.evaluation.classification_report import (
 from tf_simclr.evaluation.feature_file import open_features
 from tf_simclr.evaluation.predict import Predictions, Predictor
 from tf_simclr.evaluation.sample import evaluation_sample
-from tf_simclr.labels.graph import neighbour_graph
+from tf_simclr.labels.graph import NEIGHBOURS, neighbour_graph
 from tf_simclr.labels.neighbours import nearest_neighbours
 from tf_simclr.labels.propagation import carried_to, held_out, spread_labels
-from tf_simclr.labels.soft_labels import NEIGHBOURS
 from tf_simclr.labels.suspicious import Suspicion, suspicious_labels
 from tf_simclr.methods.registry import method_of
 from tf_simclr.models.network import build_network
