@@ -37,6 +37,11 @@ SimCLRv2: many images, few labels, one small accurate classifier.
   {command} --mode=distill --teacher=runs/finetuned --dataset=DATA \\
       --resnet_depth=18 --model_dir=runs/student
 
+Few labels? Let the pretrained network choose the images, and label them:
+  {command} --mode=suggest --checkpoint=runs/pretrained --dataset=DATA \\
+      --label_budget=40 --model_dir=runs/labels
+  {command} --mode=label --model_dir=runs/labels
+
 A flag file (--flagfile=FILE) holds one flag per line; flags after it on the
 command line win. --recipe=NAME takes one that comes with the program:
 {recipes}
