@@ -46,10 +46,10 @@ def write(
     )
     with (folder / "to_label.csv").open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("file", "label", "cluster", "reason", "path"))
+        writer.writerow(("path", "cluster", "reason", "label"))
         for place in range(suggested):
             reason = "most typical of 8 similar images"
-            writer.writerow((ids[place], "", place % 3, reason, ""))
+            writer.writerow((ids[place], place % 3, reason, ""))
     record = {
         "dataset": dataset,
         "flags": {"ignore_labels": True, **flags},

@@ -1,6 +1,7 @@
 """The journal of labels: what was answered stays, whatever happens then."""
 
 import csv
+import datetime
 import json
 import os
 import subprocess
@@ -36,12 +37,8 @@ HOSTILE = [
 ]
 
 
-def no_path(name: str) -> str:
-    return ""
-
-
-def book(folder, path_of=no_path):
-    return open_book(str(folder), path_of)
+def book(folder):
+    return open_book(str(folder))
 
 
 def journal(folder):
@@ -66,11 +63,13 @@ def test_labels_are_read_back(tmp_path):
     with book(tmp_path) as labels:
         assert (labels.labels(), labels.excluded()) == (expected, {"d"})
         assert labels.events == 3
-    assert table(tmp_path / "labels.csv")[:2] == [
-        ["file", "label", "path"],
-        ["a", "cat", ""],
-    ]
-    assert table(tmp_path / "excluded.csv")[1:] == [["d", "", ""]]
+    head, (name, label, moment), *_ = table(tmp_path / "labels.csv")
+    assert head == ["path", "label", "time"]
+    assert (name, label) == ("a", "cat")
+    given = datetime.datetime.fromisoformat(moment)
+    now = datetime.datetime.now().astimezone()
+    assert abs(now - given) < datetime.timedelta(minutes=10)
+    assert [row[0] for row in table(tmp_path / "excluded.csv")] == ["path", "d"]
 
 
 def test_an_event_is_on_the_disk_before_it_counts(tmp_path, monkeypatch):
@@ -205,11 +204,10 @@ def test_one_process_at_a_time(tmp_path):
 def test_the_table_is_a_data_set(tmp_path):
     names = [f"photo {number}.png" for number in range(len(HOSTILE))]
     photos = tmp_path / "photos"
-
-    def path_of(name):
-        return str(photos / name)
-
-    with book(tmp_path, path_of) as labels:
+    photos.mkdir()
+    suggestion = {"dataset": str(photos), "flags": {}, "class_names": []}
+    (tmp_path / "suggestion.json").write_text(json.dumps(suggestion))
+    with book(tmp_path) as labels:
         for name, label in zip(names, HOSTILE, strict=True):
             labels.label({name: 0}, label)
     source = read_image_list(str(tmp_path / "labels.csv"))
@@ -220,6 +218,8 @@ def test_the_table_is_a_data_set(tmp_path):
     }
     assert found == dict(zip(names, HOSTILE, strict=True))
     assert train.pixels.path(0).startswith(str(photos))
+    assert train.ids == tuple(names)
+    assert source.notices == (f"paths are those of images in {photos}",)
     # A line of the journal is one line, whatever a class is called.
     lines = journal(tmp_path).read_text(encoding="utf-8").splitlines()
     assert [json.loads(line)["class"] for line in lines] == HOSTILE

@@ -16,10 +16,9 @@ import pytest
 import tiny
 
 from tf_simclr.config import Config
-from tf_simclr.data.sources.image_list import read_image_list
 from tf_simclr.errors import UserError
 from tf_simclr.labels.label_book import read_excluded, read_labels
-from tf_simclr.modes.label import _paths, label
+from tf_simclr.modes.label import label
 from tf_simclr.signals import Terminated
 
 
@@ -89,10 +88,11 @@ def test_a_session(tmp_path, capsys):
     assert read_labels(str(folder)) == {ids[0]: "red", ids[1]: "blue"}
     assert read_excluded(str(folder)) == {ids[2]}
     lines = (folder / "labels.csv").read_text().splitlines()
-    assert lines == ["file,label,path", f"{ids[0]},red,", f"{ids[1]},blue,"]
-    assert (folder / "excluded.csv").read_text().splitlines()[
-        1
-    ] == f"{ids[2]},,"
+    assert lines[0] == "path,label,time" and len(lines) == 3
+    assert lines[1].startswith(f"{ids[0]},red,20")
+    assert lines[2].startswith(f"{ids[1]},blue,20")
+    excluded = (folder / "excluded.csv").read_text().splitlines()
+    assert excluded[1].startswith(f"{ids[2]},20")
     assert "2 images of 2 classes, 1 excluded; 6 of 9 suggested" in said
     assert f"--label_ids={folder}/labels.csv" in said.replace(" \\\n    ", " ")
     assert "--train_batch_size=2 " in said
@@ -129,8 +129,8 @@ def test_a_folder_without_a_suggestion_is_refused(tmp_path):
         ("suggestion.json", "{}"),
         ("suggestion.json", "{"),
         ("features.npz", "no archive"),
-        ("to_label.csv", "file,label\nnobody,\n"),
-        ("to_label.csv", "file,label\n"),
+        ("to_label.csv", "path,label\nnobody,\n"),
+        ("to_label.csv", "path,label\n"),
         ("to_label.csv", "nothing\n1\n"),
     ):
         path = folder / name
@@ -167,20 +167,6 @@ def test_class_names_are_checked(tmp_path):
     folder = label_folder.write_tiny(tmp_path)
     text = refusal(folder, "--class_names=a,\ab")
     assert text.startswith("--class_names: A class name is one line")
-
-
-def test_the_files_of_images_are_named(tmp_path):
-    photos = tmp_path / "photos"
-    photos.mkdir()
-    for number in range(3):
-        (photos / f"{number}.png").write_bytes(b"")
-    (tmp_path / "list.csv").write_text(
-        "path\nphotos/0.png\nphotos/1.png\nphotos/2.png\n"
-    )
-    images = read_image_list(str(tmp_path / "list.csv")).splits["train"]
-    path_of = _paths(images)
-    assert path_of("photos/1.png") == str(photos / "1.png")
-    assert path_of("gone.png") == ""
 
 
 @pytest.mark.slow

@@ -73,7 +73,7 @@ def desk(chromium, images, tmp_path):
     to_label = [ToLabel(place, place % 3, "typical") for place in range(9)]
     listening = listen(0)
     port = listening.getsockname()[1]
-    with open_book(str(tmp_path), lambda name: "") as book:
+    with open_book(str(tmp_path)) as book:
         guide = Guide(label_folder.features_of(len(images)), [])
         session = Session(images, to_label, book, guide, NAMES)
         app = LabelApp(

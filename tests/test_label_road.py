@@ -92,7 +92,7 @@ def test_labels_from_the_page_make_a_student(photos, tmp_path):
     with serving(root / "labels") as address:
         label_all(address)
     with open(root / "labels" / "labels.csv", newline="") as file:
-        labels = {row["file"]: row["label"] for row in csv.DictReader(file)}
+        labels = {row["path"]: row["label"] for row in csv.DictReader(file)}
     assert len(labels) == LABELLED
     assert all(COLORS[labels[n]] == int(n[:2]) % 3 for n in labels)
     # The same command goes on.

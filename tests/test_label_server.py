@@ -79,7 +79,7 @@ def images(tmp_path_factory):
 
 @pytest.fixture
 def served(tmp_path, images):
-    with open_book(str(tmp_path), lambda name: "") as book:
+    with open_book(str(tmp_path)) as book:
         served = Served(tmp_path, images, book)
         yield served
         served.session.close()

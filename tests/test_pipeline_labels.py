@@ -43,9 +43,9 @@ def test_labels_are_chosen_after_pretraining(tmp_path, capsys):
     with np.load(dataset) as archive:
         true = archive["y_train"]
     for row in labels:
-        assert row["label"] == str(true[int(row["file"].split("/")[-1])])
+        assert row["label"] == str(true[int(row["path"].split("/")[-1])])
     stored = json.loads((folder / "finetune" / "labels.json").read_text())
-    assert sorted(stored["ids"]) == sorted(row["file"] for row in labels)
+    assert sorted(stored["ids"]) == sorted(row["path"] for row in labels)
     # Two rounds, and the second one knew the labels of the first.
     assert "4 of 24 images to label next (kmeans; 0 have a label)" in said
     assert "5 of 24 images to label next (kmeans; 4 have a label)" in said
@@ -73,11 +73,11 @@ def test_an_unlabelled_data_set_waits_for_labels(tmp_path, capsys):
     suggested = rows(folder / "labels" / "to_label.csv")
     assert len(suggested) == 9 and not (folder / "finetune").exists()
     lines = [
-        f"{row['file']},{'ab'[number % 2]}"
+        f"{row['path']},{'ab'[number % 2]}"
         for number, row in enumerate(suggested)
     ]
     (folder / "labels" / "labels.csv").write_text(
-        "file,label\n" + "\n".join(lines)
+        "path,label\n" + "\n".join(lines)
     )
     result = run(folder, dataset, "--label_budget=9")
     assert result["labels"] == 9 and "distilled_top_1" not in result
@@ -107,7 +107,7 @@ def test_random_images_are_drawn_by_seed(tmp_path):
         assert labels.scored and not labels.by_hand
         assert choose_pipeline_labels(config, labels)
         found = rows(pathlib.Path(labels.table))
-        return [row["file"] for row in found]
+        return [row["path"] for row in found]
 
     dataset = tiny.write_npz(tmp_path)
     assert len(drawn(0)) == 7

@@ -106,12 +106,11 @@ def test_the_file_names_images_and_classes(tmp_path):
     with open(path, newline="") as file:
         (row,) = csv.DictReader(file)
     assert row == {
-        "file": "b",
+        "path": "b",
         "label": "ant, or so",
         "likelier": '"bee"',
         "probability": "0.7500",
         "of_its_label": "0.2500",
-        "path": "",
     }
     write_suspicious(str(path), [], images)
     assert not path.exists()

@@ -86,7 +86,7 @@ def measure(options: argparse.Namespace) -> dict:
     listening = listen(0)
     with tempfile.TemporaryDirectory(dir=place) as folder:
         write_journal(folder, list(images.ids[: options.labels]))
-        with open_book(folder, lambda name: f"/photos/{name}") as book:
+        with open_book(folder) as book:
             guide = Guide(features, [each.place for each in to_label])
             session = Session(images, to_label, book, guide)
             port = listening.getsockname()[1]

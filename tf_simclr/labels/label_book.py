@@ -15,7 +15,7 @@ import os
 import threading
 import time
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from tf_simclr.errors import UserError
@@ -25,7 +25,6 @@ from tf_simclr.training.lock import locked
 JOURNAL_FILE = "labels.jsonl"
 LABELS_FILE = "labels.csv"
 EXCLUDED_FILE = "excluded.csv"
-_TITLES = ("file", "label", "path")
 # Seconds from an event to tables that hold it, and as many times as long as
 # they took to write: those of 10,000 labels take longer than a click may.
 _DELAY, _RESTS = 0.5, 20
@@ -41,11 +40,13 @@ class Entry:
       label: its class; None without one.
       excluded: True where it belongs to none of the classes.
       version: number of the last event that changed it; 0 for none.
+      time: of the event that gave it this label, in ISO 8601.
     """
 
     label: str | None = None
     excluded: bool = False
     version: int = 0
+    time: str = dataclasses.field(default="", compare=False)
 
 
 class Conflict(Exception):
@@ -93,12 +94,13 @@ class History:
         number = self.events + 1
         if event["event"] != number:
             raise ValueError(f"event {number} is missing")
+        moment = str(event.get("at", ""))
         match event["do"]:
             case "label":
-                changed = Entry(str(event["class"]), False, number)
+                changed = Entry(str(event["class"]), False, number, moment)
                 self._change(number, dict.fromkeys(event["images"], changed))
             case "exclude":
-                changed = Entry(None, True, number)
+                changed = Entry(None, True, number, moment)
                 self._change(number, dict.fromkeys(event["images"], changed))
             case "class":
                 self.classes.setdefault(str(event["class"]), 0)
@@ -133,12 +135,10 @@ class LabelBook:
     Args:
       folder: that holds the files; its lock is held by whoever opens a book
         (`open_book`).
-      path_of: id -> absolute path of an image file, '' for other images.
     """
 
-    def __init__(self, folder: str, path_of: Callable[[str], str]):
+    def __init__(self, folder: str):
         self._folder = folder
-        self._path_of = path_of
         self._journal = os.path.join(folder, JOURNAL_FILE)
         self._mutex = threading.RLock()
         self._wanted, self._closed = threading.Event(), threading.Event()
@@ -291,30 +291,37 @@ class LabelBook:
             delay = max(_DELAY, _RESTS * (time.monotonic() - started))
 
     def _write_tables(self) -> None:
-        labels, excluded = self.labels(), self.excluded()
-        for name, found in (
-            (LABELS_FILE, labels),
-            (EXCLUDED_FILE, dict.fromkeys(sorted(excluded), "")),
+        with self._mutex:
+            entries = dict(self._history.entries)
+        labels = [
+            (name, entry.label, entry.time)
+            for name, entry in entries.items()
+            if entry.label is not None
+        ]
+        excluded = sorted(
+            (name, entry.time)
+            for name, entry in entries.items()
+            if entry.excluded
+        )
+        for name, rows in (
+            (LABELS_FILE, [("path", "label", "time"), *labels]),
+            (EXCLUDED_FILE, [("path", "time"), *excluded]),
         ):
-            rows = [(x, found[x], self._path_of(x)) for x in found]
             write_text(os.path.join(self._folder, name), _table(rows))
 
 
 @contextlib.contextmanager
-def open_book(
-    folder: str, path_of: Callable[[str], str]
-) -> Iterator[LabelBook]:
+def open_book(folder: str) -> Iterator[LabelBook]:
     """Opens the book of a folder, for one process at a time.
 
     Args:
       folder: exists.
-      path_of: id -> absolute path of an image file, '' for other images.
 
     Raises:
       UserError: another process has it open, or it cannot be read.
     """
     with locked(folder):
-        book = LabelBook(folder, path_of)
+        book = LabelBook(folder)
         try:
             yield book
         finally:
@@ -397,6 +404,5 @@ def _read(path: str) -> tuple[History, int]:
 def _table(rows: Iterable[Sequence[str]]) -> str:
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_TITLES)
     writer.writerows(rows)
     return text.getvalue()

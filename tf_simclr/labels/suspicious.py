@@ -7,11 +7,10 @@ import os
 import numpy as np
 
 from tf_simclr.data.sources.image_set import ImageSet
-from tf_simclr.data.sources.pixels import FilePixels
 from tf_simclr.files import replacing
 
 SUSPICIOUS_FILE = "suspicious_labels.csv"
-_TITLES = ("file", "label", "likelier", "probability", "of_its_label", "path")
+_TITLES = ("path", "label", "likelier", "probability", "of_its_label")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +76,7 @@ def write_suspicious(
         if os.path.exists(path):
             os.remove(path)
         return
-    names, pixels = images.class_names, images.pixels
+    names = images.class_names
     with (
         replacing(path) as temporary,
         open(temporary, "w", encoding="utf-8", newline="") as file,
@@ -85,7 +84,6 @@ def write_suspicious(
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(_TITLES)
         for each in found:
-            in_file = isinstance(pixels, FilePixels)
             writer.writerow(
                 [
                     images.ids[each.place],
@@ -93,6 +91,5 @@ def write_suspicious(
                     names[each.likelier],
                     f"{each.probability:.4f}",
                     f"{each.of_label:.4f}",
-                    pixels.path(each.place) if in_file else "",
                 ]
             )

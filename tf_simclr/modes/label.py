@@ -10,9 +10,9 @@ import numpy as np
 
 from tf_simclr.config.flat import command_words, from_flat, shell_command
 from tf_simclr.config.run import Config
+from tf_simclr.data.sources.image_list import SUGGESTION_FILE
 from tf_simclr.data.sources.image_set import ImageSet
 from tf_simclr.data.sources.open import open_images
-from tf_simclr.data.sources.pixels import FilePixels
 from tf_simclr.errors import UserError, at_most
 from tf_simclr.files import read_json
 from tf_simclr.labels.guide import Guide
@@ -27,7 +27,7 @@ from tf_simclr.labels.page.server import LabelApp, listen, serving
 from tf_simclr.labels.page.session import Session, ToLabel
 from tf_simclr.modes.embed import FEATURES_FILE
 from tf_simclr.modes.prepare import index_folders, say_notices
-from tf_simclr.modes.suggest import SUGGESTION_FILE, TO_LABEL_FILE
+from tf_simclr.modes.suggest import TO_LABEL_FILE
 from tf_simclr.progress import say
 from tf_simclr.signals import Terminated, stop_point
 from tf_simclr.training.run_dir import check_writable
@@ -44,7 +44,7 @@ def label(config: Config) -> str:
     """Serves the page until the person is done, or Ctrl-C.
 
     Every label is on the disk in `labels.jsonl` before the page hears so;
-    `labels.csv` (file, label, path) and `excluded.csv` follow it.
+    `labels.csv` (path, label, time) and `excluded.csv` follow it.
 
     Returns:
       The path of `labels.csv`.
@@ -65,7 +65,7 @@ def label(config: Config) -> str:
     to_label = _to_label(folder, images)
     listening = listen(config.labels.port)
     try:
-        with open_book(folder, _paths(images)) as book:
+        with open_book(folder) as book:
             guide = Guide(features, [each.place for each in to_label])
             offered = _offered(config, suggestion)
             session = Session(images, to_label, book, guide, offered)
@@ -157,8 +157,8 @@ def _to_label(folder: str, images: ImageSet) -> list[ToLabel]:
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
             found = {
-                row["file"]: ToLabel(
-                    places[row["file"]],
+                row["path"]: ToLabel(
+                    places[row["path"]],
                     int(row.get("cluster") or -1),
                     row.get("reason") or "",
                 )
@@ -169,20 +169,6 @@ def _to_label(folder: str, images: ImageSet) -> list[ToLabel]:
     if not found:
         raise _damaged(path)
     return list(found.values())
-
-
-def _paths(images: ImageSet) -> Any:
-    """id -> absolute path of an image's file; '' where there is none."""
-    pixels = images.pixels
-    if not isinstance(pixels, FilePixels):
-        return lambda name: ""
-    places = {name: place for place, name in enumerate(images.ids)}
-
-    def path_of(name: str) -> str:
-        place = places.get(name)
-        return "" if place is None else os.path.abspath(pixels.path(place))
-
-    return path_of
 
 
 def _offered(config: Config, suggestion: dict[str, Any]) -> list[str]:

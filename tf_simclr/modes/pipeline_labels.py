@@ -11,7 +11,6 @@ from tf_simclr.config.flat import from_flat
 from tf_simclr.config.run import Config
 from tf_simclr.data.label_table import read_label_table
 from tf_simclr.data.sources.image_set import UNLABELLED, ImageSet, id_hashes
-from tf_simclr.data.sources.pixels import FilePixels
 from tf_simclr.errors import UserError
 from tf_simclr.files import read_json, replacing, write_json
 from tf_simclr.labels.label_book import LABELS_FILE
@@ -228,7 +227,7 @@ def _in_rounds(
         suggest(_suggestion(config, labels, part))
         path = os.path.join(labels.folder, TO_LABEL_FILE)
         with open(path, encoding="utf-8", newline="") as file:
-            names = [row["file"] for row in csv.DictReader(file)]
+            names = [row["path"] for row in csv.DictReader(file)]
         # A person who finds no class leaves an image out.
         places += [positions[name] for name in names]
         _write(labels.table, images, np.array(places))
@@ -243,18 +242,15 @@ def _at_random(images: ImageSet, config: Config) -> np.ndarray:
 
 def _write(table: str, images: ImageSet, places: np.ndarray) -> None:
     """Writes labels as the page of `--mode=label` does."""
-    pixels = images.pixels
     with (
         replacing(table) as temporary,
         open(temporary, "w", encoding="utf-8", newline="") as file,
     ):
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["file", "label", "path"])
+        writer.writerow(["path", "label", "time"])
         for place in places:
             label = images.labels[place]
             if label == UNLABELLED:
                 continue
-            path = pixels.path(place) if isinstance(pixels, FilePixels) else ""
-            writer.writerow(
-                [images.ids[place], images.class_names[label], path]
-            )
+            name = images.class_names[label]
+            writer.writerow([images.ids[place], name, ""])

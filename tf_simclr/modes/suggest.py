@@ -14,6 +14,7 @@ from tf_simclr.config.run import Config
 from tf_simclr.data.array_batches import decoded_images
 from tf_simclr.data.batches import evaluation_batches
 from tf_simclr.data.label_table import read_label_table, with_named_labels
+from tf_simclr.data.sources.image_list import SUGGESTION_FILE
 from tf_simclr.data.sources.image_set import UNLABELLED, ImageSet
 from tf_simclr.data.sources.pixels import FilePixels
 from tf_simclr.errors import UserError
@@ -34,8 +35,7 @@ from tf_simclr.training.run_dir import check_writable
 TO_LABEL_FILE = "to_label.csv"
 CONTACT_SHEET = "to_label.png"
 COPIES_FOLDER = "to_label"
-SUGGESTION_FILE = "suggestion.json"
-_TITLES = ("file", "label", "cluster", "reason", "path")
+_TITLES = ("path", "cluster", "reason", "label")
 # Pictures of the contact sheet, in so many columns, and the side of each: of
 # more, the first.
 _SHOWN, _COLUMNS, _SIDE = 400, 8, 96
@@ -44,10 +44,10 @@ _SHOWN, _COLUMNS, _SIDE = 400, 8, 96
 def suggest(config: Config) -> str:
     """Writes which images to label next to `to_label.csv` in `model_dir`.
 
-    One line for each: id, empty label, cluster, reason and path, in the order
-    of clusters; `to_label.png` shows them. Images that the data set, or the
-    `labels.csv` of `--mode=label` in `model_dir`, gives a label are not chosen
-    again. The same command on the same labels chooses the same images.
+    One line for each: id (as `path`), cluster, reason and an empty label, in
+    the order of clusters; `to_label.png` shows them. Images that the data set,
+    or the `labels.csv` of `--mode=label` in `model_dir`, gives a label are not
+    chosen again. The same command on the same labels chooses the same images.
 
     Returns:
       The file's path.
@@ -143,8 +143,8 @@ def _write_list(path: str, images: ImageSet, chosen: list[Suggestion]) -> None:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(_TITLES)
         for each in chosen:
-            name, where = images.ids[each.place], _path(images, each.place)
-            writer.writerow([name, "", each.cluster, each.reason, where])
+            name = images.ids[each.place]
+            writer.writerow([name, each.cluster, each.reason, ""])
 
 
 def _record(

@@ -18,11 +18,14 @@ from tf_simclr.data.sources.registry import EXTENSIONS
 from tf_simclr.data.sources.source import Source, stamp
 from tf_simclr.data.sources.split_names import in_order, split_of
 from tf_simclr.data.sources.splits import number_classes
-from tf_simclr.data.sources.table import read_table
+from tf_simclr.data.sources.table import Table, read_table
 from tf_simclr.errors import UserError, at_most
+from tf_simclr.files import read_json
 
 # Names in a message; the rest is counted.
 _SHOWN = 4
+# Names the data set that lists of --mode=suggest and --mode=label are of.
+SUGGESTION_FILE = "suggestion.json"
 
 
 def read_image_list(path: str) -> Source:
@@ -38,7 +41,8 @@ def read_image_list(path: str) -> Source:
         raise UserError(f"{path} lists no image.")
     names: dict[str, list[str]] = collections.defaultdict(list)
     classes: dict[str, list[str | None]] = collections.defaultdict(list)
-    root = os.path.dirname(path)
+    root = _root_of(path, table)
+    beside = root == os.path.dirname(path)
     resolved = functools.cache(os.path.realpath)
     # {file: (row, split, label) of its first line}
     seen: dict[tuple[str, str], tuple[int, str, str, str]] = {}
@@ -87,10 +91,10 @@ def read_image_list(path: str) -> Source:
             class_names=class_names,
             ids=ids,
         )
-    notices = []
+    notices = [] if beside else [f"paths are those of images in {root}"]
     if again:
         notices.append(f"left out {again} lines that list an image once more")
-    if table.unread:
+    if table.unread and beside:
         names = at_most(_SHOWN, table.unread)
         notices.append(f"columns that only --group_by reads: {names}")
     return Source(splits=splits, stamps={path: before}, notices=tuple(notices))
@@ -107,11 +111,34 @@ def read_column(path: str, column: str) -> dict[str, str]:
       UserError: there is no such column.
     """
     path = os.path.abspath(path)
-    table, root = read_table(path, EXTENSIONS, column), os.path.dirname(path)
+    table = read_table(path, EXTENSIONS, column)
+    root = _root_of(path, table)
     found: dict[str, str] = {}
     for (_, name, *_), cell in zip(table, table.cells, strict=True):
         found.setdefault(_as_on_disk(root, name), cell)
     return found
+
+
+def _root_of(path: str, table: Table) -> str:
+    """The folder that paths of a list are relative to.
+
+    That of the list; of the lists that `--mode=suggest` and `--mode=label`
+    leave, whose paths are ids, that of the data set that they name beside.
+    """
+    folder = os.path.dirname(path)
+    beside = os.path.join(folder, SUGGESTION_FILE)
+    if not len(table) or not os.path.exists(beside):
+        return folder
+    first = _as_on_disk(folder, table.rows[0][1])
+    if os.path.isfile(os.path.join(folder, first)):
+        return folder
+    try:
+        dataset = os.path.abspath(read_json(beside)["dataset"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return folder
+    if os.path.isdir(dataset):
+        return dataset
+    return os.path.dirname(dataset) if os.path.isfile(dataset) else folder
 
 
 def _class(label: str) -> str:
