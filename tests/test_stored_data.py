@@ -138,6 +138,7 @@ def test_paths_are_stored_absolute(here):
         "class_names_file",
         "data_dir",
         "dataset",
+        "features",
         "images",
         "label_ids",
         "model_dir",
