@@ -1,4 +1,4 @@
-"""Which images to label next, and the page on which they are labelled."""
+"""Choosing images to label next, and the page to label them on."""
 
 import dataclasses
 from typing import Any

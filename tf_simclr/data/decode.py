@@ -269,7 +269,7 @@ def is_plain(encoded: tf.Tensor) -> tf.Tensor:
 
 
 def _is_transparent_gif(encoded: tf.Tensor) -> tf.Tensor:
-    """Whether the first frame of a GIF file may have transparent pixels: bool
+    """True if the first frame of a GIF file may have transparent pixels: bool
     scalar."""
     start = tf.strings.substr(encoded, 0, _SEARCHED)
     parts = keras_compat.split_once(start[None], _GIF_CONTROL)

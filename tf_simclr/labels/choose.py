@@ -1,4 +1,4 @@
-"""Which images to label next: one function for each way of choosing."""
+"""Choosing images to label next: one function for each way."""
 
 import dataclasses
 from collections.abc import Callable, Sequence

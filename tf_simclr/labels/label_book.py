@@ -62,7 +62,7 @@ class Conflict(Exception):
 
 
 class History:
-    """What a sequence of events amounts to."""
+    """State that a sequence of events leads to."""
 
     def __init__(self) -> None:
         self.entries: dict[str, Entry] = {}
@@ -152,7 +152,7 @@ class LabelBook:
 
     @property
     def events(self) -> int:
-        """How many events there were."""
+        """Number of events so far."""
         return self._history.events
 
     @property
@@ -380,7 +380,7 @@ def _excluded(history: History) -> set[str]:
 
 
 def _read(path: str) -> tuple[History, int]:
-    """What a journal amounts to, and the bytes of its whole lines."""
+    """State after the events of a journal, and the bytes of its whole lines."""
     history = History()
     try:
         with open(path, "rb") as file:

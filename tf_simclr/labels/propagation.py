@@ -139,7 +139,7 @@ def held_out(
     most: int = _LEFT_OUT,
     folds: int = _FOLDS,
 ) -> np.ndarray:
-    """What spreading says of each labelled image without its own label.
+    """Distributions of labelled images that spread from the other labels.
 
     Of many labels, some are left out together, each one once.
 
@@ -169,7 +169,7 @@ def leave_one_out(
     num_classes: int,
     alpha: float = ALPHA,
 ) -> np.ndarray:
-    """What spreading says of each labelled image without its own label.
+    """Distributions of labelled images, each without its own label.
 
     Exact, and no more work than one class per label: what a label adds to the
     others is a column of the inverse, so that leaving it out is a difference.

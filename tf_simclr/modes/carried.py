@@ -34,7 +34,7 @@ _MOST_IMAGES = 200_000
 
 @dataclasses.dataclass(frozen=True)
 class CarriedLabels:
-    """What labels say that are carried along features.
+    """Findings of labels that were carried along features.
 
     Attributes:
       report: of the evaluation images; None if none has a label.

@@ -188,7 +188,7 @@ def _say_next(
     session: Session,
     book: LabelBook,
 ) -> None:
-    """How many images are labelled, and the commands that use them."""
+    """Says the number of labelled images, and the commands that use them."""
     labelled, excluded, total = session.counts()
     left = total - labelled - excluded
     everything = book.labels()

@@ -46,11 +46,11 @@ class PipelineLabels:
 
     @property
     def missing(self) -> bool:
-        """Whether nobody has labelled an image so far."""
+        """True as long as nobody has labelled an image."""
         return self.by_hand and not has_labels(self.table)
 
     def in_words(self, config: Config) -> str:
-        """How the labels were chosen, after their number."""
+        """Words for the way of choosing, after the number of labels."""
         wanted = config.labels
         if self.by_hand:
             return "given by hand"

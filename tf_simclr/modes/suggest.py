@@ -150,7 +150,7 @@ def _write_list(path: str, images: ImageSet, chosen: list[Suggestion]) -> None:
 def _record(
     found: ImageFeatures, images: ImageSet, chosen: list[Suggestion]
 ) -> dict[str, Any]:
-    """What `--mode=label` and a next round need to know."""
+    """Facts that `--mode=label` and a next round need."""
     config = found.config
     flat = with_absolute_paths(to_flat(config))
     flags = {

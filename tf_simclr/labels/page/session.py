@@ -119,7 +119,7 @@ class Session:
         return {"images": images, "news": self.news()}
 
     def news(self) -> dict[str, Any]:
-        """What any event may have changed."""
+        """State that any event may have changed."""
         labelled, excluded, total = self.counts()
         classes = dict.fromkeys(self._offered, 0) | self._book.classes()
         return {
