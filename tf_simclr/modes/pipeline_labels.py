@@ -15,7 +15,7 @@ from tf_simclr.errors import UserError
 from tf_simclr.files import read_json, replacing, write_json
 from tf_simclr.labels.label_book import LABELS_FILE
 from tf_simclr.modes.prepare import stage_images
-from tf_simclr.modes.suggest import TO_LABEL_FILE, suggest
+from tf_simclr.modes.suggest import TO_LABEL_FILE, suggest, write_suggestion
 from tf_simclr.process import program
 from tf_simclr.progress import say
 
@@ -224,7 +224,7 @@ def _in_rounds(
         part = budget * (number + 1) // rounds - len(places)
         if part <= 0:
             continue
-        suggest(_suggestion(config, labels, part))
+        write_suggestion(_suggestion(config, labels, part))
         path = os.path.join(labels.folder, TO_LABEL_FILE)
         with open(path, encoding="utf-8", newline="") as file:
             names = [row["path"] for row in csv.DictReader(file)]

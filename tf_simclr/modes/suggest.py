@@ -56,6 +56,18 @@ def suggest(config: Config) -> str:
       UserError: images, weights or features cannot be used, or every image
         has a label.
     """
+    path = write_suggestion(config)
+    folder = config.run.model_dir
+    say(f"Label them: {program()} --mode=label --model_dir={folder}")
+    return path
+
+
+def write_suggestion(config: Config) -> str:
+    """`suggest`, for somebody who does not label by hand.
+
+    Raises:
+      UserError: as `suggest`.
+    """
     folder = config.run.model_dir
     check_writable(folder)
     found = image_features(config, _known_source(folder))
@@ -91,7 +103,6 @@ def suggest(config: Config) -> str:
     _draw(os.path.join(folder, CONTACT_SHEET), images, chosen)
     if wanted.copy_suggested:
         _copy(os.path.join(folder, COPIES_FOLDER), images, chosen)
-    say(f"Label them: {program()} --mode=label --model_dir={folder}")
     return path
 
 
