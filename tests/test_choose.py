@@ -76,6 +76,20 @@ def test_large_groups_come_first(features):
     assert TRUE[rest[place]] == 5
 
 
+def test_small_groups_are_chosen_when_others_are_used_up(features, monkeypatch):
+    """All of the large groups have a label; of the small one, none has."""
+    rest = np.sort(
+        np.concatenate(
+            [np.flatnonzero(TRUE == 0)[:3], np.flatnonzero(TRUE > 0)]
+        )
+    )
+    monkeypatch.setattr(choose, "_MOST_CLUSTERS", GROUPS)
+    known = np.flatnonzero(TRUE[rest] > 0)
+    images = Pool(features[rest], known, TRUE[rest[known]], ("a",) * GROUPS)
+    (place,) = chosen("kmeans", images, 1, 0)
+    assert TRUE[rest[place]] == 0
+
+
 def test_the_least_certain_lie_between_classes(features):
     middle = features[0] + features[1]
     images = np.concatenate([features, [middle / np.linalg.norm(middle)]])

@@ -1,12 +1,13 @@
 """Files written whole or not at all."""
 
 import contextlib
+import csv
 import json
 import math
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -60,6 +61,15 @@ def write_text(path: str, text: str) -> None:
     """Writes a text file."""
     with replacing(path) as name, open(name, "w", encoding="utf-8") as file:
         file.write(text)
+
+
+def write_csv(path: str, rows: Iterable[Iterable[Any]]) -> None:
+    """Writes a table, its titles first, in UTF-8."""
+    with (
+        replacing(path) as name,
+        open(name, "w", encoding="utf-8", newline="") as file,
+    ):
+        csv.writer(file, lineterminator="\n").writerows(rows)
 
 
 def write_npz(path: str, arrays: Mapping[str, np.ndarray]) -> None:

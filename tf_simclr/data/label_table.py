@@ -12,7 +12,7 @@ from tf_simclr.errors import UserError, at_most
 
 # Names in a message; the rest is counted.
 _SHOWN = 4
-# The column of `labels.csv` and `predictions.csv` that holds ids.
+# The column of `predictions.csv` that holds ids; elsewhere that of paths does.
 _IDS = "file"
 
 
@@ -50,7 +50,7 @@ def read_label_table(path: str) -> dict[str, str]:
     if not found:
         raise UserError(
             f"--label_ids={path} names no class of any image: it needs columns"
-            " such as file and label."
+            " such as path and label."
         )
     return found
 

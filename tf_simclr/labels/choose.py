@@ -1,7 +1,7 @@
 """Choosing images to label next: one function for each way."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from scipy import sparse
@@ -196,9 +196,10 @@ def uncertain(pool: Pool, budget: int, seed: int) -> list[Suggestion]:
     found = spread_labels(graph, places, pool.labels, number)
     order = np.argsort(-found, axis=1, kind="stable")[:, :2]
     first, second = np.take_along_axis(found, order, axis=1).T
-    margin = np.where(pool.free()[sample], first - second, np.inf)
+    free = pool.free()[sample]
+    margin = np.where(free, first - second, np.inf)
     suggestions = []
-    for row in np.argsort(margin, kind="stable")[:budget]:
+    for row in np.argsort(margin, kind="stable")[: min(budget, free.sum())]:
         one, two = (pool.class_names[label] for label in order[row])
         suggestions.append(
             Suggestion(
@@ -207,7 +208,7 @@ def uncertain(pool: Pool, budget: int, seed: int) -> list[Suggestion]:
                 f"{one} ({first[row]:.2f}) or {two} ({second[row]:.2f})",
             )
         )
-    return [each for each in suggestions if pool.free()[each.place]]
+    return suggestions
 
 
 def at_random(pool: Pool, budget: int, seed: int) -> list[Suggestion]:
@@ -241,38 +242,30 @@ def _by_cluster(
 ) -> list[Suggestion]:
     """Chooses from one cluster after another, those with the fewest labels
     first, and the largest among these."""
-    free = pool.free()
     labelled = np.bincount(
         clusters.members[pool.places], minlength=len(clusters)
     )
-    queues: dict[int, Sequence[int]] = {}
-    by_member = np.argsort(clusters.members, kind="stable")
-    starts = np.concatenate([[0], np.cumsum(clusters.sizes)])
+    free = np.flatnonzero(pool.free())
+    members = clusters.members[free]
+    left = np.bincount(members, minlength=len(clusters))
+    by_cluster = np.split(
+        free[np.argsort(members, kind="stable")], np.cumsum(left)[:-1]
+    )
     small = clusters.sizes < _SMALLEST
+    queues: dict[int, Iterator[int]] = {}
     found: list[Suggestion] = []
     while len(found) < budget:
-        # Small ones last, whatever they have.
-        ranks = np.lexsort((-clusters.sizes, labelled, small))
-        before = len(found)
-        for number in ranks[: budget - len(found)]:
+        # Small ones come last, whatever they have; then those without a rest.
+        ranks = np.lexsort((-clusters.sizes, labelled, small, left == 0))
+        count = min(budget - len(found), np.count_nonzero(left))
+        for number in ranks[:count].tolist():
             if number not in queues:
-                members = by_member[starts[number] : starts[number + 1]]
-                members = members[free[members]]
-                queues[number] = (
-                    list(order(members))[::-1] if len(members) else []
-                )
+                queues[number] = iter(order(by_cluster[number]).tolist())
+            place = next(queues[number])
             labelled[number] += 1
-            if not queues[number]:
-                labelled[number] = len(pool) + 1
-                continue
-            place = int(queues[number].pop())
+            left[number] -= 1
             text = reason.format(f"{int(clusters.sizes[number]):,}")
-            found.append(Suggestion(place, int(number), text))
-        if len(found) == before and all(
-            number in queues and not queues[number]
-            for number in range(len(clusters))
-        ):
-            break
+            found.append(Suggestion(place, number, text))
     return found
 
 

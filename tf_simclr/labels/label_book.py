@@ -6,25 +6,25 @@ imports no TensorFlow.
 """
 
 import contextlib
-import csv
 import dataclasses
 import datetime
-import io
 import json
 import os
 import threading
 import time
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tf_simclr.errors import UserError
-from tf_simclr.files import naming, write_text
+from tf_simclr.files import naming, write_csv
 from tf_simclr.training.lock import locked
 
 JOURNAL_FILE = "labels.jsonl"
 LABELS_FILE = "labels.csv"
 EXCLUDED_FILE = "excluded.csv"
+# The columns of `labels.csv`.
+LABEL_TITLES = ("path", "label", "time")
 # Seconds from an event to tables that hold it, and as many times as long as
 # they took to write: those of 10,000 labels take longer than a click may.
 _DELAY, _RESTS = 0.5, 20
@@ -304,10 +304,10 @@ class LabelBook:
             if entry.excluded
         )
         for name, rows in (
-            (LABELS_FILE, [("path", "label", "time"), *labels]),
+            (LABELS_FILE, [LABEL_TITLES, *labels]),
             (EXCLUDED_FILE, [("path", "time"), *excluded]),
         ):
-            write_text(os.path.join(self._folder, name), _table(rows))
+            write_csv(os.path.join(self._folder, name), rows)
 
 
 @contextlib.contextmanager
@@ -399,10 +399,3 @@ def _read(path: str) -> tuple[History, int]:
                 f" follow. Received: {line[:60]!r}"
             ) from error
     return history, size
-
-
-def _table(rows: Iterable[Sequence[str]]) -> str:
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerows(rows)
-    return text.getvalue()

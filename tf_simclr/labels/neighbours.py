@@ -6,6 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from tf_simclr.evaluation.embeddings import unit
 from tf_simclr.signals import stop_point
 
 # Rows that are looked for, and columns among which, at a time: a product of
@@ -83,9 +84,7 @@ def nearest_neighbours(
 
 def unit_rows(features: np.ndarray) -> np.ndarray:
     """float32 (n, d) rows of length 1; zero rows stay zero."""
-    rows = np.asarray(features, np.float32)
-    norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    return rows / np.maximum(norms, 1e-12)
+    return unit(np.asarray(features, np.float32))
 
 
 def _merged(

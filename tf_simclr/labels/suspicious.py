@@ -1,13 +1,12 @@
 """Labels that the others contradict."""
 
-import csv
 import dataclasses
 import os
 
 import numpy as np
 
 from tf_simclr.data.sources.image_set import ImageSet
-from tf_simclr.files import replacing
+from tf_simclr.files import write_csv
 
 SUSPICIOUS_FILE = "suspicious_labels.csv"
 _TITLES = ("path", "label", "likelier", "probability", "of_its_label")
@@ -77,19 +76,14 @@ def write_suspicious(
             os.remove(path)
         return
     names = images.class_names
-    with (
-        replacing(path) as temporary,
-        open(temporary, "w", encoding="utf-8", newline="") as file,
-    ):
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(_TITLES)
-        for each in found:
-            writer.writerow(
-                [
-                    images.ids[each.place],
-                    names[each.label],
-                    names[each.likelier],
-                    f"{each.probability:.4f}",
-                    f"{each.of_label:.4f}",
-                ]
-            )
+    rows = [
+        (
+            images.ids[each.place],
+            names[each.label],
+            names[each.likelier],
+            f"{each.probability:.4f}",
+            f"{each.of_label:.4f}",
+        )
+        for each in found
+    ]
+    write_csv(path, [_TITLES, *rows])

@@ -14,6 +14,7 @@ from tf_simclr.data.sources.image_list import SUGGESTION_FILE
 from tf_simclr.data.sources.image_set import ImageSet
 from tf_simclr.data.sources.open import open_images
 from tf_simclr.errors import UserError, at_most
+from tf_simclr.evaluation.feature_file import open_features
 from tf_simclr.files import read_json
 from tf_simclr.labels.guide import Guide
 from tf_simclr.labels.label_book import (
@@ -134,14 +135,11 @@ def _features(folder: str, images: ImageSet) -> np.ndarray:
     """Those that the suggestion was made by: (N, d)."""
     path = os.path.join(folder, FEATURES_FILE)
     try:
-        with np.load(path) as archive:
-            ids, features = archive["ids"], archive["features"]
-    except (OSError, ValueError, KeyError) as error:
+        ids, features = open_features(path)
+    except UserError as error:
         raise _damaged(path) from error
-    if features.ndim != 2 or len(ids) != len(features):
-        raise _damaged(path)
-    if tuple(ids.tolist()) != images.ids:
-        other = sorted(set(ids.tolist()) ^ set(images.ids))
+    if ids != images.ids:
+        other = sorted(set(ids) ^ set(images.ids))
         what = f"of {at_most(_SHOWN, other)}" if other else "in another order"
         raise UserError(
             f"{path} is of other images than the data set has now ({len(ids)}"

@@ -12,8 +12,8 @@ from tf_simclr.config.run import Config
 from tf_simclr.data.label_table import read_label_table
 from tf_simclr.data.sources.image_set import UNLABELLED, ImageSet, id_hashes
 from tf_simclr.errors import UserError
-from tf_simclr.files import read_json, replacing, write_json
-from tf_simclr.labels.label_book import LABELS_FILE
+from tf_simclr.files import read_json, write_csv, write_json
+from tf_simclr.labels.label_book import LABEL_TITLES, LABELS_FILE
 from tf_simclr.modes.prepare import stage_images
 from tf_simclr.modes.suggest import TO_LABEL_FILE, suggest, write_suggestion
 from tf_simclr.process import program
@@ -242,15 +242,9 @@ def _at_random(images: ImageSet, config: Config) -> np.ndarray:
 
 def _write(table: str, images: ImageSet, places: np.ndarray) -> None:
     """Writes labels as the page of `--mode=label` does."""
-    with (
-        replacing(table) as temporary,
-        open(temporary, "w", encoding="utf-8", newline="") as file,
-    ):
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["path", "label", "time"])
-        for place in places:
-            label = images.labels[place]
-            if label == UNLABELLED:
-                continue
-            name = images.class_names[label]
-            writer.writerow([images.ids[place], name, ""])
+    known = places[images.labels[places] != UNLABELLED]
+    rows = [
+        (images.ids[place], images.class_names[images.labels[place]], "")
+        for place in known
+    ]
+    write_csv(table, [LABEL_TITLES, *rows])

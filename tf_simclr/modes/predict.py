@@ -1,13 +1,12 @@
 """Classifying a folder of images."""
 
-import csv
 import os
 
 from tf_simclr.config.run import Config
 from tf_simclr.data.sources.folder import walk
 from tf_simclr.errors import UserError, at_most
 from tf_simclr.evaluation.classify import Prediction, classify_files
-from tf_simclr.files import replacing
+from tf_simclr.files import write_csv
 from tf_simclr.modes.loaded import load_network
 from tf_simclr.progress import Counter, say
 from tf_simclr.training.run_dir import check_writable
@@ -85,20 +84,16 @@ def _image_files(images: str) -> list[tuple[str, str]]:
 def _write(
     path: str, predictions: list[Prediction], paths: dict[str, str]
 ) -> None:
-    with (
-        replacing(path) as temporary,
-        open(temporary, "w", encoding="utf-8", newline="") as file,
-    ):
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["file", "class", "probability", "problem", "path"])
-        for found in predictions:
-            probability = "" if found.problem else f"{found.probability:.6f}"
-            writer.writerow(
-                [
-                    *(found.file, found.class_name, probability),
-                    *(found.problem, paths[found.file]),
-                ]
+    rows = [("file", "class", "probability", "problem", "path")]
+    for found in predictions:
+        probability = "" if found.problem else f"{found.probability:.6f}"
+        rows.append(
+            (
+                *(found.file, found.class_name, probability),
+                *(found.problem, paths[found.file]),
             )
+        )
+    write_csv(path, rows)
 
 
 def _named(bad: list[Prediction]) -> str:

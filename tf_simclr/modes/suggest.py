@@ -1,6 +1,5 @@
 """Choosing the images to label next."""
 
-import csv
 import os
 import shutil
 from typing import Any
@@ -18,7 +17,7 @@ from tf_simclr.data.sources.image_list import SUGGESTION_FILE
 from tf_simclr.data.sources.image_set import UNLABELLED, ImageSet
 from tf_simclr.data.sources.pixels import FilePixels
 from tf_simclr.errors import UserError
-from tf_simclr.files import read_json, replacing, write_json
+from tf_simclr.files import read_json, replacing, write_csv, write_json
 from tf_simclr.labels.choose import Pool, Suggestion, suggest_images
 from tf_simclr.labels.label_book import (
     JOURNAL_FILE,
@@ -147,15 +146,8 @@ def _path(images: ImageSet, place: int) -> str:
 
 
 def _write_list(path: str, images: ImageSet, chosen: list[Suggestion]) -> None:
-    with (
-        replacing(path) as temporary,
-        open(temporary, "w", encoding="utf-8", newline="") as file,
-    ):
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(_TITLES)
-        for each in chosen:
-            name = images.ids[each.place]
-            writer.writerow([name, each.cluster, each.reason, ""])
+    rows = [(images.ids[x.place], x.cluster, x.reason, "") for x in chosen]
+    write_csv(path, [_TITLES, *rows])
 
 
 def _record(
