@@ -68,7 +68,7 @@ def carry_labels(
     images = job.masked_images
     if subset is None or len(images) > _MOST_IMAGES:
         return None
-    predict = _predictor(pretrained)
+    predict = feature_predictor(pretrained)
     features = _stored(features_folder, images)
     if features is None:
         features = predict(images)["features"]
@@ -114,7 +114,12 @@ def _score(
     )
 
 
-def _predictor(config: Config) -> Predictor:
+def feature_predictor(config: Config) -> Predictor:
+    """Gives the features of the network of a finished part.
+
+    Args:
+      config: of the part.
+    """
     stored = open_weights(config.run.model_dir, "model_dir")
     network = build_network(stored.architecture, config.data.image_size)
     assign_weights(network, stored, with_classifier=True)

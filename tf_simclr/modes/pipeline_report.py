@@ -16,12 +16,10 @@ from tf_simclr.evaluation.embedding_map import (
     write_projector,
 )
 from tf_simclr.evaluation.embeddings import FeaturePlane, feature_plane
-from tf_simclr.evaluation.predict import Predictor
 from tf_simclr.evaluation.sample import labelled_sample
 from tf_simclr.files import write_text
 from tf_simclr.methods.registry import method_of
-from tf_simclr.models.network import build_network
-from tf_simclr.modes.carried import CarriedLabels
+from tf_simclr.modes.carried import CarriedLabels, feature_predictor
 from tf_simclr.modes.prepare import prepare_job
 from tf_simclr.report.evaluation_charts import short
 from tf_simclr.report.evaluation_files import mistake_pictures
@@ -31,8 +29,6 @@ from tf_simclr.report.pipeline_text import pipeline_text
 from tf_simclr.training.pictures import sample_views
 from tf_simclr.training.run_dir import RunDirectory
 from tf_simclr.training.same_run import changed_flags
-from tf_simclr.weights.assign import assign_weights
-from tf_simclr.weights.open import open_weights
 
 # Images in the map of features: more only overlap.
 _MAPPED = 1000
@@ -157,15 +153,7 @@ def _plane(config: Config, images: ImageSet) -> FeaturePlane:
     Writes them into the part's directory for TensorBoard's projector, too.
     """
     data = config.data
-    stored = open_weights(config.run.model_dir, "model_dir")
-    network = build_network(stored.architecture, data.image_size)
-    assign_weights(network, stored, with_classifier=True)
-    predict = Predictor(
-        network,
-        ["features"],
-        image_size=data.image_size,
-        batch_size=data.eval_batch_size,
-    )
+    predict = feature_predictor(config)
     side = thumbnail_size(len(images), data.image_size)
     features, pictures = [], []
     for views, found in predict.stream(images):
