@@ -34,12 +34,12 @@ def rows(path: pathlib.Path) -> list[dict[str, str]]:
 def test_labels_are_chosen_after_pretraining(tmp_path, capsys):
     dataset = tiny.write_npz(tmp_path)
     folder = tmp_path / "run"
-    text = "--label_choice=suggest --label_budget=9 --label_rounds=2"
+    text = "--label_choice=suggest --label_budget=12 --label_rounds=2"
     result = run(folder, dataset, text)
     said = capsys.readouterr().out
-    assert result["labels"] == 9
+    assert result["labels"] == 12
     labels = rows(folder / "labels" / "labels.csv")
-    assert len(labels) == 9
+    assert len(labels) == 12
     with np.load(dataset) as archive:
         true = archive["y_train"]
     for row in labels:
@@ -47,12 +47,20 @@ def test_labels_are_chosen_after_pretraining(tmp_path, capsys):
     stored = json.loads((folder / "finetune" / "labels.json").read_text())
     assert sorted(stored["ids"]) == sorted(row["path"] for row in labels)
     # Two rounds, and the second one knew the labels of the first.
-    assert "4 of 24 images to label next (kmeans; 0 have a label)" in said
-    assert "5 of 24 images to label next (kmeans; 4 have a label)" in said
-    assert "distilled student" in said and "9 labelled in 3 classes" in said
+    assert "6 of 24 images to label next (kmeans; 0 have a label)" in said
+    assert "6 of 24 images to label next (kmeans; 6 have a label)" in said
+    assert "distilled student" in said and "12 labelled in 3 classes" in said
     report = (folder / "report.md").read_text()
-    assert "9 labels, chosen by kmeans in 2 rounds, label seed 0." in report
+    assert "12 labels, chosen by kmeans in 2 rounds, label seed 0." in report
     assert (folder / "distill" / "propagated.npz").exists()
+    # Half of them, and all.
+    half, every = result["labels_spent"]
+    assert (half["labels"], every["labels"]) == (6, 12)
+    assert every["accuracy"] == result["carried_top_1"]
+    assert every["estimate"] == result["carried_estimate"]
+    assert f"| 6 | {half['accuracy']:.4f} |" in report
+    page = (folder / "report.html").read_text()
+    assert "accuracy against labels spent" in page
     # Pretraining has seen no label.
     record = json.loads((folder / "pretrain" / "config.json").read_text())
     assert record["config"]["lineareval_while_pretraining"] is False

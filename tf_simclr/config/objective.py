@@ -250,6 +250,20 @@ class ObjectiveConfig:
         on_resume="fixed",
         read_by=DISTILL,
     )
+    propagation: str = option(
+        "spreading",
+        "How --propagate_labels carries labels. spreading: label spreading,"
+        " each class with the same weight. poisson: Poisson learning."
+        " poisson_mbo: its form that makes all classes equally large.",
+        choices=("spreading", "poisson", "poisson_mbo"),
+        hparam=True,
+        on_resume="fixed",
+        read_by=DISTILL,
+        needs=Needs(
+            "without --propagate_labels",
+            lambda c: c.objective.propagate_labels != "off",
+        ),
+    )
     distillation_temperature_squared: bool = option(
         False,
         "Whether the distillation loss is multiplied by the squared"

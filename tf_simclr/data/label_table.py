@@ -121,9 +121,10 @@ def with_named_labels(
 
 
 def table_ids(images: ImageSet, path: str) -> list[str]:
-    """The ids of those images that a table gives a label."""
-    places = _places(images, read_label_table(path)).values()
-    return [images.ids[place] for place in places]
+    """The ids of those images that a table gives a label, in its order."""
+    names = read_label_table(path)
+    places = _places(images, names)
+    return [images.ids[places[name]] for name in names if name in places]
 
 
 def _places(images: ImageSet, names: Iterable[str]) -> dict[str, int]:

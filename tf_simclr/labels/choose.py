@@ -14,7 +14,7 @@ from tf_simclr.labels.neighbours import (
     nearest_neighbours,
     unit_rows,
 )
-from tf_simclr.labels.propagation import spread_labels
+from tf_simclr.labels.spreading import spread_labels
 
 # Neighbours whose mean distance tells how typical an image is (Hacohen et al.,
 # ICML 2022, arXiv 2202.02794, section 3.2); clusters that are too small to have

@@ -9,7 +9,7 @@ import numpy as np
 
 from tf_simclr.labels.graph import NEIGHBOURS, neighbour_graph
 from tf_simclr.labels.neighbours import nearest_neighbours, unit_rows
-from tf_simclr.labels.propagation import leave_one_out, spread_labels
+from tf_simclr.labels.spreading import leave_one_out, spread_labels
 from tf_simclr.progress import Counter, say
 
 # A graph of more images takes minutes to build, and seconds for each guess.

@@ -10,9 +10,10 @@ import numpy as np
 
 from tf_simclr.data.sources.image_set import UNLABELLED, ImageSet
 from tf_simclr.files import write_npz
+from tf_simclr.labels.distributions import entropies
 from tf_simclr.labels.graph import NEIGHBOURS, neighbour_graph
 from tf_simclr.labels.neighbours import nearest_neighbours
-from tf_simclr.labels.propagation import entropies, spread_labels
+from tf_simclr.labels.propagation import PROPAGATIONS
 
 PROPAGATED_FILE = "propagated.npz"
 
@@ -33,6 +34,7 @@ class SoftLabels:
         images: ImageSet,
         features: np.ndarray,
         num_classes: int,
+        propagation: str = "spreading",
         done: Callable[[int], None] | None = None,
     ) -> Self:
         """Carries the labels of some images to all.
@@ -41,13 +43,15 @@ class SoftLabels:
           images: N, some of them with labels.
           features: (N, d).
           num_classes: C.
+          propagation: a name of `PROPAGATIONS`.
           done: called with the number of images that were compared.
         """
         near = nearest_neighbours(features, NEIGHBOURS, done=done)
         graph = neighbour_graph(near)
         places = np.flatnonzero(images.labels != UNLABELLED)
         labels = images.labels[places]
-        return cls(spread_labels(graph, places, labels, num_classes))
+        carry = PROPAGATIONS[propagation]
+        return cls(carry(graph, places, labels, num_classes))
 
     @classmethod
     def read(cls, path: str, images: ImageSet) -> Self | None:

@@ -201,7 +201,11 @@ class Distillation(Classification):
         features = predict(images)["features"]
         counter = Counter(len(images), "images compared with all others")
         return SoftLabels.of_features(
-            images, features, self.num_classes, counter.add
+            images,
+            features,
+            self.num_classes,
+            config.objective.propagation,
+            counter.add,
         )
 
     def targets(self, batch: Batch) -> Outputs:

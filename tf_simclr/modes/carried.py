@@ -7,6 +7,7 @@ import os
 import numpy as np
 
 from tf_simclr.config.run import Config
+from tf_simclr.data.label_table import is_label_table, table_ids
 from tf_simclr.data.sources.image_set import UNLABELLED, ImageSet
 from tf_simclr.errors import UserError
 from tf_simclr.evaluation.classification_report import (
@@ -16,9 +17,11 @@ from tf_simclr.evaluation.classification_report import (
 from tf_simclr.evaluation.feature_file import open_features
 from tf_simclr.evaluation.predict import Predictions, Predictor
 from tf_simclr.evaluation.sample import evaluation_sample
+from tf_simclr.labels.distributions import carried_to
 from tf_simclr.labels.graph import NEIGHBOURS, neighbour_graph
 from tf_simclr.labels.neighbours import nearest_neighbours
-from tf_simclr.labels.propagation import carried_to, held_out, spread_labels
+from tf_simclr.labels.spent import Spent, estimated, spent_labels
+from tf_simclr.labels.spreading import held_out, spread_labels
 from tf_simclr.labels.suspicious import Suspicion, suspicious_labels
 from tf_simclr.methods.registry import method_of
 from tf_simclr.models.network import build_network
@@ -42,12 +45,14 @@ class CarriedLabels:
         none can be left out.
       suspicious: labels that the others contradict, the surest first.
       images: the training images that these are of.
+      spent: what the first labels of a table were worth; empty without one.
     """
 
     report: ClassificationReport | None
     estimate: float | None
     suspicious: list[Suspicion]
     images: ImageSet
+    spent: list[Spent]
 
 
 def carry_labels(
@@ -75,43 +80,75 @@ def carry_labels(
     counter = Counter(len(images), "images compared with all others")
     near = nearest_neighbours(features, NEIGHBOURS, done=counter.add)
     graph = neighbour_graph(near)
-    places = np.flatnonzero(images.labels != UNLABELLED)
+    places = _in_order(images, labelled)
     labels = images.labels[places]
     classes = len(images.class_names)
     without = held_out(graph, places, labels, classes)
-    counts = np.bincount(labels, minlength=classes)
-    estimate = None
-    if np.any(counts[labels] > 1):
-        estimate = float(np.mean(without.argmax(axis=1) == labels))
-    report = None
+    scored, report = None, None
     if evaluation is not None and evaluation.has_labels:
+        scored = _Scored(evaluation, predict, features, labelled)
         found = spread_labels(graph, places, labels, classes)
-        report = _score(evaluation, predict, features, found, labelled)
+        report = scored.report(found)
+    estimate, spent = estimated(labels, without), []
+    if is_label_table(labelled.data.label_ids):
+        accuracy = scored.accuracy if scored else None
+        spent = spent_labels(graph, places, labels, classes, accuracy)
+        top_1 = report.scores["top_1"].value if report else None
+        spent.append(Spent(len(places), top_1, estimate))
     return CarriedLabels(
-        report, estimate, suspicious_labels(places, labels, without), images
+        report,
+        estimate,
+        suspicious_labels(places, labels, without),
+        images,
+        spent,
     )
 
 
-def _score(
-    evaluation: ImageSet,
-    predict: Predictor,
-    features: np.ndarray,
-    found: np.ndarray,
-    config: Config,
-) -> ClassificationReport:
-    sample = evaluation_sample(evaluation, config.data)
-    outputs = predict(sample.images)
-    near = nearest_neighbours(outputs["features"], NEIGHBOURS, among=features)
-    probabilities = carried_to(found, near)
-    return classification_report(
-        Predictions(
-            labels=outputs["label"],
-            logits=np.log(np.maximum(probabilities, 1e-6)),
-            class_names=evaluation.class_names,
-            ids=sample.images.ids,
-            total=sample.total,
+def _in_order(images: ImageSet, config: Config) -> np.ndarray:
+    """Places of the labelled images; of a table of labels, in its order."""
+    path = config.data.label_ids
+    if not is_label_table(path):
+        return np.flatnonzero(images.labels != UNLABELLED)
+    numbers = {name: place for place, name in enumerate(images.ids)}
+    return np.array([numbers[name] for name in table_ids(images, path)])
+
+
+class _Scored:
+    """Evaluation images, to which labels are carried from training images."""
+
+    def __init__(
+        self,
+        evaluation: ImageSet,
+        predict: Predictor,
+        features: np.ndarray,
+        config: Config,
+    ):
+        self._sample = evaluation_sample(evaluation, config.data)
+        self._class_names = evaluation.class_names
+        outputs = predict(self._sample.images)
+        self._labels = outputs["label"]
+        self._near = nearest_neighbours(
+            outputs["features"], NEIGHBOURS, among=features
         )
-    )
+
+    def accuracy(self, found: np.ndarray) -> float:
+        """Of distributions (N, C) of the training images."""
+        best = carried_to(found, self._near).argmax(axis=1)
+        known = self._labels != UNLABELLED
+        return float(np.mean((best == self._labels)[known]))
+
+    def report(self, found: np.ndarray) -> ClassificationReport:
+        """As `accuracy`, with all that is told of a classifier."""
+        probabilities = carried_to(found, self._near)
+        return classification_report(
+            Predictions(
+                labels=self._labels,
+                logits=np.log(np.maximum(probabilities, 1e-6)),
+                class_names=self._class_names,
+                ids=self._sample.images.ids,
+                total=self._sample.total,
+            )
+        )
 
 
 def feature_predictor(config: Config) -> Predictor:

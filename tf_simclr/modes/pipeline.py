@@ -268,6 +268,8 @@ def _carried(
         result["carried_top_1"] = found.report.scores["top_1"].value
     if found.estimate is not None:
         result["carried_estimate"] = found.estimate
+    if len(found.spent) > 1:
+        result["labels_spent"] = [dataclasses.asdict(x) for x in found.spent]
     path = root.file(SUSPICIOUS_FILE)
     write_suspicious(path, found.suspicious, found.images)
     if found.suspicious:

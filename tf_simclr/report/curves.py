@@ -21,7 +21,7 @@ class Curve(NamedTuple):
 
     Attributes:
       name: for the legend.
-      points: (step, value), by step.
+      points: (step, value), by step, or what else goes to the right.
       style: CSS class of its color, such as `c0`.
       noisy: whether it is drawn faintly, below its moving average.
     """
@@ -37,6 +37,7 @@ def line_chart(
     curves: Sequence[Curve],
     level: float | None = None,
     bounds: tuple[float, float] | None = None,
+    unit: str = "step",
 ) -> str:
     """Curves, dashed at a level to compare with.
 
@@ -45,6 +46,7 @@ def line_chart(
       curves: at least one; a curve of one point is a dot.
       level: such as that of chance.
       bounds: of the values; by default what the curves need.
+      unit: of what goes to the right.
     """
     steps = [x for curve in curves for x, _ in curve.points]
     values = [y for curve in curves for _, y in curve.points]
@@ -54,7 +56,7 @@ def line_chart(
     low, high = bounds or (min(0.0, *values), max(values) * 1.05)
     across = svg.linear(min(0, *steps), max(steps), _LEFT, _WIDTH - _RIGHT)
     up = svg.linear(low, high, _HEIGHT - _BOTTOM, _TOP)
-    parts = [_grid(across, up, (low, high), max(steps))]
+    parts = [_grid(across, up, (low, high), max(steps), unit)]
     if level is not None:
         y = up(level)
         parts.append(
@@ -83,6 +85,7 @@ def _grid(
     up: svg.Scale,
     bounds: tuple[float, float],
     last_step: float,
+    unit: str,
 ) -> str:
     parts = []
     for value in svg.ticks(*bounds):
@@ -104,7 +107,7 @@ def _grid(
         svg.text(
             _WIDTH - _RIGHT,
             _HEIGHT - 2,
-            "step",
+            unit,
             text_anchor="end",
             class_="unit",
         )

@@ -16,6 +16,7 @@ from tf_simclr.report.pipeline_pictures import (
     views_section,
 )
 from tf_simclr.report.pipeline_recall import is_unequal, recall_section
+from tf_simclr.report.pipeline_spent import spent_section
 from tf_simclr.report.pipeline_text import overlap_notes, run_facts, score_notes
 
 _BASELINE = "supervised"
@@ -28,6 +29,7 @@ def pipeline_page(data: PipelineData) -> str:
             _header(data),
             recall_section(data),
             _result_section(data),
+            spent_section(data),
             _curves_section(data),
             views_section(data),
             planes_section(data),

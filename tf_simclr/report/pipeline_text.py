@@ -7,6 +7,7 @@ from tf_simclr.labels.suspicious import SUSPICIOUS_FILE
 from tf_simclr.report.evaluation_text import interval_note, interval_text
 from tf_simclr.report.pipeline_data import PipelineData, StageData
 from tf_simclr.report.pipeline_recall import recall_text
+from tf_simclr.report.pipeline_spent import spent_text
 from tf_simclr.training.run_record import RunRecord
 
 
@@ -68,6 +69,7 @@ def _notes(notices: Iterable[tuple[StageData, str]]) -> list[str]:
 def pipeline_text(data: PipelineData) -> str:
     """Markdown."""
     student, recalls = data.student, recall_text(data)
+    spent = spent_text(data)
     names = list(run_facts(student.record))
     return (
         "\n\n".join(
@@ -86,6 +88,7 @@ def pipeline_text(data: PipelineData) -> str:
                     for stage in data.evaluated
                 )
                 + ".",
+                *([spent] if spent else []),
                 "## Commands",
                 "Each runs one stage on its own; the pipeline ran these.",
                 *(
