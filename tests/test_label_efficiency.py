@@ -61,6 +61,9 @@ def untrained(monkeypatch) -> None:
         }
         (folder / "finetune" / "labels.json").write_text(json.dumps(labels))
         names = ("supervised", "linear", "finetuned", "self_distilled")
+        if config.labels.label_choice == "suggest":
+            assert not config.data.labels_per_class
+            names = (*names, f"budget_{config.labels.label_budget}")
         result = {f"{name}_top_1": 0.6 for name in names}
         # The recipe's temperature of pretraining is 0.5.
         score = json.loads(pretrained)["temperature"]
@@ -87,7 +90,8 @@ def test_a_study_scores_what_is_missing(tmp_path):
         for name in ("pretrain", "4-0/pretrain", "4-1/pretrain")
     ]
     assert len(set(pretrained)) == 1
-    assert len(study.scores) == 2 * len(label_efficiency.METHODS)
+    # No labels are carried along the features of a network of no weights.
+    assert len(study.scores) == 2 * (len(label_efficiency.METHODS) - 1)
     text = label_efficiency.table(study.scores)
     # Batches of 4 labels for each of ten classes.
     assert "| distilled student | 0.590 ± 0.071 |" in text
@@ -96,6 +100,21 @@ def test_a_study_scores_what_is_missing(tmp_path):
     assert "Label seeds per cell: 2 for 4." in text
     label_efficiency.draw(study.scores, tmp_path / "accuracy.png")
     assert (tmp_path / "accuracy.png").stat().st_size > 10_000
+
+
+@pytest.mark.usefixtures("untrained")
+def test_chosen_labels_have_scores_of_their_own(tmp_path):
+    flags = ["--dataset=digits", "--image_size=8"]
+    drawn = label_efficiency.Study(tmp_path, "test", flags)
+    chosen = label_efficiency.Study(tmp_path, "test", flags, "suggest")
+    chosen.pretrain()
+    chosen.run_cell(4, 0)
+    assert drawn.missing([(4, 0)]) == [(4, 0)] and drawn.scores == []
+    found = {line["method"]: line["top_1"] for line in chosen.scores}
+    assert "finetuned_layer_0" not in found and found["distilled"] > 0.5
+    result = tmp_path / "test" / "suggest-4-0" / "result.json"
+    # As many labels as four for each of ten classes.
+    assert "budget_40_top_1" in json.loads(result.read_text())
 
 
 def test_choosing_and_scoring_share_no_image(tmp_path):

@@ -204,6 +204,30 @@ def test_the_same_call_returns_the_finished_run(pretrained, images, capsys):
     assert "nothing left to do" in capsys.readouterr().out
 
 
+def test_suggestions_are_those_of_the_command_line(
+    tmp_path, pretrained, images
+):
+    common = {
+        "checkpoint": pretrained.path,
+        "dataset": images,
+        "ignore_labels": True,
+        "label_budget": 5,
+    }
+    found = ts.suggest(**common, model_dir=tmp_path)
+    assert len(found) == 5 and found == ts.suggest(**common, model_dir=tmp_path)
+    with open(tmp_path / "to_label.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [x.path for x in found] == [row["path"] for row in rows]
+    assert [x.cluster for x in found] == [int(row["cluster"]) for row in rows]
+    # What has a label is not chosen again.
+    table = "path,label\n" + "".join(f"{x.path},a\n" for x in found)
+    (tmp_path / "labels.csv").write_text(table)
+    more = ts.suggest(**common, model_dir=tmp_path)
+    assert not {x.path for x in found} & {x.path for x in more}
+    with pytest.raises(ts.UserError, match="The first argument of suggest is"):
+        ts.suggest("photos")
+
+
 def test_a_run_can_be_started_in_a_thread(tmp_path, images):
     """There, Python takes no signals."""
     found = []

@@ -5,6 +5,7 @@ keyword wins over the same option of a `Config`.
 """
 
 import contextlib
+import csv
 import dataclasses
 import functools
 import os
@@ -32,6 +33,7 @@ from tf_simclr.modes.execute import run_stage
 from tf_simclr.modes.export import export as run_export
 from tf_simclr.modes.loaded import LoadedNetwork, load_network
 from tf_simclr.modes.pipeline import pipeline as run_pipeline
+from tf_simclr.modes.suggest import write_suggestion
 from tf_simclr.progress import Counter, say
 
 # A path of an image or of a folder of images, several paths of images, or an
@@ -57,6 +59,21 @@ class Predictions:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+
+@dataclasses.dataclass(frozen=True)
+class Suggested:
+    """An image to label.
+
+    Attributes:
+      path: its id, of a file the path below the data set's folder.
+      cluster: number of its cluster of features; -1 for none.
+      reason: words for why it was chosen.
+    """
+
+    path: str
+    cluster: int
+    reason: str
 
 
 class Model:
@@ -252,6 +269,35 @@ def pipeline(config: Config | None = None, **flags: Any) -> Result:
     return _train(run_pipeline, "pipeline", config, flags)
 
 
+def suggest(config: Config | None = None, **flags: Any) -> list[Suggested]:
+    """Chooses the images to label next, as `--mode=suggest` does.
+
+    By the features of `checkpoint`, or of `features`. `to_label.csv` and the
+    rest that `--mode=label` needs stay in `model_dir`; a later call with the
+    same `model_dir` knows the labels of its `labels.csv`.
+
+    Args:
+      config: the configuration; its `mode` is not read.
+      flags: options by the names of their flags, such as `label_budget`; they
+        win over `config`.
+
+    Returns:
+      One for each image, in the order of the file.
+
+    Raises:
+      UserError: images, weights or features cannot be used, or every image
+        has a label.
+      DataFailed: an image cannot be read.
+    """
+    config = _complete(_config("suggest", config), _checked(flags, "suggest"))
+    path = write_suggestion(config)
+    with open(path, encoding="utf-8", newline="") as file:
+        return [
+            Suggested(row["path"], int(row["cluster"]), row["reason"])
+            for row in csv.DictReader(file)
+        ]
+
+
 def load(path: str | os.PathLike, **flags: Any) -> Model:
     """Reads a trained network.
 
@@ -334,15 +380,20 @@ def _train(
     config: Config | None,
     flags: Mapping[str, Any],
 ) -> Result:
+    config = _complete(_config(mode, config), _checked(flags, mode))
+    metrics = function(config)
+    return Result(os.path.abspath(config.run.model_dir), metrics)
+
+
+def _config(mode: str, config: Config | None) -> Config | None:
+    """The first argument of a function, if it can be one."""
     if not isinstance(config, Config | None):
         raise UserError(
             f"The first argument of {mode} is a Config; options by their names"
             f" are keywords, such as {mode}(image_size=32). Received:"
             f" {config!r}"
         )
-    config = _complete(config, _checked(flags, mode))
-    metrics = function(config)
-    return Result(os.path.abspath(config.run.model_dir), metrics)
+    return config
 
 
 def _complete(config: Config | None, flags: Mapping[str, Any]) -> Config:

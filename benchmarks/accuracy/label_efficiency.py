@@ -9,10 +9,13 @@ self-distillation and distillation; fine-tuning from head layer 0 and the
 classical methods (`classical_baselines.py`) take the same labels. Each score is
 a line of OUTPUT/PART/scores.jsonl; what is there is not run again, so that the
 same command goes on after any stop. Ends with a table, and
-OUTPUT/PART/accuracy.png.
+OUTPUT/PART/accuracy-CHOICE.png.
 
 With --jobs=2 the pretraining runs alone, then two cells at a time, each on half
 of the cores.
+
+--choice=suggest spends as many labels, in all, on images that the pipeline
+chooses, and random on any; each has scores of its own, on the same pretraining.
 
 --part=validation, for choosing, trains on the first four fifths of the training
 images and scores on the others; --part=test trains on all of them and scores on
@@ -48,6 +51,7 @@ from tf_simclr import cli, process
 METHODS = {
     "supervised": "supervised only",
     **CLASSICAL,
+    "carried": "labels carried along the pretrained features",
     "linear": "linear evaluation",
     "finetuned_layer_0": "fine-tuned from head layer 0",
     "finetuned": "fine-tuned from head layer 1 (teacher)",
@@ -58,6 +62,8 @@ PARTS = {
     "validation": ["--train_split=train[:80%]", "--eval_split=train[80%:]"],
     "test": [],
 }
+BALANCED = "class_balanced"
+CHOICES = (BALANCED, "suggest", "random")
 # The largest batch of the stages that see labels only.
 _LARGEST_BATCH = 100
 
@@ -69,13 +75,23 @@ class Study:
       output: the folder.
       part: 'validation' or 'test'.
       flags: more flags of `run.py`.
+      choice: a value of --label_choice.
     """
 
-    def __init__(self, output: pathlib.Path, part: str, flags: list[str]):
+    def __init__(
+        self,
+        output: pathlib.Path,
+        part: str,
+        flags: list[str],
+        choice: str = BALANCED,
+    ):
         self._output = output / part
         self._output.mkdir(parents=True, exist_ok=True)
         self._flags = [recipe("fashion_mnist.cfg"), *PARTS[part], *flags]
-        self._scores = self._output / "scores.jsonl"
+        self._choice = choice
+        name = "" if choice == BALANCED else f"{choice}-"
+        self._prefix = name
+        self._scores = self._output / f"{name}scores.jsonl"
 
     @property
     def scores(self) -> list[dict]:
@@ -97,10 +113,11 @@ class Study:
     def run_cell(self, count: int, seed: int) -> None:
         """All methods with `count` labels per class, once pretrained."""
         started = time.monotonic()
-        folder = self._output / f"{count}-{seed}"
+        folder = self._output / f"{self._prefix}{count}-{seed}"
         _copy(self._shared, folder / "pretrain")
         found = self._pipeline(count, seed, folder)
-        found["finetuned_layer_0"] = self._layer_0(count, seed, folder)
+        if self._choice == BALANCED:
+            found["finetuned_layer_0"] = self._layer_0(count, seed, folder)
         found |= self._classical(folder)
         seconds = time.monotonic() - started
         cell = {"labels_per_class": count, "label_seed": seed}
@@ -108,6 +125,7 @@ class Study:
             {**cell, "method": method, "top_1": found[method]}
             | {"seconds_of_all": round(seconds)}
             for method in METHODS
+            if method in found
         ]
         with self._scores.open("a") as file:
             # At once: half a cell would be run, and written, again.
@@ -126,10 +144,18 @@ class Study:
         return self._output / "pretrain"
 
     def _common(self, count: int, seed: int) -> list[str]:
-        batch = min(_LARGEST_BATCH, count * self._classes)
+        budget = count * self._classes
+        batch = min(_LARGEST_BATCH, budget)
+        drawn = [f"--labels_per_class={count}"]
+        if self._choice != BALANCED:
+            drawn = [
+                "--labels_per_class=0",
+                f"--label_choice={self._choice}",
+                f"--label_budget={budget}",
+            ]
         return [
             *self._flags,
-            f"--labels_per_class={count}",
+            *drawn,
             f"--label_seed={seed}",
             f"--train_batch_size={batch}",
         ]
@@ -269,10 +295,11 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=1, help="cells at a time")
     parser.add_argument("--part", choices=PARTS, default="validation")
+    parser.add_argument("--choice", choices=CHOICES, default=BALANCED)
     parser.add_argument("--output", default="runs/label_efficiency")
     arguments, flags = parser.parse_known_args()
     output = pathlib.Path(arguments.output).resolve()
-    study = Study(output, arguments.part, flags)
+    study = Study(output, arguments.part, flags, arguments.choice)
     study.pretrain()
     cells = study.missing(
         [
@@ -288,7 +315,8 @@ def main() -> None:
 
     complete = run_pinned(share, arguments.jobs)
     print(f"\n{table(study.scores)}")
-    draw(study.scores, output / arguments.part / "accuracy.png")
+    name = f"accuracy-{arguments.choice}.png"
+    draw(study.scores, output / arguments.part / name)
     sys.exit(int(not complete))
 
 
