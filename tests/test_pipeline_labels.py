@@ -94,6 +94,25 @@ def test_an_unlabelled_data_set_waits_for_labels(tmp_path, capsys):
     assert "without a score" in capsys.readouterr().out
 
 
+@pytest.mark.slow
+def test_batches_are_no_larger_than_the_labels(tmp_path, capsys):
+    """Of flags for 8 labels and more, whoever gave 5 gets batches of 5."""
+    dataset, folder = tiny.write_npz(tmp_path), tmp_path / "run"
+    text = "--label_choice=random --label_budget=5"
+    assert run(folder, dataset, text)["labels"] == 5
+    said = capsys.readouterr().out
+    assert "finetune: batches of 5, since there are not as many labels" in said
+    found = {}
+    for part in ("finetune", "distill"):
+        record = json.loads((folder / part / "config.json").read_text())
+        found[part] = record["config"]["train_batch_size"]
+    assert found == {"finetune": 5, "distill": 8}
+    # The same command finds all of it finished.
+    before = (folder / "finetune" / "config.json").stat().st_mtime_ns
+    run(folder, dataset, text)
+    assert (folder / "finetune" / "config.json").stat().st_mtime_ns == before
+
+
 def test_random_images_are_drawn_by_seed(tmp_path):
     from tf_simclr.modes.pipeline_labels import (
         choose_pipeline_labels,

@@ -189,8 +189,10 @@ def _check_part(
 ) -> None:
     config = configs[part.name]
     config.check()
-    if labels is not None and not has_labels(labels.table):
-        config = stand_in(config, labels)
+    if labels is not None:
+        config = labels.fitted(config)
+        if not has_labels(labels.table):
+            config = stand_in(config, labels)
     if part.stage == "pretrain":
         planned_pretraining(config)
     check_planned(
@@ -219,6 +221,8 @@ def _run_parts(
     scored = labels is None or labels.scored
     scores = {}
     for part in parts:
+        if labels is not None:
+            configs[part.name] = _fitted(configs[part.name], labels, part)
         found = run_stage(configs[part.name])
         if (
             part.name == "pretrain"
@@ -250,6 +254,18 @@ def _run_parts(
     table = result_table(data.scored, macro_f1=is_unequal(data))
     say(f"\n{table}\n\nReport: {root.file('report.html')}")
     return result
+
+
+def _fitted(config: Config, labels: PipelineLabels, part: _Part) -> Config:
+    found = labels.fitted(config)
+    wanted = config.optimizer.train_batch_size
+    batch = found.optimizer.train_batch_size
+    if batch != wanted:
+        say(
+            f"{part.name}: batches of {batch}, since there are not as many"
+            f" labels as --train_batch_size={wanted}"
+        )
+    return found
 
 
 def _carried(

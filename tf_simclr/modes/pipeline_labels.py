@@ -60,6 +60,26 @@ class PipelineLabels:
         times = f" in {rounds} rounds" if rounds > 1 else ""
         return f"chosen by {wanted.suggest}{times}"
 
+    def fitted(self, config: Config) -> Config:
+        """A part's configuration, with no larger batch than it has labels.
+
+        How many a person gives is not known when flags are.
+
+        Args:
+          config: of any part.
+        """
+        if config.stage != "finetune":
+            return config
+        count = config.labels.label_budget
+        if has_labels(self.table):
+            count = len(read_label_table(self.table))
+        if config.optimizer.train_batch_size <= count:
+            return config
+        optimizer = dataclasses.replace(
+            config.optimizer, train_batch_size=count
+        )
+        return dataclasses.replace(config, optimizer=optimizer)
+
 
 def has_labels(table: str) -> bool:
     """True for a table that gives at least one image a class."""
