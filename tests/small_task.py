@@ -21,6 +21,7 @@ from tf_simclr.training.intervals import USUAL_PACE, Pace
 from tf_simclr.training.run_dir import RunDirectory
 from tf_simclr.training.step import Task
 from tf_simclr.training.update import LossScale
+from tf_simclr.training.weight_average import WeightAverage
 
 STEPS_PER_EPOCH = 4
 BATCH = 2
@@ -94,19 +95,32 @@ class SmallMethod(Method):
 
 
 def small_task(
-    plan: SchedulePlan, batches: Batches, factor: float = 0.0, overflowing=()
+    plan: SchedulePlan,
+    batches: Batches,
+    factor: float = 0.0,
+    overflowing=(),
+    weight_ema: float = 0.0,
 ) -> Task:
     """`SmallMethod`, with a scaled loss if there is a factor."""
+    method = SmallMethod(plan, overflowing)
+    state, average = {}, None
     scale = None
     if factor:
         scale = LossScale()
         scale.factor.assign(factor)
+        state["loss_scale"] = scale
+    if weight_ema:
+        (weight,) = method.trainable
+        strategy = tf.distribute.get_strategy()
+        average = WeightAverage({"kernel": weight}, weight_ema, strategy)
+        state["weight_ema"] = average.state
     return Task(
-        method=SmallMethod(plan, overflowing),
+        method=method,
         batches=batches,
         batch_size=BATCH,
         loss_scale=scale,
-        state={"loss_scale": scale} if scale else {},
+        state=state,
+        average=average,
     )
 
 
@@ -138,7 +152,13 @@ def train(
     plan = SchedulePlan(rate, "", 1, steps)
     strategy = strategy or tf.distribute.OneDeviceStrategy("/cpu:0")
     with strategy.scope():
-        task = small_task(plan, batches or Batches(), factor, overflowing)
+        task = small_task(
+            plan,
+            batches or Batches(),
+            factor,
+            overflowing,
+            flags.get("weight_ema", 0.0),
+        )
     loop.train(
         task,
         plan,
@@ -166,7 +186,7 @@ def at_step(monkeypatch, step: int, act):
 
     with monkeypatch.context() as patches:
         # One step per call, so that no step is passed over.
-        patches.setattr(loop, "_next_chunk", lambda *_: 1)
+        patches.setattr(Pace, "next_chunk", lambda *_: 1)
         patches.setattr(loop._Training, "_after_steps", patched)
         yield
 

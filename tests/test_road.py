@@ -268,7 +268,7 @@ def test_stored_weights_give_the_same_network(teacher):
     [
         ("pretrain", "--memory_size=20"),
         ("finetune", "--optimizer=momentum"),
-        ("distill", ""),
+        ("distill", "--weight_ema=0.9"),
     ],
 )
 def test_two_devices_learn_what_one_does(

@@ -183,6 +183,17 @@ class TrainConfig:
         on_resume="told",
         read_by=TRAINING,
     )
+    weight_ema: float = option(
+        0.0,
+        "Decay of an exponential moving average of the weights, such as 0.999,"
+        " which is scored, saved and exported in place of them; 0: none. Early"
+        " in training the decay is smaller.",
+        minimum=0.0,
+        maximum=0.999999,
+        hparam=True,
+        on_resume="fixed",
+        read_by=TRAINING,
+    )
     seed: int = option(
         0,
         "Seed of initial weights, order of images and augmentation.",

@@ -47,6 +47,16 @@ def _walk(
                     yield from _walk(item, f"{prefix}{name}/{index}/")
 
 
+def trainable_variables(network: keras.Model) -> dict[str, tf.Variable]:
+    """Those of `named_variables` that are trained."""
+    trained = {variable.ref() for variable in network.trainable_variables}
+    return {
+        name: variable
+        for name, variable in named_variables(network).items()
+        if variable.ref() in trained
+    }
+
+
 def copy_weights(source: keras.Model, target: keras.Model) -> None:
     """Gives `target` the values that `source` has for its variables."""
     values = named_variables(source)
@@ -58,12 +68,10 @@ def ema_pairs(
     source: keras.Model, target: keras.Model
 ) -> list[tuple[tf.Variable, tf.Variable]]:
     """(average, original) of every trainable variable of `target`."""
-    trainable = {variable.ref() for variable in target.trainable_variables}
     values = named_variables(source)
     return [
         (variable, values[name])
-        for name, variable in named_variables(target).items()
-        if variable.ref() in trainable
+        for name, variable in trainable_variables(target).items()
     ]
 
 

@@ -17,6 +17,7 @@ from tf_simclr.evaluation.sample import evaluation_sample
 from tf_simclr.files import read_json, write_json
 from tf_simclr.methods.base import Method
 from tf_simclr.methods.job import Job
+from tf_simclr.models.momentum import trainable_variables
 from tf_simclr.modes.prepare import prepare, say_notices, write_image_files
 from tf_simclr.modes.scores import leave_scores
 from tf_simclr.modes.selection import (
@@ -45,6 +46,7 @@ from tf_simclr.training.run_record import (
 from tf_simclr.training.step import Task
 from tf_simclr.training.step_probe import StepProbe
 from tf_simclr.training.update import LossScale
+from tf_simclr.training.weight_average import WeightAverage
 from tf_simclr.weights.export.folder import Exportable, ExportFolder
 from tf_simclr.weights.export.saved_model import export_saved_model
 
@@ -164,6 +166,14 @@ def make_task(job: Job, method: Method) -> Task:
         probe = StepProbe(
             method.network, method.trainable, method.optimizer, shape
         )
+    state, average = {"loss_scale": loss_scale}, None
+    if config.train.weight_ema:
+        average = WeightAverage(
+            trainable_variables(method.network),
+            config.train.weight_ema,
+            job.strategy,
+        )
+        state["weight_ema"] = average.state
     contrastive = len(method.views) == 2
     augment = config.augment
     return Task(
@@ -180,7 +190,8 @@ def make_task(job: Job, method: Method) -> Task:
         num_micro_batches=job.num_micro_batches,
         loss_scale=loss_scale if job.precision.scales_loss else None,
         probe=probe,
-        state={"loss_scale": loss_scale},
+        state=state,
+        average=average,
     )
 
 
@@ -364,6 +375,11 @@ def _memory_notes(job: Job) -> list[str]:
         )
     if train.recompute:
         notes.append("recompute  residual blocks, for their gradients")
+    if train.weight_ema:
+        notes.append(
+            "average    of the weights, which is scored, saved and exported:"
+            f" decay {train.weight_ema:g}"
+        )
     return notes
 
 

@@ -24,6 +24,19 @@ class Pace:
     chunk_seconds: float = 2.0
     line_seconds: float = INTERVAL
 
+    def next_chunk(self, count: int, chunk: int, seconds: float) -> int:
+        """Steps per call: more where the last one took little time.
+
+        Args:
+          count: steps that it took.
+          chunk: as many as it might have.
+          seconds: how long it took.
+        """
+        if count < chunk:
+            return chunk
+        wanted = count * self.chunk_seconds / max(seconds, 1e-3)
+        return max(1, min(2 * chunk, int(wanted)))
+
 
 USUAL_PACE = Pace()
 

@@ -207,7 +207,8 @@ def _train_on(run: _Run, left_out: Sequence[int]) -> int:
     step = at.step
     if step < total:
         training = _Training(run, at, saved=found is not None)
-        step = training.train(left_out)
+        with run.task.exchanged():
+            step = training.train(left_out)
     check_some_taken(run.run_dir.read_metrics(), step)
     return step
 
@@ -346,8 +347,7 @@ class _Training:
         self._summaries.stepped(count, seconds, waited)
         self._step += count
         (slowest,) = self._run.workers.maximum(seconds)
-        wanted = self._run.pace.chunk_seconds
-        return _next_chunk(count, chunk, slowest, wanted)
+        return self._run.pace.next_chunk(count, chunk, slowest)
 
     def _after_steps(self) -> None:
         """Does what is due at this step."""
@@ -396,7 +396,7 @@ class _Training:
 
         try:
             check()
-            with stopping_by(check):
+            with stopping_by(check), self._task.exchanged():
                 found = self._run.evaluator().scores
         except Terminated:
             return
@@ -453,6 +453,11 @@ class _Training:
 
     def _save(self, score: dict[str, float], *, planned: bool = True) -> None:
         self._settle()
+        with self._task.exchanged():
+            self._save_shown(score, planned)
+        self._saved = self._step
+
+    def _save_shown(self, score: dict[str, float], planned: bool) -> None:
         if not self._run.checkpoints.finite():
             raise self._not_finite()
         if self._step:
@@ -463,7 +468,6 @@ class _Training:
         at = Position(self._step, self._summed_from, sums)
         with self._run.workers.watched():
             self._run.checkpoints.save(at, score, planned=planned)
-        self._saved = self._step
 
     def _not_finite(self) -> NotFinite:
         """The error for the first step that went wrong."""
@@ -487,13 +491,3 @@ class _Training:
             "gradient_norm_before": norms[1],
         }
         return NotFinite(message, step, figures)
-
-
-def _next_chunk(
-    count: int, chunk: int, seconds: float, chunk_seconds: float
-) -> int:
-    """More steps per call where the last took little time."""
-    if count < chunk:
-        return chunk
-    wanted = count * chunk_seconds / max(seconds, 1e-3)
-    return max(1, min(2 * chunk, int(wanted)))

@@ -1,5 +1,6 @@
 """One training step on every replica, and many of them in one call."""
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -29,6 +30,7 @@ from tf_simclr.training.update import (
     measured_gradients,
     replica_gradients,
 )
+from tf_simclr.training.weight_average import WeightAverage
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +45,7 @@ class Task:
       loss_scale: scales the loss, as float16 needs; None: not scaled.
       probe: looks into a step now and then.
       state: what belongs into a checkpoint besides what the method has there.
+      average: of the weights, if it takes their place in scores and files.
     """
 
     method: Method
@@ -52,6 +55,14 @@ class Task:
     loss_scale: LossScale | None = None
     probe: StepProbe | None = None
     state: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    average: WeightAverage | None = None
+
+    def exchanged(self) -> contextlib.AbstractContextManager:
+        """Within it the network holds its weights instead of their averages,
+        where it shows these; within that, the averages again."""
+        if self.average is None:
+            return contextlib.nullcontext()
+        return self.average.exchanged()
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
@@ -190,6 +201,8 @@ def make_step_function(
             with tf.control_dependencies(clock):
                 metrics = step(batch)
             after_step()
+            if task.average is not None:
+                task.average.update()
             means = [
                 strategy.reduce(
                     tf.distribute.ReduceOp.MEAN, metrics[name], axis=None
