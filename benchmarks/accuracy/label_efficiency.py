@@ -240,6 +240,8 @@ def table(scores: list[dict]) -> str:
         f"|---|{'---:|' * len(counts)}",
     ]
     for method, title in METHODS.items():
+        if not found[method]:
+            continue
         cells = [
             mean_and_deviation(found[method].get(count, [])) for count in counts
         ]

@@ -23,7 +23,11 @@ from tf_simclr.models.network import (
 )
 from tf_simclr.optimizers.schedule import SchedulePlan
 from tf_simclr.training.devices import device_kinds
-from tf_simclr.training.precision import Precision, choose_precision
+from tf_simclr.training.precision import (
+    Precision,
+    choose_precision,
+    lacks_avx512,
+)
 from tf_simclr.training.run_dir import RunDirectory
 from tf_simclr.weights.stored import StoredWeights
 
@@ -115,15 +119,21 @@ class Job:
           zero_init: whether its classifier starts at zero.
         """
         model, train = self.config.model, self.config.train
+        # XLA has kernels of its own.
+        small_maps = (
+            device_kinds(self.strategy) == {"CPU"} and not train.jit_compile
+        )
         make = LayerFactory(
             batch_norm_decay=model.batch_norm_decay,
             synchronized=model.global_bn
             and self.strategy.num_replicas_in_sync > 1,
             precision=self.precision.policy,
             recompute=train.recompute,
-            # XLA has kernels of its own.
-            small_maps=device_kinds(self.strategy) == {"CPU"}
-            and not train.jit_compile,
+            small_maps=small_maps,
+            # What is to repeat bit by bit repeats earlier versions, too.
+            flipped_gradients=small_maps
+            and not train.deterministic
+            and lacks_avx512(),
         )
         with self.strategy.scope():
             return build_network(

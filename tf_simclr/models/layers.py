@@ -24,6 +24,7 @@ class PaddedConv(keras.layers.Conv2D):
         strides: int,
         *,
         small_maps: bool = False,
+        flipped_gradients: bool = False,
         **kwargs,
     ):
         super().__init__(
@@ -36,6 +37,7 @@ class PaddedConv(keras.layers.Conv2D):
             **kwargs,
         )
         self.small_maps = small_maps
+        self.flipped_gradients = flipped_gradients
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Maps (N, H, W, C) to (N, H / strides, W / strides, filters)."""
@@ -49,6 +51,7 @@ class PaddedConv(keras.layers.Conv2D):
             tf.convert_to_tensor(self.kernel),
             strides,
             self.padding.upper(),
+            self.flipped_gradients,
         )
 
 
@@ -72,6 +75,8 @@ class LayerFactory:
         of kept.
       small_maps: whether convolutions of small maps take forms that are faster
         on CPUs.
+      flipped_gradients: whether gradients by the inputs of these take one that
+        is faster on CPUs without AVX-512.
     """
 
     batch_norm_decay: float = 0.9
@@ -79,6 +84,7 @@ class LayerFactory:
     precision: str = "float32"
     recompute: bool = False
     small_maps: bool = False
+    flipped_gradients: bool = False
 
     def conv(
         self, filters: int, kernel_size: int, strides: int = 1
@@ -89,6 +95,7 @@ class LayerFactory:
             kernel_size,
             strides,
             small_maps=self.small_maps,
+            flipped_gradients=self.flipped_gradients,
             dtype=self.precision,
         )
 

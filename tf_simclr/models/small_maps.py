@@ -10,7 +10,9 @@ products as there are rows. Two other forms of the same sums are faster there:
                  of two matrices over all pixels of the batch
 
 `benchmarks/speed/convolutions.py` measures them all; the limits below are where
-its tables cross over.
+its tables cross over. Without AVX-512, oneDNN's gradient by the inputs takes up
+to nine times as long as the convolution itself; as a convolution with the
+flipped kernel it takes as long as that.
 """
 
 import tensorflow as tf
@@ -32,7 +34,11 @@ _CHANNELS_SIDE_BY_SIDE, _CHANNELS_FLOAT32 = 512, 256
 
 
 def convolve(
-    inputs: tf.Tensor, kernel: tf.Tensor, strides: int, padding: str
+    inputs: tf.Tensor,
+    kernel: tf.Tensor,
+    strides: int,
+    padding: str,
+    flipped: bool = False,
 ) -> tf.Tensor:
     """A convolution without bias whose gradients know small maps.
 
@@ -43,10 +49,13 @@ def convolve(
       kernel: (k, k, C, K), of the same dtype.
       strides: in both directions.
       padding: 'SAME', which needs a stride of 1, or 'VALID'.
+      flipped: whether float32 gradients by the inputs are convolutions with
+        the flipped kernel, where these are the same sums.
     """
     images = _images_side_by_side(inputs, kernel, strides, padding)
     by_products = _prefers_products(inputs, kernel, strides)
-    if images == 1 and not by_products:
+    flipped = flipped and _can_flip(inputs, kernel, strides, padding)
+    if images == 1 and not by_products and not flipped:
         return tf.nn.conv2d(inputs, kernel, strides, padding)
 
     @tf.custom_gradient
@@ -54,7 +63,11 @@ def convolve(
         def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             to_kernel = _by_products if by_products else _native_to_kernel
             return (
-                _to_inputs(inputs, kernel, upstream, strides, padding, images),
+                _by_flipping(kernel, upstream, images)
+                if flipped
+                else _to_inputs(
+                    inputs, kernel, upstream, strides, padding, images
+                ),
                 to_kernel(inputs, kernel, upstream, strides, padding),
             )
 
@@ -153,6 +166,28 @@ def _to_inputs(
     wide = keras_compat.conv2d_input_gradient(
         shape, kernel, _side_by_side(upstream, images), strides, padding
     )
+    return _apart(wide, images)
+
+
+def _can_flip(
+    inputs: tf.Tensor, kernel: tf.Tensor, strides: int, padding: str
+) -> bool:
+    """True if the gradient by the inputs is a convolution of the same shape."""
+    size = kernel.shape[0]
+    return (
+        inputs.dtype == tf.float32
+        and (strides, padding) == (1, "SAME")
+        and size % 2 == 1
+    )
+
+
+def _by_flipping(
+    kernel: tf.Tensor, upstream: tf.Tensor, images: int
+) -> tf.Tensor:
+    """The gradient by the inputs: each pixel sends back what it received, by
+    the kernel's positions in reverse."""
+    back = tf.transpose(tf.reverse(kernel, [0, 1]), [0, 1, 3, 2])
+    wide = tf.nn.conv2d(_side_by_side(upstream, images), back, 1, "SAME")
     return _apart(wide, images)
 
 

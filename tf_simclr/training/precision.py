@@ -52,6 +52,13 @@ def choose_precision(
     return cpu_precision(text)
 
 
+def lacks_avx512() -> bool:
+    """True on an x86 processor without AVX-512; False where that is not
+    known."""
+    flags = set(_CPU_INFO.read_text().split()) if _CPU_INFO.exists() else set()
+    return "avx2" in flags and "avx512f" not in flags
+
+
 def cpu_precision(cpu_info: str) -> Precision:
     """What a processor is good at.
 
