@@ -1,5 +1,6 @@
 """16-bit arithmetic: what is chosen, and that it learns the same."""
 
+import dataclasses
 import json
 import types
 
@@ -15,6 +16,7 @@ from tiny_network import tiny_network
 from tf_simclr.config import TrainConfig
 from tf_simclr.config.flat import from_flat, parse_overrides
 from tf_simclr.errors import UserError
+from tf_simclr.methods import job
 from tf_simclr.methods.simclr import SimCLR
 from tf_simclr.models.layers import LayerFactory
 from tf_simclr.models.momentum import named_variables
@@ -26,6 +28,7 @@ from tf_simclr.modes.evaluate import evaluate
 from tf_simclr.modes.execute import run_stage, start_block
 from tf_simclr.modes.export import export
 from tf_simclr.modes.prepare import prepare
+from tf_simclr.training import precision
 from tf_simclr.training.devices import set_up_numerics
 from tf_simclr.training.precision import (
     choose_precision,
@@ -262,3 +265,32 @@ def test_scoring_in_float32_leaves_the_training_alone(one_block, tmp_path):
     assert first.keys() == second.keys()
     for key, value in first.items():
         assert np.array_equal(value, second[key]), key
+
+
+@pytest.mark.parametrize(
+    "flags, lacks",
+    [("sse4 avx2 fma", True), ("avx2 avx512f", False), ("neon", False)],
+)
+@pytest.mark.parametrize("deterministic", [False, True])
+def test_gradients_take_the_form_that_the_processor_is_fast_at(
+    tmp_path, monkeypatch, flags, lacks, deterministic
+):
+    path = tmp_path / "cpuinfo"
+    path.write_text(f"flags : {flags}\n")
+    monkeypatch.setattr(precision, "_CPU_INFO", path)
+    assert precision.lacks_avx512() == lacks
+    made = []
+    monkeypatch.setattr(
+        job, "build_network", lambda *found, **_: made.append(found[2])
+    )
+    work = small_job()
+    train = dataclasses.replace(work.config.train, deterministic=deterministic)
+    config = dataclasses.replace(work.config, train=train)
+    job.Job.build(dataclasses.replace(work, config=config), None)
+    assert made[0].small_maps
+    assert made[0].flipped_gradients == (lacks and not deterministic)
+
+
+def test_an_unknown_processor_keeps_to_the_native_form(tmp_path, monkeypatch):
+    monkeypatch.setattr(precision, "_CPU_INFO", tmp_path / "missing")
+    assert not precision.lacks_avx512()

@@ -23,7 +23,7 @@ from benchmarks.lib.classical_baselines import METHODS as CLASSICAL
 from benchmarks.lib.results import stored_results
 from benchmarks.lib.spreads import median_and_range
 from benchmarks.robustness import kill_test
-from benchmarks.speed import memory, suggest_scale
+from benchmarks.speed import input_gradients, memory, suggest_scale
 
 
 def digits_table() -> str:
@@ -324,6 +324,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "memory": lambda: memory.table(stored_results("memory")),
     "kills": kill_table,
     "convolutions": convolutions_table,
+    "input_gradients": lambda: input_gradients.table(
+        stored_results("input_gradients")["results"]
+    ),
     "label_efficiency": lambda: label_efficiency.table(
         stored_results("label_efficiency")
     ),
