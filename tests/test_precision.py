@@ -283,7 +283,7 @@ def test_gradients_take_the_form_that_the_processor_is_fast_at(
     monkeypatch.setattr(
         job, "build_network", lambda *found, **_: made.append(found[2])
     )
-    work = small_job()
+    work = small_job(strategy=tf.distribute.OneDeviceStrategy("/cpu:0"))
     train = dataclasses.replace(work.config.train, deterministic=deterministic)
     config = dataclasses.replace(work.config, train=train)
     job.Job.build(dataclasses.replace(work, config=config), None)

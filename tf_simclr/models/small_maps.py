@@ -10,9 +10,9 @@ products as there are rows. Two other forms of the same sums are faster there:
                  of two matrices over all pixels of the batch
 
 `benchmarks/speed/convolutions.py` measures them all; the limits below are where
-its tables cross over. Without AVX-512, oneDNN's gradient by the inputs takes up
-to nine times as long as the convolution itself; as a convolution with the
-flipped kernel it takes as long as that.
+its tables cross over. Without AVX-512, oneDNN's gradient by the inputs takes
+many times as long as some convolutions themselves; as a convolution with the
+flipped kernel (`benchmarks/speed/input_gradients.py`) about as long as these.
 """
 
 import tensorflow as tf
