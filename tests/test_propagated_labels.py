@@ -35,9 +35,18 @@ def config(tmp_path):
     return parsed
 
 
-@pytest.mark.parametrize("value", ["teacher", "both"])
-def test_images_learn_the_labels_of_their_place(config, value):
-    method, job = prepare(config(f"--propagate_labels={value}"))
+@pytest.mark.parametrize(
+    "value, way",
+    [
+        ("teacher", "spreading"),
+        ("both", "spreading"),
+        ("teacher", "poisson"),
+        ("teacher", "poisson_mbo"),
+    ],
+)
+def test_images_learn_the_labels_of_their_place(config, value, way):
+    flags = (f"--propagate_labels={value}", f"--propagation={way}")
+    method, job = prepare(config(*flags))
     method = method(job)
     job.run_dir.file("")
     pathlib.Path(job.run_dir.path).mkdir()

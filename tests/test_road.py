@@ -346,7 +346,14 @@ ENUMS = [
     # These have tests of their own; defaults run everywhere else.
     and option.group not in ("output", "labels", "data")
     and option.field.name
-    not in ("backbone", "mode", "train_mode", "strategy", "propagate_labels")
+    not in (
+        "backbone",
+        "mode",
+        "train_mode",
+        "strategy",
+        "propagate_labels",
+        "propagation",
+    )
     for value in option.field.metadata["choices"]
     if value != option.field.default
 ]
