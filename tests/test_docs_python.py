@@ -50,8 +50,10 @@ def test_the_page_runs_from_top_to_bottom(tmp_path, monkeypatch, capsys):
     sys.modules.pop("barlow_twins")
     assert "Did you mean temperature?" in capsys.readouterr().out
     assert set(os.listdir("runs")) == {
-        *("pretrained", "finetuned", "student", "a", "barlow", "exported")
+        *("pretrained", "finetuned", "student", "a", "barlow", "exported"),
+        "labels",
     }
+    assert len(names["chosen"]) == 20
     assert names["features"].shape[0] == len(names["found"]) == 5
     assert names["logits"].shape == (5, 10)
     assert "eval/label_top_1_accuracy" in names["scores"]
