@@ -13,8 +13,8 @@ from tf_simclr.labels.solve import solve
 _LIFT = 1e-4
 # Of the paper's algorithm 2: rounds, steps of the heat flow in each, and of
 # the search for the weights of classes, with its bounds. Its rate, 10, jumps
-# between the bounds (three clouds that overlap: sizes 100, 186 and 14 instead
-# of 100 each); 1 comes to rest.
+# between the bounds where clouds overlap; 1 comes to rest
+# (`tests/test_poisson.py`).
 _ROUNDS, _STEPS = 20, 40
 _SEARCH, _RATE, _LEAST, _MOST = 100, 1.0, 0.5, 1.8
 

@@ -1,4 +1,4 @@
-"""What the first of a list of labels were worth."""
+"""Worth of the first labels of a list."""
 
 import dataclasses
 from collections.abc import Callable
