@@ -20,6 +20,7 @@ SECONDS = 0.1
 class Task:
     """Of a step that is given."""
 
+    average = None
     metric_names = ("loss", GRADIENT_NORM.name)
     method = types.SimpleNamespace(after_step=lambda: None)
 
