@@ -80,6 +80,16 @@ def test_images_learn_the_labels_of_their_place(config, value, way):
     assert np.isfinite(float(loss))
 
 
+def test_a_missing_index_is_named_before_the_first_step(config, monkeypatch):
+    flags = ("--propagate_labels=both", "--neighbour_search=approximate")
+    method, job = prepare(config(*flags))
+    method(job)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UserError, match="pip install faiss-cpu"):
+        method, job = prepare(config(*flags))
+        method(job)
+
+
 @pytest.mark.slow
 def test_a_run_goes_on_with_the_labels_that_it_began_with(config, tmp_path):
     run_stage(config("--propagate_labels=both", "--train_epochs=1"))

@@ -353,6 +353,7 @@ ENUMS = [
         "strategy",
         "propagate_labels",
         "propagation",
+        "neighbour_search",
     )
     for value in option.field.metadata["choices"]
     if value != option.field.default

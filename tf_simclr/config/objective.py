@@ -264,6 +264,23 @@ class ObjectiveConfig:
             lambda c: c.objective.propagate_labels != "off",
         ),
     )
+    neighbour_search: str = option(
+        "exact",
+        "How the neighbours of images are found, along which labels are"
+        " carried. exact: each image is compared with all others. approximate:"
+        " by an index, which misses about one neighbour in a hundred and takes"
+        " minutes where the comparison takes hours; needs the package"
+        " faiss-cpu.",
+        choices=("exact", "approximate"),
+        on_resume="fixed",
+        read_by=DISTILL,
+        needs=Needs(
+            "without --propagate_labels",
+            lambda c: (
+                c.objective.propagate_labels != "off" or c.run.mode != "distill"
+            ),
+        ),
+    )
     distillation_temperature_squared: bool = option(
         False,
         "Whether the distillation loss is multiplied by the squared"

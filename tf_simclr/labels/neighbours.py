@@ -70,10 +70,13 @@ def nearest_neighbours(
         for at in range(0, len(others), columns):
             begin = min(at, len(others) - columns)
             block = unit_rows(others[begin : begin + columns])
-            # In front of them all where none is the image itself.
-            own = start if among is None else -rows
             products = tf.matmul(queries, block, transpose_b=True)
-            found = _merged(products, own, begin, at, *found)
+            own = start - begin
+            if among is None and -rows < own < columns:
+                products = _without_own(products, own)
+            if at > begin:
+                products = _without_first(products, at - begin)
+            found = _merged(products, begin, *found)
         stop_point()
         cosines[start : start + rows] = found[0]
         indices[start : start + rows] = found[1]
@@ -87,13 +90,21 @@ def unit_rows(features: np.ndarray) -> np.ndarray:
     return unit(np.asarray(features, np.float32))
 
 
+def _without_own(products: tf.Tensor, own: int) -> tf.Tensor:
+    """The cosines (rows, columns) without those of an image with itself, of
+    which the first row's is in column `own`."""
+    rows, columns = products.shape
+    places = (own + tf.range(rows))[:, tf.newaxis]
+    return tf.where(places == tf.range(columns), -np.inf, products)
+
+
+def _without_first(products: tf.Tensor, number: int) -> tf.Tensor:
+    """The cosines (rows, columns) without those of the first columns."""
+    return tf.where(tf.range(products.shape[1]) < number, -np.inf, products)
+
+
 def _merged(
-    products: tf.Tensor,
-    own: int,
-    begin: int,
-    fresh: int,
-    cosines: tf.Tensor,
-    indices: tf.Tensor,
+    products: tf.Tensor, begin: int, cosines: tf.Tensor, indices: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Merges one block of columns into what was found before.
 
@@ -101,16 +112,10 @@ def _merged(
 
     Args:
       products: float32 (rows, columns), their cosines.
-      own: the place of the first row's image among the columns.
       begin: the place of the first column.
-      fresh: columns below it were seen before.
       cosines, indices: (rows, k), found so far.
     """
-    rows, columns = products.shape
-    places = begin + tf.range(columns)
-    left_out = (own + tf.range(rows))[:, tf.newaxis] == places
-    left_out |= places < fresh
-    products = tf.where(left_out, -np.inf, products)
+    columns = products.shape[1]
     best, found = tf.math.top_k(products, min(cosines.shape[1], columns))
     together = tf.concat([cosines, best], axis=1)
     places = tf.concat([indices, begin + found], axis=1)

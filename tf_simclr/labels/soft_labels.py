@@ -10,9 +10,9 @@ import numpy as np
 
 from tf_simclr.data.sources.image_set import UNLABELLED, ImageSet
 from tf_simclr.files import write_npz
+from tf_simclr.labels.approximate_neighbours import neighbours_by
 from tf_simclr.labels.distributions import entropies
 from tf_simclr.labels.graph import NEIGHBOURS, neighbour_graph
-from tf_simclr.labels.neighbours import nearest_neighbours
 from tf_simclr.labels.propagation import PROPAGATIONS
 
 PROPAGATED_FILE = "propagated.npz"
@@ -36,6 +36,7 @@ class SoftLabels:
         num_classes: int,
         propagation: str = "spreading",
         done: Callable[[int], None] | None = None,
+        search: str = "exact",
     ) -> Self:
         """Carries the labels of some images to all.
 
@@ -45,8 +46,9 @@ class SoftLabels:
           num_classes: C.
           propagation: a name of `PROPAGATIONS`.
           done: called with the number of images that were compared.
+          search: of neighbours: 'exact' or 'approximate'.
         """
-        near = nearest_neighbours(features, NEIGHBOURS, done=done)
+        near = neighbours_by(search, features, NEIGHBOURS, done)
         graph = neighbour_graph(near)
         places = np.flatnonzero(images.labels != UNLABELLED)
         labels = images.labels[places]

@@ -13,6 +13,7 @@ from tf_simclr.data.labels import check_several_classes
 from tf_simclr.data.sources.image_set import UNLABELLED, ImageSet
 from tf_simclr.errors import UserError
 from tf_simclr.evaluation.predict import Predictor
+from tf_simclr.labels.approximate_neighbours import check_search
 from tf_simclr.labels.soft_labels import PROPAGATED_FILE, SoftLabels
 from tf_simclr.losses.classification import distillation_loss
 from tf_simclr.losses.two_teachers import combined_logits, logits_of
@@ -114,6 +115,8 @@ class Distillation(Classification):
         self._propagation = objective.propagate_labels
         if self.label_weight or self._propagation != "off":
             _check_labels(job)
+        if self._propagation != "off":
+            check_search(objective.neighbour_search)
         self._images = job.masked_images
         size = self.teacher.count_params() / student.count_params()
         self.notes.append(
@@ -206,6 +209,7 @@ class Distillation(Classification):
             self.num_classes,
             config.objective.propagation,
             counter.add,
+            config.objective.neighbour_search,
         )
 
     def targets(self, batch: Batch) -> Outputs:

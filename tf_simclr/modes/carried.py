@@ -17,9 +17,9 @@ from tf_simclr.evaluation.classification_report import (
 from tf_simclr.evaluation.feature_file import open_features
 from tf_simclr.evaluation.predict import Predictions, Predictor
 from tf_simclr.evaluation.sample import evaluation_sample
+from tf_simclr.labels.approximate_neighbours import neighbours_by
 from tf_simclr.labels.distributions import carried_to
 from tf_simclr.labels.graph import NEIGHBOURS, neighbour_graph
-from tf_simclr.labels.neighbours import nearest_neighbours
 from tf_simclr.labels.spent import Spent, estimated, spent_labels
 from tf_simclr.labels.spreading import held_out, spread_labels
 from tf_simclr.labels.suspicious import Suspicion, suspicious_labels
@@ -27,7 +27,7 @@ from tf_simclr.methods.registry import method_of
 from tf_simclr.models.network import build_network
 from tf_simclr.modes.embed import FEATURES_FILE
 from tf_simclr.modes.prepare import prepare_job
-from tf_simclr.progress import Counter
+from tf_simclr.progress import Counter, say
 from tf_simclr.weights.assign import assign_weights
 from tf_simclr.weights.open import open_weights
 
@@ -66,19 +66,27 @@ def carry_labels(
       features_folder: where features of the training images may lie.
 
     Returns:
-      None where there are too many images.
+      None without labels, and where there are too many images.
     """
     job = prepare_job(labelled, method_of(labelled))
     subset, evaluation = job.subset, job.splits.evaluation
     images = job.masked_images
-    if subset is None or len(images) > _MOST_IMAGES:
+    search = labelled.objective.neighbour_search
+    if subset is None:
+        return None
+    if search == "exact" and len(images) > _MOST_IMAGES:
+        say(
+            f"Labels are not carried along the features of {len(images):,}"
+            " images, which are compared with each other for hours;"
+            " --neighbour_search=approximate takes minutes."
+        )
         return None
     predict = feature_predictor(pretrained)
     features = _stored(features_folder, images)
     if features is None:
         features = predict(images)["features"]
     counter = Counter(len(images), "images compared with all others")
-    near = nearest_neighbours(features, NEIGHBOURS, done=counter.add)
+    near = neighbours_by(search, features, NEIGHBOURS, counter.add)
     graph = neighbour_graph(near)
     places = _in_order(images, labelled)
     labels = images.labels[places]
@@ -127,8 +135,11 @@ class _Scored:
         self._class_names = evaluation.class_names
         outputs = predict(self._sample.images)
         self._labels = outputs["label"]
-        self._near = nearest_neighbours(
-            outputs["features"], NEIGHBOURS, among=features
+        self._near = neighbours_by(
+            config.objective.neighbour_search,
+            outputs["features"],
+            NEIGHBOURS,
+            among=features,
         )
 
     def accuracy(self, found: np.ndarray) -> float:

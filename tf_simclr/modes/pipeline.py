@@ -11,6 +11,7 @@ from tf_simclr.config.zoo import ZOO
 from tf_simclr.errors import UserError
 from tf_simclr.evaluation.evaluate import NO_SCORE
 from tf_simclr.files import read_json, write_json
+from tf_simclr.labels.approximate_neighbours import check_search
 from tf_simclr.labels.suspicious import SUSPICIOUS_FILE, write_suspicious
 from tf_simclr.methods.registry import method_of
 from tf_simclr.metrics import TOP_1
@@ -156,6 +157,7 @@ def pipeline(config: Config) -> dict[str, Any]:
     for flag in _PIPELINE_FLAGS:
         if flag.endswith("_flags"):
             from_flat(_own_flags(config, flag), config)
+    check_search(config.objective.neighbour_search)
     root = RunDirectory(config.run.model_dir)
     check_writable(root.path)
     _refuse_other_run(root)
