@@ -57,6 +57,9 @@ def tensors(folder: pathlib.Path) -> dict[str, np.ndarray]:
     names = [name for name in shapes if not name.startswith("_")]
     if folder.name.startswith("memory"):
         assert any("memory/queue/rows" in name for name in names)
+    if folder.name.startswith("consistency"):
+        for part in ("class_averages/level", "weight_ema"):
+            assert any(part in name for name in names)
     return {name: reader.get_tensor(name) for name in names}
 
 
@@ -80,6 +83,13 @@ def main(folder: pathlib.Path) -> None:
         ("memory", "pretrain", "--memory_size=25 --memory_momentum=0.9"),
         ("finetune", "finetune", f"--checkpoint={folder / 'pretrain-whole'}"),
         ("distill", "distill", f"--teacher={folder / 'finetune-whole'}"),
+        (
+            "consistency",
+            "finetune",
+            f"--checkpoint={folder / 'finetune-whole'} --keep_head"
+            " --method=fixmatch --labels_per_class=2 --weight_ema=0.9"
+            " --confidence_rule=adaptive --unlabeled_ratio=3",
+        ),
     )
     for name, stage, text in cases:
         whole = folder / f"{name}-whole"

@@ -41,6 +41,13 @@ CASES = {
         ("memory", "pretrain", "--temperature=0.5 --memory_size=25"),
         ("finetune", "finetune", "--from_scratch"),
         (
+            "fixmatch",
+            "finetune",
+            "--from_scratch --method=fixmatch --labels_per_class=2"
+            " --unlabeled_ratio=2 --confidence_rule=adaptive"
+            " --fairness_weight=0.1 --align_distribution=uniform",
+        ),
+        (
             "distill",
             "distill",
             "--teacher={folder}/teacher --distillation_alpha=0.5",
@@ -50,8 +57,8 @@ CASES = {
         ("lars", "--learning_rate=0.02"),
         ("momentum", "--learning_rate=0.0002"),
     )
-    # The queue is the same under any optimizer.
-    if (name, optimizer) != ("memory", "momentum")
+    # What each has of its own is the same under any optimizer.
+    if optimizer == "lars" or name not in ("memory", "fixmatch")
 }
 
 
@@ -96,7 +103,7 @@ class Recorder:
                 loss = strategy.reduce("MEAN", metrics["total_loss"], None)
             return loss
 
-        iterator = iter(batches(task.batches.contrastive, strategy))
+        iterator = iter(batches(task.batches.view_names, strategy))
         self._note("loss", run_steps(iterator, tf.constant(1)))
         for index, momentum in enumerate(method.optimizer.momentums):
             self._note(f"1/gradient/{index}", momentum)
@@ -115,14 +122,13 @@ class Recorder:
 
 
 def batches(
-    contrastive: bool, strategy: tf.distribute.Strategy
+    names: tuple[str, ...], strategy: tf.distribute.Strategy
 ) -> tf.distribute.DistributedDataset:
     """Noise, the same on any number of devices.
 
     Each image has a color of its own: means over the pixels of noise alone
     differ so little that batch norm makes much of their rounding.
     """
-    names = ("view1", "view2") if contrastive else ("image",)
     rng = np.random.default_rng(2)
     count = STEPS * BATCH
     arrays = {

@@ -10,6 +10,7 @@ import tf_keras as keras
 
 from tf_simclr.config import (
     Config,
+    ConsistencyConfig,
     DataConfig,
     ObjectiveConfig,
     OptimizerConfig,
@@ -50,6 +51,7 @@ def small_job(
     strategy: tf.distribute.Strategy | None = None,
     objective: Mapping[str, Any] | None = None,
     optimizer: Mapping[str, Any] | None = None,
+    consistency: Mapping[str, Any] | None = None,
 ) -> SmallJob:
     """What a method starts with.
 
@@ -60,7 +62,8 @@ def small_job(
       classes: how many there are.
       teacher: the network whose weights `--teacher` names.
       strategy: the devices; None: the default one.
-      objective, optimizer: options that are not at their defaults.
+      objective, optimizer, consistency: options that are not at their
+        defaults.
     """
     count = len(labels)
     images = ImageSet(
@@ -75,6 +78,7 @@ def small_job(
         data=DataConfig(image_size=8),
         objective=ObjectiveConfig(**(objective or {})),
         optimizer=OptimizerConfig(**(optimizer or {})),
+        consistency=ConsistencyConfig(**(consistency or {})),
     )
     subset = choose_labels(images, config.data) if images.has_labels else None
     return SmallJob(

@@ -16,6 +16,7 @@ from tf_simclr.data.batches import TrainingBatches
 from tf_simclr.data.sources.open import open_dataset
 from tf_simclr.methods.base import Method, with_decay
 from tf_simclr.methods.distill import Distillation
+from tf_simclr.methods.fixmatch import FixMatch
 from tf_simclr.methods.simclr import SimCLR
 from tf_simclr.methods.supcon import SupCon
 from tf_simclr.methods.vicreg import VICReg
@@ -70,6 +71,31 @@ def distilling(net, teacher, weight_decay: float = 0.01, **objective) -> Method:
         optimizer={**DECAYING, "weight_decay": weight_decay},
     )
     return Distillation(job)
+
+
+def consistent(net, rule: str) -> Method:
+    class Consistent(FixMatch):
+        def build(self, job):
+            return job.build(None)
+
+    job = small_job(
+        net,
+        stage="finetune",
+        labels=LABELS,
+        optimizer=DECAYING,
+        consistency={
+            "unlabeled_ratio": 1,
+            "confidence": 0.34,
+            "confidence_rule": rule,
+            "fairness_weight": 0.3,
+            "align_distribution": "labels",
+        },
+    )
+    method = Consistent(job)
+    # What the classifier does not read has no gradient.
+    head = refs(net.head)
+    method.trainable = [v for v in method.trainable if v.ref() not in head]
+    return method
 
 
 def in_parts(method: Method) -> MicroBatches:
@@ -147,7 +173,10 @@ def test_an_image_in_two_parts_is_not_its_own_negative(alike):
 
 @pytest.mark.parametrize(
     "kind",
-    ["contrastive", "memory", "supcon", "vicreg", "distillation", "balanced"],
+    [
+        *("contrastive", "memory", "supcon", "vicreg"),
+        *("distillation", "balanced", "fixmatch", "freematch"),
+    ],
 )
 def test_parts_give_the_gradients_of_the_whole(kind):
     net = network(frozen=True)
@@ -168,6 +197,15 @@ def test_parts_give_the_gradients_of_the_whole(kind):
         methods = [pretraining(net, method=SupCon)] * 2
     elif kind == "vicreg":
         methods = [pretraining(net, method=VICReg)] * 2
+    elif kind.endswith("match"):
+        rule = "adaptive" if kind == "freematch" else "fixed"
+        # Each way has averages of its own.
+        methods = [consistent(net, rule) for _ in range(2)]
+        batch = {
+            "image": batch["view1"],
+            "strong": batch["view2"],
+            "label": batch["label"],
+        }
     else:
         flags = {"class_balance": "loss"} if kind == "balanced" else {}
         methods = [distilling(net, network(1), **flags)] * 2

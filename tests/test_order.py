@@ -1,8 +1,15 @@
 """The order of training images: every image once per epoch, resumable."""
 
 import numpy as np
+import pytest
+import tensorflow as tf
 
-from tf_simclr.data.order import batches_of, every_class, sample_order
+from tf_simclr.data.order import (
+    batches_of,
+    both_kinds,
+    every_class,
+    sample_order,
+)
 
 
 def positions(count, start, stop, batch=4, seed=0):
@@ -86,3 +93,23 @@ def test_the_order_of_classes_is_one_of_seed_and_position():
     other = by_class(0, 90, labels=more)[1]
     chosen = [x[LABELS[np.minimum(x, 9)] == 2] for x in (whole[1], other)]
     assert np.array_equal(*(x[x < 10] for x in chosen))
+
+
+KINDS = np.array([0, -1, -1, 1, -1, -1, -1, 2, -1], np.int32)
+
+
+@pytest.mark.parametrize("balanced", [False, True])
+def test_both_kinds_come_in_turns(balanced):
+    locate = both_kinds(KINDS, 0, 3, balanced)
+    epochs, indices = (x.numpy() for x in locate(tf.range(72, dtype=tf.int64)))
+    known = KINDS[indices] >= 0
+    assert known.tolist() == ([True] + [False] * 3) * 18
+    for kind, size in ((known, 3), (~known, 6)):
+        passes = indices[kind].reshape(-1, size)
+        members = np.unique(indices[kind])
+        assert len(members) == size
+        assert (np.sort(passes, axis=1) == members).all()
+    # So an image never comes twice with one epoch: views differ.
+    assert len(set(zip(epochs, indices, strict=True))) == 72
+    later = locate(tf.range(30, 72, dtype=tf.int64))[1].numpy()
+    assert np.array_equal(later, indices[30:])

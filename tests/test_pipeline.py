@@ -38,10 +38,14 @@ PARTS = (
     "supervised",
     "linear",
     "finetune",
+    "consistency",
     "self_distill",
     "distill",
 )
-ROWS = ("supervised", "linear", "finetuned", "self_distilled", "distilled")
+ROWS = (
+    *("supervised", "linear", "finetuned", "consistency"),
+    *("self_distilled", "distilled"),
+)
 PIPELINE = {o.field.name for o in options() if o.group == "pipeline"}
 needs_browser = pytest.mark.skipif(
     browser.find() is None, reason="no Chromium on this machine"
@@ -69,6 +73,7 @@ def ended(tmp_path_factory) -> Run:
         f"{' '.join(tiny.FLAGS)} --labels_per_class=2 --self_distill"
         " --finetune_flags='--train_batch_size=6 --ft_proj_selector=1'"
         " --linear_flags='--train_batch_size=6'"
+        " --consistency --consistency_flags='--unlabeled_ratio=3'"
         " --supervised_flags='--train_batch_size=6'"
         " --distill_flags='--width_multiplier=0.03'"
         " --pretrain_flags='--eval_every_epochs=1 --profile_steps=2,4'"

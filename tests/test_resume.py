@@ -18,4 +18,4 @@ def test_resumed_runs_equal_undisturbed_ones(tmp_path):
         check=False,
     )
     assert result.returncode == 0, result.stderr[-3000:]
-    assert result.stdout.count("Continuing from step 2 of 4") == 4
+    assert result.stdout.count("Continuing from step 2 of 4") == 5

@@ -138,7 +138,7 @@ def test_every_option_is_read_or_refused(mode):
         role = option.role
         if mode not in role["read_by"]:
             assert (name in found) == (value not in role["idle"]), name
-        elif role["needs"] is None:
+        elif not role["needs"]:
             assert name not in found, name
         if name in found:
             with pytest.raises(UserError, match=f"--{name} .*has no effect"):

@@ -105,7 +105,7 @@ def _stages(
     def finish(config: AugmentConfig) -> Stage:
         variant = dataclasses.replace(spec, augment=config)
         draws = variant.draws(epochs, numbers)
-        function = variant.finish(_ENDLESS, of_crops=True)
+        function = variant.finishes(_ENDLESS, of_crops=True)[0]
 
         def apply(index: tf.Tensor, crops: tf.Tensor) -> tf.Tensor:
             views = [

@@ -2,6 +2,7 @@
 
 from tf_simclr.config.augment import AugmentConfig
 from tf_simclr.config.compat import CompatConfig
+from tf_simclr.config.consistency import ConsistencyConfig
 from tf_simclr.config.data import DataConfig
 from tf_simclr.config.model import ModelConfig
 from tf_simclr.config.objective import ObjectiveConfig
@@ -16,6 +17,7 @@ __all__ = [
     "AugmentConfig",
     "CompatConfig",
     "Config",
+    "ConsistencyConfig",
     "DataConfig",
     "ModelConfig",
     "ObjectiveConfig",

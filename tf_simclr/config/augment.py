@@ -2,7 +2,12 @@
 
 import dataclasses
 
+from tf_simclr.config.consistency import (
+    CONSISTENCY_METHOD,
+    trains_consistently,
+)
 from tf_simclr.config.field import (
+    FINETUNE,
     PRETRAIN,
     PREVIEW,
     TRAINING,
@@ -10,6 +15,14 @@ from tf_simclr.config.field import (
     check_fields,
     option,
 )
+
+# What only pretraining has, and the strong views of consistency training.
+_STRONG = PRETRAIN | FINETUNE | PREVIEW
+_SEEN = Needs(
+    f"on fine-tuning without --method={CONSISTENCY_METHOD}",
+    lambda c: c.stage != "finetune" or trains_consistently(c),
+)
+_BLURS = Needs("with --nouse_blur", lambda c: c.augment.use_blur)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,8 +64,9 @@ class AugmentConfig:
         of_original=True,
         hparam=True,
         on_resume="told",
-        read_by=PRETRAIN | PREVIEW,
+        read_by=_STRONG,
         idle=(0.0,),
+        needs=_SEEN,
     )
     color_jitter_probability: float = option(
         0.8,
@@ -60,8 +74,9 @@ class AugmentConfig:
         minimum=0.0,
         maximum=1.0,
         on_resume="told",
-        read_by=PRETRAIN | PREVIEW,
+        read_by=_STRONG,
         idle=(0.0,),
+        needs=_SEEN,
     )
     brightness: str = option(
         "multiplicative",
@@ -69,7 +84,8 @@ class AugmentConfig:
         " (SimCLRv1).",
         choices=("multiplicative", "additive"),
         on_resume="told",
-        read_by=PRETRAIN | PREVIEW,
+        read_by=_STRONG,
+        needs=_SEEN,
     )
     grayscale_probability: float = option(
         0.2,
@@ -77,8 +93,9 @@ class AugmentConfig:
         minimum=0.0,
         maximum=1.0,
         on_resume="told",
-        read_by=PRETRAIN | PREVIEW,
+        read_by=_STRONG,
         idle=(0.0,),
+        needs=_SEEN,
     )
     use_blur: bool = option(
         True,
@@ -86,8 +103,9 @@ class AugmentConfig:
         " pretraining.",
         of_original=True,
         on_resume="told",
-        read_by=PRETRAIN | PREVIEW,
+        read_by=_STRONG,
         idle=(False,),
+        needs=_SEEN,
     )
     blur_probability: float = option(
         0.5,
@@ -95,9 +113,9 @@ class AugmentConfig:
         minimum=0.0,
         maximum=1.0,
         on_resume="told",
-        read_by=PRETRAIN | PREVIEW,
+        read_by=_STRONG,
         idle=(0.0,),
-        needs=Needs("with --nouse_blur", lambda c: c.augment.use_blur),
+        needs=(_SEEN, _BLURS),
     )
     blur_sigma: str = option(
         "per_image",
@@ -105,8 +123,8 @@ class AugmentConfig:
         " batch and view as the original release does.",
         choices=("per_image", "per_batch"),
         on_resume="told",
-        read_by=PRETRAIN | PREVIEW,
-        needs=Needs("with --nouse_blur", lambda c: c.augment.use_blur),
+        read_by=_STRONG,
+        needs=(_SEEN, _BLURS),
     )
     rotate_degrees: float = option(
         0.0,
@@ -157,6 +175,14 @@ class AugmentConfig:
         return dataclasses.replace(
             self, color_jitter_strength=0.0, use_blur=False
         )
+
+    def with_crops(self, min_area: float) -> "AugmentConfig":
+        """The same with other crops.
+
+        Args:
+          min_area: smallest share of the image's area, in (0, 1].
+        """
+        return dataclasses.replace(self, crop_min_area=min_area)
 
     @property
     def has_affine(self) -> bool:

@@ -109,7 +109,7 @@ def option(
     read_by: frozenset[str],
     instead: Mapping[str, str] | None = None,
     idle: tuple[Any, ...] = (),
-    needs: Needs | None = None,
+    needs: Needs | tuple[Needs, ...] = (),
     earlier: Any = None,
 ) -> Any:
     """A dataclass field that is also a command-line flag.
@@ -139,7 +139,8 @@ def option(
       instead: {mode that does not read it: the flag that was meant there}.
       idle: values beside the default that ask for nothing, so that a mode
         that does not read the flag does as they say.
-      needs: what else it takes for the flag to be read.
+      needs: what else it takes for the flag to be read; of several conditions
+        all.
       earlier: what runs did before the option came, where that is not the
         default: a run whose record lacks the flag goes on so.
 
@@ -164,7 +165,7 @@ def option(
         "read_by": read_by,
         "instead": instead or {},
         "idle": idle,
-        "needs": needs,
+        "needs": (needs,) if isinstance(needs, Needs) else needs,
         "earlier": earlier,
     }
     return dataclasses.field(default=default, metadata=metadata)

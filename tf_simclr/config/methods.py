@@ -37,6 +37,7 @@ METHODS = {
     "supcon": MethodEntry("pretrain", "supcon:SupCon", _CONTRASTIVE),
     "vicreg": MethodEntry("pretrain", "vicreg:VICReg", frozenset()),
     "finetune": MethodEntry("finetune", "finetune:FineTuning", None),
+    "fixmatch": MethodEntry("finetune", "fixmatch:FixMatch", None),
     "distill": MethodEntry("distill", "distill:Distillation", None),
 }
 

@@ -33,7 +33,9 @@ class ObjectiveConfig:
         None,
         "How the stage learns. Pretraining: simclr, the default; supcon, which"
         " pulls images of one label together, too; vicreg, which needs no"
-        " negatives. MODULE:CLASS names a method of your own.",
+        " negatives. Fine-tuning: finetune, the default; fixmatch, which also"
+        " learns from images without a label what it is sure of. MODULE:CLASS"
+        " names a method of your own.",
         on_resume="fixed",
         read_by=TRAINING,
         needs=Needs(

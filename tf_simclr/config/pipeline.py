@@ -39,6 +39,19 @@ class PipelineConfig:
         on_resume="free",
         read_by=PIPELINE,
     )
+    consistency: bool = option(
+        False,
+        "Pipeline: whether the fine-tuned network goes on learning from the"
+        " images without a label, by --method=fixmatch, and then teaches.",
+        on_resume="free",
+        read_by=PIPELINE,
+    )
+    consistency_flags: str = option(
+        "",
+        "Pipeline: flags of the consistency training.",
+        on_resume="free",
+        read_by=PIPELINE,
+    )
     self_distill: bool = option(
         False,
         "Pipeline: whether the fine-tuned network is distilled into one of"

@@ -60,16 +60,16 @@ def unread_flags(config: "Config") -> list[Unread]:
         )
         if name not in config.given or name in implied or nothing:
             continue
-        needs = role["needs"]
-        if mode in role["read_by"]:
-            # In a pipeline each part may ask for it in flags of its own.
-            if needs is None or mode == "pipeline" or needs.met(config):
-                continue
-            why = needs.otherwise
-        elif value in role["idle"]:
-            continue
-        else:
+        unmet = [needs for needs in role["needs"] if not needs.met(config)]
+        if mode not in role["read_by"]:
             why = f"on {_doing(mode)}"
+        elif unmet and mode != "pipeline":
+            why = unmet[0].otherwise
+        else:
+            # In a pipeline each part may ask for it in flags of its own.
+            continue
+        if value in role["idle"]:
+            continue
         # Where the original's spellings of the modes are used, a stage passes
         # over those of its flags that it does not read.
         shared = name in config.shared or (

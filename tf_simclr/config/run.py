@@ -8,6 +8,7 @@ from typing import Self
 from tf_simclr.config.augment import AugmentConfig
 from tf_simclr.config.cluster import Cluster, read_cluster
 from tf_simclr.config.compat import CompatConfig
+from tf_simclr.config.consistency import ConsistencyConfig
 from tf_simclr.config.data import DataConfig
 from tf_simclr.config.field import (
     EVERYTHING,
@@ -121,6 +122,9 @@ class Config:
     model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
     objective: ObjectiveConfig = dataclasses.field(
         default_factory=ObjectiveConfig
+    )
+    consistency: ConsistencyConfig = dataclasses.field(
+        default_factory=ConsistencyConfig
     )
     optimizer: OptimizerConfig = dataclasses.field(
         default_factory=OptimizerConfig

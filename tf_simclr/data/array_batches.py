@@ -109,10 +109,9 @@ def is_batched(images: ImageSet, image_size: int) -> bool:
 
 def share_size(spec: ViewSpec, batch_size: int) -> int:
     """Images of a batch that are worked on together."""
-    # The first image of a batch may lend all others its blur's width.
-    if spec.augment.blur_sigma == "per_image":
-        return _largest_divisor(batch_size, spec.limits.share)
-    return batch_size
+    if spec.lends_blur:
+        return batch_size
+    return _largest_divisor(batch_size, spec.limits.share)
 
 
 def share_loader(
@@ -136,7 +135,7 @@ def share_loader(
     pixels = on_host(images.pixels.array)
     labels = on_host(images.labels)
     ids = example_ids(images)
-    finish = spec.finish(total, of_crops=False)
+    finishes = spec.finishes(total, of_crops=False)
 
     positions = tf.TensorSpec([size], tf.int64)
 
@@ -152,10 +151,10 @@ def share_loader(
                 planes,
                 boxes[:, view],
                 draws[:, view],
-                spec.augment,
+                spec.augments[view],
                 spec.image_size,
             )
-            batch[name] = finish(placed, draws[:, view])
+            batch[name] = finishes[view](placed, draws[:, view])
         return batch
 
     return load

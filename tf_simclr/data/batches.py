@@ -1,7 +1,7 @@
 """Batches of views and labels, as `tf.data` datasets."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -22,6 +22,7 @@ from tf_simclr.data.file_batches import file_batches, unmade_file_batches
 from tf_simclr.data.order import (
     Locate,
     batches_of,
+    both_kinds,
     every_class,
     every_image,
 )
@@ -49,6 +50,10 @@ class TrainingBatches:
         images apart from different ones.
       limits: how views are made.
       balanced: whether classes come equally often, instead of images.
+      unlabeled_ratio: unlabelled images for each labelled one, which then come
+        as in `both_kinds`; 0: all images come equally often.
+      by_view: {name of a view: how it is made}, where views are made in
+        different ways; empty: as `contrastive` says.
     """
 
     images: ImageSet
@@ -58,6 +63,10 @@ class TrainingBatches:
     contrastive: bool
     limits: WorkLimits = WorkLimits()
     balanced: bool = False
+    unlabeled_ratio: int = 0
+    by_view: Mapping[str, AugmentConfig] = dataclasses.field(
+        default_factory=dict
+    )
     _loaders: dict[tuple[int, bool], Callable] = dataclasses.field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -149,6 +158,13 @@ class TrainingBatches:
         return {name: value[:count] for name, value in batch.items()}
 
     def _locate(self) -> Locate:
+        if self.unlabeled_ratio:
+            return both_kinds(
+                self.images.labels,
+                self.seed,
+                self.unlabeled_ratio,
+                self.balanced,
+            )
         if self.balanced:
             return every_class(self.images.labels, self.seed)
         return every_image(len(self.images), self.seed)
@@ -162,10 +178,21 @@ class TrainingBatches:
         return self._loaders[key]
 
     @property
+    def view_names(self) -> tuple[str, ...]:
+        """The views of an image."""
+        if self.by_view:
+            return tuple(self.by_view)
+        return ("view1", "view2") if self.contrastive else ("image",)
+
+    @property
     def _spec(self) -> ViewSpec:
-        names = ("view1", "view2") if self.contrastive else ("image",)
         return ViewSpec(
-            self.augment, self.image_size, self.seed, names, self.limits
+            self.augment,
+            self.image_size,
+            self.seed,
+            self.view_names,
+            self.limits,
+            tuple(self.by_view.values()),
         )
 
 

@@ -46,7 +46,7 @@ def file_batches(
       `index` int64 (batch_size,), equal for equal images.
     """
     decode = window_decoder(images, spec.image_size)
-    finish = spec.finish(total, of_crops=True)
+    finishes = spec.finishes(total, of_crops=True)
 
     def load(item: Item) -> Item:
         image, boxes = decode(item)
@@ -57,7 +57,7 @@ def file_batches(
             )
             # One by one: what lies in the caches is worked on.
             draws = item["draws"][view : view + 1]
-            views[name] = finish(crop[tf.newaxis], draws)[0]
+            views[name] = finishes[view](crop[tf.newaxis], draws)[0]
         return {**views, "label": item["label"], "index": item["index"]}
 
     return (
@@ -171,12 +171,10 @@ def planned(
             "index": ids(indices),
         }
 
-    # The first image of a batch may lend all others its blur's width.
-    per_image = spec.augment.blur_sigma == "per_image"
     return (
         order.unbatch()
         .map(add_image, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        .batch(_SHARE if per_image else batch_size)
+        .batch(batch_size if spec.lends_blur else _SHARE)
         .map(plan)
         .unbatch()
     )

@@ -12,6 +12,7 @@ from tf_simclr.data.sources.pixels import on_host
 
 # Separate the orders' random numbers from any other use of the seed.
 _ORDER_STREAM, _TURN_STREAM, _CLASS_STREAM = 0x5EED, 0x5EED1, 0x5EED2
+_UNLABELLED_STREAM = 0x5EED3
 
 # Sample positions -> (epochs, indices), all int64 of one shape (n,).
 Locate = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
@@ -49,7 +50,9 @@ def batches_of(
     return tf.data.Dataset.range((stop - start) // batch_size).map(positions)
 
 
-def every_image(num_examples: int, seed: int) -> Locate:
+def every_image(
+    num_examples: int, seed: int, stream: int = _ORDER_STREAM
+) -> Locate:
     """The order in which every image comes once in an epoch.
 
     Position p belongs to epoch p // num_examples. The order is a pure function
@@ -60,6 +63,7 @@ def every_image(num_examples: int, seed: int) -> Locate:
     Args:
       num_examples: N.
       seed: chooses the permutations.
+      stream: keeps orders of one seed apart.
 
     Returns:
       A function of positions, int64 (n,).
@@ -67,7 +71,7 @@ def every_image(num_examples: int, seed: int) -> Locate:
 
     def locate(positions: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         epochs = positions // num_examples
-        seeds = _seeds(seed, epochs, _ORDER_STREAM)
+        seeds = _seeds(seed, epochs, stream)
         indices = keras_compat.shuffled_index(
             positions % num_examples,
             seed=seeds,
@@ -128,6 +132,51 @@ def every_class(labels: np.ndarray, seed: int) -> Locate:
             max_index=size - 1,
         )
         return passes, tf.gather(members, tf.gather(starts, which) + places)
+
+    return locate
+
+
+def both_kinds(
+    labels: np.ndarray, seed: int, ratio: int, balanced: bool = False
+) -> Locate:
+    """The order of labelled and unlabelled images in turns.
+
+    Of each 1 + ratio positions from a multiple of 1 + ratio on, the first has
+    a labelled image and the others have unlabelled ones. Each kind comes as
+    `every_image` would have it alone, in epochs of its own: however few labels
+    there are, they come as often.
+
+    Args:
+      labels: int (N,), -1 where unknown; of both kinds there is an image.
+      seed: chooses the permutations.
+      ratio: unlabelled images for each labelled one, at least 1.
+      balanced: whether labelled images come as in `every_class`.
+
+    Returns:
+      A function of positions, int64 (n,).
+    """
+    known = np.flatnonzero(labels != UNLABELLED)
+    others = np.flatnonzero(labels == UNLABELLED)
+    locate_known = every_image(len(known), seed)
+    locate_other = every_image(len(others), seed, _UNLABELLED_STREAM)
+    known, others = (
+        on_host(np.asarray(places, np.int64)) for places in (known, others)
+    )
+    if balanced:
+        locate_known = every_class(labels, seed)
+
+    def locate(positions: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        turns, places = positions // (1 + ratio), positions % (1 + ratio)
+        epochs, indices = locate_known(turns)
+        if not balanced:
+            indices = tf.gather(known, indices)
+        # Of a labelled position, any: it is not taken.
+        other = turns * ratio + tf.maximum(places - 1, 0)
+        other_epochs, other_indices = locate_other(other)
+        first = places == 0
+        return tf.where(first, epochs, other_epochs), tf.where(
+            first, indices, tf.gather(others, other_indices)
+        )
 
     return locate
 

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import tensorflow as tf
 import tf_keras as keras
 
+from tf_simclr.config.augment import AugmentConfig
 from tf_simclr.config.run import Config
 from tf_simclr.data.batches import Batch
 from tf_simclr.data.class_mapping import KnownClasses
@@ -61,7 +62,8 @@ class Method:
 
     # Which stage it belongs to: pretrain, finetune or distill.
     stage: ClassVar[str]
-    # The views of a batch: `image`, or `view1` and `view2`.
+    # The views of a batch: `image`, or `view1` and `view2`, or others that
+    # `by_view` describes.
     views: ClassVar[tuple[str, ...]] = ("image",)
     # All that `loss` may return, then what `evaluator` does.
     metrics: ClassVar[tuple[Metric, ...]] = (TOTAL_LOSS, WEIGHT_DECAY)
@@ -164,6 +166,18 @@ class Method:
     def balanced_batches(self) -> bool:
         """True if its batches draw classes evenly."""
         return False
+
+    @property
+    def unlabeled_ratio(self) -> int:
+        """Unlabelled images in a batch for each labelled one; 0: as they
+        come."""
+        return 0
+
+    @property
+    def by_view(self) -> Mapping[str, AugmentConfig]:
+        """{view: how it is made}, where `views` are made in different ways;
+        empty where they are made in one."""
+        return {}
 
     @property
     def class_names(self) -> Sequence[str]:

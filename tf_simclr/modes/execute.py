@@ -174,7 +174,7 @@ def make_task(job: Job, method: Method) -> Task:
             job.strategy,
         )
         state["weight_ema"] = average.state
-    contrastive = len(method.views) == 2
+    contrastive = "view1" in method.views
     augment = config.augment
     return Task(
         method=method,
@@ -185,6 +185,8 @@ def make_task(job: Job, method: Method) -> Task:
             config.train.seed,
             contrastive=contrastive,
             balanced=method.balanced_batches,
+            unlabeled_ratio=method.unlabeled_ratio,
+            by_view=method.by_view,
         ),
         batch_size=config.optimizer.train_batch_size,
         num_micro_batches=job.num_micro_batches,

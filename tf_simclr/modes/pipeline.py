@@ -5,6 +5,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from tf_simclr.config.consistency import CONSISTENCY_METHOD
 from tf_simclr.config.flat import from_flat, options, parse_overrides
 from tf_simclr.config.run import Config
 from tf_simclr.config.zoo import ZOO
@@ -27,7 +28,13 @@ from tf_simclr.modes.pipeline_labels import (
     stand_in,
 )
 from tf_simclr.modes.pipeline_report import as_it_ran, write_report
-from tf_simclr.modes.planned import check_planned, planned_pretraining
+from tf_simclr.modes.planned import (
+    Planned,
+    check_planned,
+    check_teacher,
+    planned_finetuning,
+    planned_pretraining,
+)
 from tf_simclr.modes.prepare import (
     prepare_job,
     stage_images,
@@ -113,6 +120,18 @@ def _parts(config: Config) -> list[_Part]:
         ),
     ]
     teacher = "finetune"
+    if config.pipeline.consistency:
+        parts.append(
+            _Part(
+                "consistency",
+                "finetune",
+                "consistency_top_1",
+                "consistency training",
+                {"method": CONSISTENCY_METHOD, "keep_head": True},
+                checkpoint=teacher,
+            )
+        )
+        teacher = "consistency"
     if config.pipeline.self_distill:
         parts.append(
             _Part(
@@ -197,9 +216,10 @@ def _check_part(
             config = stand_in(config, labels)
     if part.stage == "pretrain":
         planned_pretraining(config)
-    check_planned(
-        config, configs.get(part.checkpoint), configs.get(part.teacher)
-    )
+    if part.checkpoint:
+        check_planned(config, _planned(part.checkpoint, configs))
+    if part.teacher:
+        check_teacher(config, configs[part.teacher])
     job = prepare_job(config, method_of(config))
     evaluation = job.splits.evaluation
     scored = evaluation is not None and evaluation.has_labels
@@ -209,6 +229,14 @@ def _check_part(
             " evaluate on, which the pipeline's table needs: name a split"
             " with --eval_split, or cut one off with --eval_fraction=0.2."
         )
+
+
+def _planned(name: str, configs: Mapping[str, Config]) -> Planned:
+    """The network that a part will leave."""
+    found = planned_pretraining(configs["pretrain"])
+    if name == "pretrain":
+        return found
+    return planned_finetuning(configs[name], found)
 
 
 def _run_parts(

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tf_simclr.config.consistency import trains_consistently
 from tf_simclr.config.flat import from_flat
 from tf_simclr.config.run import Config
 from tf_simclr.data.label_table import read_label_table
@@ -68,7 +69,7 @@ class PipelineLabels:
         Args:
           config: of any part.
         """
-        if config.stage != "finetune":
+        if config.stage != "finetune" or trains_consistently(config):
             return config
         count = config.labels.label_budget
         if has_labels(self.table):

@@ -13,57 +13,94 @@ from tf_simclr.methods.architecture import (
 from tf_simclr.models.network import Architecture
 from tf_simclr.weights.open import open_weights
 
+# Of how many classes a planned classifier is does not matter.
+_CLASSES = 2
 
-def planned_pretraining(config: Config) -> Architecture:
-    """The network that a pretraining will leave, without its classifier."""
-    if not config.objective.checkpoint:
-        return Architecture.for_pretraining(
+
+@dataclasses.dataclass(frozen=True)
+class Planned:
+    """The network that a part will leave.
+
+    Attributes:
+      architecture: with its classifier, if it will have one.
+      path: where it will lie.
+    """
+
+    architecture: Architecture
+    path: str
+
+
+def planned_pretraining(config: Config) -> Planned:
+    """The network that a pretraining will leave.
+
+    Raises:
+      UserError: it cannot go on from its --checkpoint.
+    """
+    path = str(config.run.model_dir)
+    if config.objective.checkpoint:
+        stored = open_weights(config.objective.checkpoint, "checkpoint")
+        found = pretraining_architecture(
+            config, stored.architecture, stored.path, 0
+        )
+    else:
+        found = Architecture.for_pretraining(
             config.model, config.data.image_size, 0
         )
-    stored = open_weights(config.objective.checkpoint, "checkpoint")
-    return pretraining_architecture(config, stored.architecture, stored.path, 0)
+    if config.objective.lineareval_while_pretraining:
+        layer = selected_layer(config, found)
+        found = dataclasses.replace(
+            found, num_classes=_CLASSES, classifier_layer=layer
+        )
+    return Planned(found, path)
 
 
-def check_planned(
-    config: Config, pretraining: Config | None, teacher: Config | None
-) -> None:
+def planned_finetuning(config: Config, source: Planned) -> Planned:
+    """The network that a fine-tuning will leave.
+
+    Args:
+      config: of the fine-tuning.
+      source: what it starts from.
+
+    Raises:
+      UserError: as `check_planned`.
+    """
+    found = check_planned(config, source)
+    return Planned(found, str(config.run.model_dir))
+
+
+def check_planned(config: Config, source: Planned) -> Architecture:
     """Refuses a part that could not use what it will be given.
 
     Args:
       config: of the part, a fine-tuning or a distillation.
-      pretraining: of the part whose weights it starts from, if any.
-      teacher: of the part that it learns from, if any.
+      source: the network that it starts from.
+
+    Returns:
+      What it will make of that.
 
     Raises:
       UserError: as the stage itself would, hours later.
     """
-    if pretraining is not None:
-        source = planned_pretraining(pretraining)
-        path = str(pretraining.run.model_dir)
-        if config.objective.keep_head:
-            kept_head_architecture(
-                config, _with_online_classifier(source, pretraining), path
-            )
-        else:
-            classification_architecture(config, source, path, 1)
-    if teacher is not None:
-        size, taught = teacher.data.image_size, config.data.image_size
-        if size != taught:
-            raise UserError(
-                f"--image_size must be that of the teacher, {size}. Received:"
-                f" {taught}"
-            )
+    start, path = source.architecture, source.path
+    if config.objective.keep_head:
+        return kept_head_architecture(config, start, path)
+    bare = dataclasses.replace(start, num_classes=0, classifier_layer=0)
+    return classification_architecture(config, bare, path, _CLASSES)
 
 
-def _with_online_classifier(
-    source: Architecture, pretraining: Config
-) -> Architecture:
-    """A planned network with the classifier that pretraining will leave."""
-    if not pretraining.objective.lineareval_while_pretraining:
-        return source
-    # Of how many classes does not matter here.
-    return dataclasses.replace(
-        source,
-        num_classes=2,
-        classifier_layer=selected_layer(pretraining, source),
-    )
+def check_teacher(config: Config, teacher: Config) -> None:
+    """Refuses a student of other images than its teacher's.
+
+    Args:
+      config: of the distillation.
+      teacher: of the part that it learns from.
+
+    Raises:
+      UserError: their sizes differ.
+    """
+    size, taught = teacher.data.image_size, config.data.image_size
+    if size != taught:
+        raise UserError(
+            f"--image_size must be that of the teacher, {size}. Received:"
+            f" {taught}"
+        )

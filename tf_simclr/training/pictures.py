@@ -34,19 +34,18 @@ def sample_views(
       batch_size, steps: of the run; they change no view.
 
     Returns:
-      float32 (rows, n, s, s, 3) in [0, 1]: one row of views per image of a
-      contrastive batch, hence 2, or 1. n is at most 8, s at most 128.
+      float32 (rows, n, s, s, 3) in [0, 1]: one row for each view that an
+      image has. n is at most 8, s at most 128.
     """
     batch = batches.sample(SHOWN, batch_size, steps)
-    names = ["view1", "view2"] if batches.contrastive else ["image"]
-    return tf.stack([_shrunk(batch[name]) for name in names])
+    return tf.stack([_shrunk(batch[name]) for name in batches.view_names])
 
 
 def write_views(batches: TrainingBatches, batch_size: int, steps: int) -> None:
     """Writes a grid of training views, with the default writer.
 
-    One column per image, and for contrastive batches the second views below
-    the first.
+    One column per image; where it has two views, the second is below the
+    first.
 
     Args:
       batches: the training data.

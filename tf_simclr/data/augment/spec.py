@@ -44,6 +44,8 @@ class ViewSpec:
       seed: the run's seed.
       names: one name for each view of an image.
       limits: how they are made.
+      by_view: the augmentation of each view, where they differ; empty: all
+        are made as `augment` says.
     """
 
     augment: AugmentConfig
@@ -51,6 +53,18 @@ class ViewSpec:
     seed: int
     names: tuple[str, ...]
     limits: WorkLimits = WorkLimits()
+    by_view: tuple[AugmentConfig, ...] = ()
+
+    @property
+    def augments(self) -> tuple[AugmentConfig, ...]:
+        """The augmentation of each view."""
+        return self.by_view or (self.augment,) * len(self.names)
+
+    @property
+    def lends_blur(self) -> bool:
+        """Whether a batch's first image may lend all others its blur's
+        width."""
+        return any(a.blur_sigma == "per_batch" for a in self.augments)
 
     def boxes(
         self,
@@ -69,16 +83,23 @@ class ViewSpec:
         Returns:
           float32 (B, V, 4): y, x, height, width, for V views.
         """
-        min_area = self.augment.crop_min_area
         boxes = [
-            draw_boxes(keys, heights, widths, min_area)
-            for keys in self._keys(epochs, ids)
+            draw_boxes(keys, heights, widths, augment.crop_min_area)
+            for keys, augment in self._keyed(epochs, ids)
         ]
         return tf.stack(boxes, axis=1)
 
     def draws(self, epochs: tf.Tensor, ids: tf.Tensor) -> tf.Tensor:
         """What else is drawn for the images of a batch: float32 (B, V, N)."""
-        draws = [draw(keys, self.augment) for keys in self._keys(epochs, ids)]
+        draws = [draw(keys, a) for keys, a in self._keyed(epochs, ids)]
+        # Of a view with fewer parts, zeros follow that nothing reads.
+        widest = max(each.shape[1] for each in draws)
+        draws = [
+            tf.pad(each, [[0, 0], [0, widest - each.shape[1]]])
+            if each.shape[1] < widest
+            else each
+            for each in draws
+        ]
         return tf.stack(draws, axis=1)
 
     def make(
@@ -101,7 +122,7 @@ class ViewSpec:
                 planes,
                 boxes[:, view],
                 draws[:, view],
-                self.augment,
+                self.augments[view],
                 self.image_size,
             )
             made[name] = tf.ensure_shape(
@@ -114,8 +135,8 @@ class ViewSpec:
         pixels = images * len(self.names) * self.image_size**2
         return pixels >= self.limits.compile_pixels and can_compile()
 
-    def finish(self, images: int, *, of_crops: bool) -> Finish:
-        """All that follows the crop, by the way that is fastest.
+    def finishes(self, images: int, *, of_crops: bool) -> list[Finish]:
+        """For each view all that follows the crop, by the way that is fastest.
 
         Args:
           images: how many there will be in all. The choice depends on it, so
@@ -124,30 +145,40 @@ class ViewSpec:
             `place` has moved already.
 
         Returns:
-          A function of crops float32 (B, S, S, 3), white being 255, or planes
-          float32 (B, 3, S, S), white being 1, B known, and draws (B, N). It
-          returns views float32 (B, S, S, 3) in [0, 1].
+          Functions of crops float32 (B, S, S, 3), white being 255, or planes
+          float32 (B, 3, S, S), white being 1, B known, and draws (B, N). They
+          return views float32 (B, S, S, 3) in [0, 1].
         """
-        config = self.augment
         compiles = self.compiles(images)
-        if compiles and of_crops and not config.has_affine:
-            return compiled_finish(config, of_crops=True)
+        made: dict[AugmentConfig, Finish] = {}
+        for config in self.augments:
+            if config not in made:
+                made[config] = _finish(config, compiles, of_crops=of_crops)
+        return [made[config] for config in self.augments]
 
-        def in_operations(planes: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
-            return from_planes(finish(planes, draws, config))
-
-        def move_and_finish(crops: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
-            planes = move(to_planes(crops / 255), draws, config)
-            return finish_planes(planes, draws)
-
-        finish_planes = in_operations
-        if compiles:
-            finish_planes = compiled_finish(config, of_crops=False)
-        return move_and_finish if of_crops else finish_planes
-
-    def _keys(self, epochs: tf.Tensor, ids: tf.Tensor) -> list[tf.Tensor]:
-        """The keys (B,) of each view."""
+    def _keyed(
+        self, epochs: tf.Tensor, ids: tf.Tensor
+    ) -> list[tuple[tf.Tensor, AugmentConfig]]:
+        """The keys (B,) of each view, and how it is made."""
         return [
-            view_keys(self.seed, epochs, ids, view)
-            for view in range(len(self.names))
+            (view_keys(self.seed, epochs, ids, view), augment)
+            for view, augment in enumerate(self.augments)
         ]
+
+
+def _finish(config: AugmentConfig, compiles: bool, *, of_crops: bool) -> Finish:
+    """What follows the crop of a view."""
+    if compiles and of_crops and not config.has_affine:
+        return compiled_finish(config, of_crops=True)
+
+    def in_operations(planes: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
+        return from_planes(finish(planes, draws, config))
+
+    def move_and_finish(crops: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
+        planes = move(to_planes(crops / 255), draws, config)
+        return finish_planes(planes, draws)
+
+    finish_planes = in_operations
+    if compiles:
+        finish_planes = compiled_finish(config, of_crops=False)
+    return move_and_finish if of_crops else finish_planes
