@@ -31,7 +31,7 @@ class Batches:
     """Batch number b is full of b / 100, or of NaN where it is poisoned."""
 
     images = range(STEPS_PER_EPOCH * BATCH)
-    contrastive = False
+    view_names = ("image",)
 
     def __init__(self, poisoned=(), replace=None):
         self._poisoned = tf.constant([-1, *poisoned], tf.int64)

@@ -376,6 +376,9 @@ def test_every_enum_value_runs_a_step(
     if flag == "frozen_batch_norm":
         stage = "finetune"
         text += f" --fine_tune_after_block=1 --checkpoint={pretrained}"
+    if flag in ("confidence_rule", "align_distribution"):
+        stage = "finetune"
+        text += " --method=fixmatch --from_scratch --labels_per_class=2"
     if flag in ("class_balance", "best_metric", "export_checkpoint"):
         # k-NN scores a pretraining, the others a classifier.
         stage = "pretrain" if value == "knn" else "finetune"

@@ -77,7 +77,7 @@ class Probe:
 class Noise:
     """Training batches that no PNG can shrink."""
 
-    contrastive = True
+    view_names = ("view1", "view2")
     images = range(1000)
     views = staticmethod(dict)
 

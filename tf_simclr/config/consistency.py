@@ -5,6 +5,8 @@ from typing import Any
 
 from tf_simclr.config.field import FINETUNE, Needs, check_fields, option
 
+# More would drown the labels.
+_LARGEST_WEIGHT = 1000.0
 # The method that reads these options.
 CONSISTENCY_METHOD = "fixmatch"
 
@@ -51,6 +53,7 @@ class ConsistencyConfig:
         1.0,
         "Weight of the loss on unlabelled images.",
         minimum=0.0,
+        maximum=_LARGEST_WEIGHT,
         hparam=True,
         on_resume="told",
         read_by=FINETUNE,
@@ -94,6 +97,7 @@ class ConsistencyConfig:
         "Weight of the term that keeps the predicted classes diverse"
         " (FreeMatch).",
         minimum=0.0,
+        maximum=_LARGEST_WEIGHT,
         hparam=True,
         on_resume="told",
         read_by=FINETUNE,
