@@ -29,6 +29,7 @@ from benchmarks.lib.results import this_command
 ROWS = {
     "supervised_top_1": "supervised only (same network, same augmentation)",
     "label_spreading": "scikit-learn's LabelSpreading (kNN kernel, raw pixels)",
+    "carried_top_1": "labels carried along the pretrained features",
     "linear_top_1": "linear evaluation",
     "finetuned_top_1": "fine-tuned (teacher)",
     "self_distilled_top_1": "self-distilled",
