@@ -23,7 +23,12 @@ from benchmarks.lib.classical_baselines import METHODS as CLASSICAL
 from benchmarks.lib.results import stored_results
 from benchmarks.lib.spreads import median_and_range
 from benchmarks.robustness import kill_test
-from benchmarks.speed import input_gradients, memory, suggest_scale
+from benchmarks.speed import (
+    input_gradients,
+    memory,
+    neighbour_search,
+    suggest_scale,
+)
 
 
 def digits_table() -> str:
@@ -343,6 +348,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "labels.estimate": lambda: _labels("estimate"),
     "suggest_scale": lambda: suggest_scale.table(
         stored_results("suggest_scale")["runs"]
+    ),
+    "neighbour_search": lambda: neighbour_search.table(
+        stored_results("neighbour_search")["runs"]
     ),
     "imbalance": lambda: imbalance.table(stored_results("imbalance")["runs"]),
     **{f"ablations.{study}": _ablation(study) for study in TITLES},

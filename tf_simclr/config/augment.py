@@ -176,14 +176,6 @@ class AugmentConfig:
             self, color_jitter_strength=0.0, use_blur=False
         )
 
-    def with_crops(self, min_area: float) -> "AugmentConfig":
-        """The same with other crops.
-
-        Args:
-          min_area: smallest share of the image's area, in (0, 1].
-        """
-        return dataclasses.replace(self, crop_min_area=min_area)
-
     @property
     def has_affine(self) -> bool:
         """Whether any of rotate, shear and translate is on."""

@@ -12,7 +12,7 @@ CONSISTENCY_METHOD = "fixmatch"
 
 
 def trains_consistently(config: Any) -> bool:
-    """Whether a fine-tuning is consistency training.
+    """True if a fine-tuning is consistency training.
 
     Args:
       config: the whole configuration.

@@ -270,16 +270,15 @@ class ObjectiveConfig:
         "exact",
         "How the neighbours of images are found, along which labels are"
         " carried. exact: each image is compared with all others. approximate:"
-        " by an index, which misses about one neighbour in a hundred and takes"
-        " minutes where the comparison takes hours; needs the package"
-        " faiss-cpu.",
+        " by an index, which misses a few neighbours and is the faster the more"
+        " images there are; needs the package faiss-cpu.",
         choices=("exact", "approximate"),
         on_resume="fixed",
         read_by=DISTILL,
         needs=Needs(
             "without --propagate_labels",
             lambda c: (
-                c.objective.propagate_labels != "off" or c.run.mode != "distill"
+                c.objective.propagate_labels != "off" or c.stage != "distill"
             ),
         ),
     )

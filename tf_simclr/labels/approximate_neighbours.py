@@ -21,8 +21,8 @@ from tf_simclr.signals import stop_point
 
 # Cells for N images: 4 sqrt(N), as faiss's guidelines have it.
 _CELLS = 4
-# Cells that an image is compared with: docs/labels.md has the share of the
-# true neighbours that are found.
+# Cells that an image is compared with: more find more of the true neighbours,
+# in more time (benchmarks/speed/neighbour_search.py).
 _PROBED = 16
 # Images of each cell that k-means sees, and its steps.
 _SEEN, _STEPS = 64, 10
@@ -94,6 +94,7 @@ def approximate_neighbours(
     others = features if among is None else among
     if len(others) < fewest:
         return nearest_neighbours(features, count, done=done, among=among)
+    count = min(count, len(others) - (among is None))
     index = _index_of(others)
     size = len(features)
     indices = np.empty((size, count), np.int32)

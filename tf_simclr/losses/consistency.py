@@ -28,7 +28,7 @@ def pseudo_label_loss(
 
 
 def class_thresholds(level: tf.Tensor, likely: tf.Tensor) -> tf.Tensor:
-    """How sure of each class a label must be (FreeMatch, arXiv 2205.07246,
+    """The least confidence of each class (FreeMatch, arXiv 2205.07246,
     equation 8).
 
     Args:

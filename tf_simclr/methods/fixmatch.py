@@ -1,5 +1,6 @@
 """Consistency training: FixMatch and FreeMatch on pretrained weights."""
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -73,7 +74,7 @@ class _Labels(NamedTuple):
 
 
 class ClassAverages(tf.Module):
-    """How sure the network has been of unlabelled images, over past steps.
+    """The confidence in unlabelled images, averaged over past steps.
 
     Every replica holds the same figures.
 
@@ -301,14 +302,16 @@ class FixMatch(FineTuning):
 
 
 def weak_and_strong(config: Any) -> dict[str, AugmentConfig]:
-    """How both views of an image are made.
+    """{view: the augmentation that makes it}.
 
     Args:
       config: the whole configuration.
     """
     weak = config.augment.supervised()
     return {
-        "image": weak.with_crops(config.consistency.weak_crop_min_area),
+        "image": dataclasses.replace(
+            weak, crop_min_area=config.consistency.weak_crop_min_area
+        ),
         "strong": config.augment,
     }
 

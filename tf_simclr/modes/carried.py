@@ -77,8 +77,8 @@ def carry_labels(
     if search == "exact" and len(images) > _MOST_IMAGES:
         say(
             f"Labels are not carried along the features of {len(images):,}"
-            " images, which are compared with each other for hours;"
-            " --neighbour_search=approximate takes minutes."
+            " images: to compare each with all others takes long."
+            " --neighbour_search=approximate does not."
         )
         return None
     predict = feature_predictor(pretrained)

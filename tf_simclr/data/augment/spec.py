@@ -62,7 +62,7 @@ class ViewSpec:
 
     @property
     def lends_blur(self) -> bool:
-        """Whether a batch's first image may lend all others its blur's
+        """True if a batch's first image may lend all others its blur's
         width."""
         return any(a.blur_sigma == "per_batch" for a in self.augments)
 
@@ -167,7 +167,7 @@ class ViewSpec:
 
 
 def _finish(config: AugmentConfig, compiles: bool, *, of_crops: bool) -> Finish:
-    """What follows the crop of a view."""
+    """All that follows the crop of a view."""
     if compiles and of_crops and not config.has_affine:
         return compiled_finish(config, of_crops=True)
 
