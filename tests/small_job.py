@@ -23,6 +23,7 @@ from tf_simclr.data.sources.pixels import ArrayPixels
 from tf_simclr.methods.job import Job
 from tf_simclr.models.momentum import named_variables
 from tf_simclr.optimizers.schedule import SchedulePlan
+from tf_simclr.teachers.own import OwnTeacherSource
 from tf_simclr.training.run_dir import RunDirectory
 from tf_simclr.weights.stored import StoredWeights
 
@@ -38,7 +39,7 @@ class SmallJob(Job):
 
     networks: Iterator[keras.Model] = iter(())
 
-    def build(self, architecture, *, zero_init=False) -> keras.Model:
+    def build(self, architecture, **options) -> keras.Model:
         return next(self.networks)
 
 
@@ -84,7 +85,7 @@ def small_job(
     return SmallJob(
         config=config,
         stage=stage,
-        sources={"teacher": stored_weights(teacher)} if teacher else {},
+        sources={"teacher": own_teacher(teacher)} if teacher else {},
         splits=Splits(images, None),
         subset=subset,
         images=images,
@@ -97,10 +98,10 @@ def small_job(
     )
 
 
-def stored_weights(network: keras.Model) -> StoredWeights:
+def own_teacher(network: keras.Model) -> OwnTeacherSource:
     """A network's weights, as if they were read from a checkpoint."""
     values = {name: v.numpy() for name, v in named_variables(network).items()}
-    return StoredWeights(
+    stored = StoredWeights(
         path="teacher",
         kind="test",
         architecture=network.architecture,
@@ -108,3 +109,4 @@ def stored_weights(network: keras.Model) -> StoredWeights:
         keys=lambda names, _: {name: name for name in names},
         read=values.__getitem__,
     )
+    return OwnTeacherSource(stored)

@@ -65,7 +65,11 @@ def batch(indices, labels=LABELS):
     shape = len(labels), 4
     images = np.random.default_rng(0).normal(size=shape).astype("float32")
     chosen = list(indices)
-    return {"image": images[chosen], "label": tf.constant(labels[chosen])}
+    return {
+        "image": images[chosen],
+        "label": tf.constant(labels[chosen]),
+        "index": tf.constant(chosen, tf.int64),
+    }
 
 
 def gradient(tape: tf.GradientTape, loss, method: Method) -> np.ndarray:
@@ -80,7 +84,7 @@ def test_labels_weigh_as_much_as_asked_for(size):
     with tf.GradientTape() as tape:
         images = batch(range(5))["image"]
         logits = method.network(images).logits
-        answers = method.teacher(images).logits
+        answers = method.teachers[0].network(images).logits
         wanted = ALPHA * distillation_loss(answers, logits)
         wanted += (1 - ALPHA) * supervised_loss(LABELS[known], logits[known])
     wanted = gradient(tape, wanted, method)
@@ -103,7 +107,9 @@ def weighted_loss(method: Method) -> np.ndarray:
     with tf.GradientTape() as tape:
         images = batch(range(6), UNEQUAL)["image"]
         logits = method.network(images).logits
-        loss = ALPHA * distillation_loss(method.teacher(images).logits, logits)
+        loss = ALPHA * distillation_loss(
+            method.teachers[0].network(images).logits, logits
+        )
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
             UNEQUAL[known], logits[known]
         )

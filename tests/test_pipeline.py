@@ -282,7 +282,6 @@ def test_pretraining_in_tensorboard(ended):
         ("finetune_flags", "--ft_proj_selector=4", "^finetune: .*selector=4"),
         ("linear_flags", "--resnet_depth=34", "^linear: --resnet_depth contr"),
         ("self_distill_flags", "--sk_ratio=0.0625", "^self_distill: --sk_rat"),
-        ("distill_flags", "--image_size=16", "^distill: --image_size must"),
         ("linear_flags", "--train_batch_size=99", "those in --linear_flags"),
         ("finetune_flags", "--label_ids=Bob's", "quotation mark"),
         ("linear_flags", "--checkpoint=x", "may not hold --checkpoint"),

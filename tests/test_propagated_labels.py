@@ -70,7 +70,9 @@ def test_images_learn_the_labels_of_their_place(config, value, way):
     logits = method.targets(batch)["teacher_logits"].numpy()
     carried = np.log(np.maximum(probabilities[batch["index"]], 1e-6))
     if value == "both":
-        network = method.teacher(batch["image"], training=False).logits
+        network = (
+            method.teachers[0].network(batch["image"], training=False).logits
+        )
         powers = np.exp(network) / np.exp(network).sum(axis=1, keepdims=True)
         carried = np.log((powers + np.exp(carried)) / 2)
         logits -= np.log(np.exp(logits).sum(axis=1, keepdims=True))

@@ -143,6 +143,7 @@ def test_paths_are_stored_absolute(here):
         "label_ids",
         "model_dir",
         "teacher",
+        "teacher_targets",
         "unlabeled_dataset",
     ]
     values = {

@@ -38,10 +38,10 @@ from benchmarks.lib.classical_baselines import METHODS as CLASSICAL
 from benchmarks.lib.classical_baselines import ClassicalBaselines
 from benchmarks.lib.pinned import run_pinned
 from benchmarks.lib.recipe_runs import (
+    of_one_stage,
     read_result,
     recipe,
     run_program,
-    stage_flags,
     top_1,
 )
 from benchmarks.lib.spreads import mean_and_deviation
@@ -103,8 +103,7 @@ class Study:
     def pretrain(self) -> None:
         """The pretraining that all cells share, where it has not ended."""
         run_program(
-            *self._flags,
-            *stage_flags("pretrain", *self._flags),
+            *of_one_stage("pretrain", *self._flags),
             "--mode=pretrain",
             "--noexport",
             f"--model_dir={self._shared}",
@@ -173,8 +172,7 @@ class Study:
     def _layer_0(self, count: int, seed: int, folder: pathlib.Path) -> float:
         target = folder / "finetune_layer_0"
         run_program(
-            *self._common(count, seed),
-            *stage_flags("finetune", *self._flags),
+            *of_one_stage("finetune", *self._common(count, seed)),
             "--mode=finetune",
             "--ft_proj_selector=0",
             "--noexport",

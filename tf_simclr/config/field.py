@@ -97,7 +97,7 @@ def option(
     minimum: float | None = None,
     maximum: float | None = None,
     above: float | None = None,
-    path: bool | Literal["or_name"] = False,
+    path: bool | Literal["or_name", "several"] = False,
     of_original: bool = False,
     hparam: bool = False,
     describes: str | None = None,
@@ -123,7 +123,7 @@ def option(
       maximum: largest allowed number (inclusive).
       above: exclusive lower bound.
       path: whether it names a file or folder, which is stored as an absolute
-        path; `or_name` if it may name a data set of a catalogue instead.
+        path; `or_name`: or a data set of a catalogue; `several`: with commas.
       of_original: whether the original's TF1 or TF2 release takes it, which
         does so in every mode.
       hparam: whether it is a column of TensorBoard's HParams tab.

@@ -106,7 +106,11 @@ def from_flat(
       KeyError: a name is no option.
     """
     base = base or Config()
-    paths = {*flags_with(path=True), *flags_with(path="or_name")}
+    paths = {
+        *flags_with(path=True),
+        *flags_with(path="or_name"),
+        *flags_with(path="several"),
+    }
     values = {
         name: _in_place(value) if name in paths else value
         for name, value in values.items()
@@ -136,7 +140,8 @@ def _in_place(path: str | None) -> str | None:
     of a word, but not behind `--name=`."""
     if not path or not isinstance(path, str) or "://" in path:
         return path
-    return os.path.expanduser(os.path.expandvars(path))
+    parts = path.split(",")
+    return ",".join(os.path.expanduser(os.path.expandvars(p)) for p in parts)
 
 
 def parse_overrides(

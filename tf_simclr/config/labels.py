@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any
 
 from tf_simclr.config.field import PIPELINE, Needs, check_fields, option
+from tf_simclr.config.teacher import DISTILLATION, FEATURES
 from tf_simclr.errors import UserError
 
 SUGGEST = frozenset({"suggest"})
@@ -68,12 +69,21 @@ class LabelsConfig:
     features: str | None = option(
         None,
         "The features.npz of --mode=embed, or another archive with arrays `ids`"
-        " and `features`, by which --mode=suggest chooses instead of those of"
-        " --checkpoint.",
+        " and `features`: by these, instead of those of a network,"
+        " --mode=suggest chooses, --propagate_labels carries labels, and"
+        " --teacher=features tells classes apart.",
         path=True,
         recipe=False,
         on_resume="free",
-        read_by=SUGGEST,
+        read_by=SUGGEST | DISTILLATION,
+        needs=Needs(
+            "without --teacher=features or --propagate_labels",
+            lambda c: (
+                c.stage != "distill"
+                or c.objective.propagate_labels != "off"
+                or FEATURES in (c.objective.teacher or "").split(",")
+            ),
+        ),
     )
     copy_suggested: bool = option(
         False,

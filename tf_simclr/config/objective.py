@@ -183,9 +183,11 @@ class ObjectiveConfig:
     )
     teacher: str | None = option(
         None,
-        "Weights of the distillation teacher: the run directory or checkpoint"
-        " prefix of a fine-tuned network.",
-        path=True,
+        "The distillation teacher: the run directory or checkpoint prefix of a"
+        " fine-tuned network, or any classifier's SavedModel, .keras or .onnx"
+        " file; features, a linear classifier on --features. Of several,"
+        " separated by commas, the mean answer is learned.",
+        path="several",
         on_resume="free",
         read_by=frozenset({"distill"}),
         instead=dict.fromkeys(("pretrain", "finetune", *LOADING), "checkpoint"),

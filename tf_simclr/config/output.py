@@ -55,11 +55,11 @@ class OutputConfig:
         None,
         "Text file with the name of one class per line, for the export and the"
         " predictions of weights that do not tell theirs (those of the"
-        " original release).",
+        " original release), and for a teacher of other make.",
         path=True,
         recipe=False,
         on_resume="free",
-        read_by=frozenset({"export", "predict"}),
+        read_by=frozenset({"export", "predict", "distill"}),
     )
     images: str | None = option(
         None,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tf_simclr.config.flat import flags_with, options
+from tf_simclr.config.teacher import FEATURES
 from tf_simclr.data.sources.registry import goes_by_name
 
 
@@ -19,16 +20,27 @@ def with_absolute_paths(values: Mapping[str, Any]) -> dict[str, Any]:
 
     Names of data sets and addresses stay as they are.
     """
-    names = flags_with(path="or_name")
-    return {
-        **values,
-        **{
-            name: os.path.abspath(values[name])
-            for name in path_options()
-            if values.get(name)
-            and _is_path(values[name], or_name=name in names)
-        },
+    names, several = flags_with(path="or_name"), flags_with(path="several")
+    found = {
+        name: os.path.abspath(values[name])
+        for name in path_options()
+        if values.get(name)
+        and name not in several
+        and _is_path(values[name], or_name=name in names)
     }
+    for name in several:
+        if values.get(name):
+            parts = several_paths(values[name])
+            found[name] = ",".join(map(_absolute_unless_word, parts))
+    return {**values, **found}
+
+
+def several_paths(value: str) -> list[str]:
+    """The paths in the value of a flag that takes several, separated by
+    commas; one whose name has a comma stays whole."""
+    if os.path.exists(value):
+        return [value]
+    return [part.strip() for part in value.split(",") if part.strip()]
 
 
 def same_place(first: str | None, second: str | None) -> bool:
@@ -55,6 +67,10 @@ def is_local_dataset(name: str) -> bool:
     return not goes_by_name(name) and (
         os.path.exists(name) or next(glob.iglob(name), None) is not None
     )
+
+
+def _absolute_unless_word(path: str) -> str:
+    return path if path == FEATURES else os.path.abspath(path)
 
 
 def _is_path(value: str, *, or_name: bool) -> bool:

@@ -28,6 +28,7 @@ from tf_simclr.config.output import OutputConfig
 from tf_simclr.config.pipeline import PipelineConfig
 from tf_simclr.config.reading import check_read, ignored_line
 from tf_simclr.config.selection import SelectionConfig
+from tf_simclr.config.teacher import TeacherConfig
 from tf_simclr.config.train import TrainConfig
 from tf_simclr.config.zoo import ZOO
 from tf_simclr.data.sources.registry import goes_by_name
@@ -136,7 +137,7 @@ class Config:
     pipeline: PipelineConfig = dataclasses.field(default_factory=PipelineConfig)
     output: OutputConfig = dataclasses.field(default_factory=OutputConfig)
     labels: LabelsConfig = dataclasses.field(default_factory=LabelsConfig)
-
+    teacher: TeacherConfig = dataclasses.field(default_factory=TeacherConfig)
     compat: CompatConfig = dataclasses.field(default_factory=CompatConfig)
     given: frozenset[str] = frozenset()
     shared: frozenset[str] = frozenset()
@@ -321,10 +322,10 @@ class Config:
         return ignored_line(self)
 
     def _check_distill(self) -> None:
-        if not self.objective.teacher:
+        if not (self.objective.teacher or self.teacher.teacher_targets):
             raise UserError(
                 "Distillation needs a teacher: give --teacher=DIR of a"
-                " fine-tuned run."
+                " fine-tuned run, or --teacher_targets=FILE."
             )
         objective = self.objective
         if (

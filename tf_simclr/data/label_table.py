@@ -89,7 +89,9 @@ def with_named_labels(
     Raises:
       UserError: labels of images that are not there.
     """
-    places = {name: _places(images, labels) for name, images in splits.items()}
+    places = {
+        name: places_of(images, labels) for name, images in splits.items()
+    }
     known = {name for each in places.values() for name in each}
     unknown = [name for name in labels if name not in known]
     if unknown:
@@ -123,12 +125,17 @@ def with_named_labels(
 def table_ids(images: ImageSet, path: str) -> list[str]:
     """The ids of those images that a table gives a label, in its order."""
     names = read_label_table(path)
-    places = _places(images, names)
+    places = places_of(images, names)
     return [images.ids[places[name]] for name in names if name in places]
 
 
-def _places(images: ImageSet, names: Iterable[str]) -> dict[str, int]:
-    """{name: place} of the images that are called so, by id or by path."""
+def places_of(images: ImageSet, names: Iterable[str]) -> dict[str, int]:
+    """{name: place} of the images that are called so, by id or by path.
+
+    Args:
+      images: some of them, maybe.
+      names: ids or paths; those of no image are left out.
+    """
     ids = {name: place for place, name in enumerate(images.ids)}
     found = {name: ids[name] for name in names if name in ids}
     missing = set(names) - found.keys()

@@ -7,8 +7,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from tf_simclr.errors import UserError
+from tf_simclr.errors import UserError, at_most
 from tf_simclr.evaluation.embeddings import unit
+
+# Ids in a message; the rest is counted.
+_SHOWN = 4
 
 
 class FeatureFile:
@@ -118,6 +121,29 @@ def open_features(path: str) -> tuple[tuple[str, ...], np.ndarray]:
             f" {features.shape}, {ids.dtype} {ids.shape}"
         )
     return tuple(ids.tolist()), features
+
+
+def features_of(path: str, ids: Sequence[str]) -> np.ndarray:
+    """The features (N, d) of images, in their order.
+
+    Args:
+      path: as of `open_features`, the file of --features.
+      ids: of N images; the file may hold others, too.
+
+    Raises:
+      UserError: as `open_features`, or an image has none.
+    """
+    found, features = open_features(path)
+    if found == tuple(ids):
+        return features
+    places = {name: place for place, name in enumerate(found)}
+    missing = [name for name in ids if name not in places]
+    if missing:
+        raise UserError(
+            f"--features={path} has no features of {len(missing)} of the"
+            f" {len(ids)} images: {at_most(_SHOWN, missing)}."
+        )
+    return features[[places[name] for name in ids]]
 
 
 def _mapped(path: str) -> np.ndarray | None:

@@ -14,13 +14,12 @@ from tf_simclr.data.class_mapping import KnownClasses
 from tf_simclr.data.sources.image_set import ImageSet
 from tf_simclr.evaluation.evaluate import Evaluator
 from tf_simclr.losses.classification import has_top_5, l2_loss
-from tf_simclr.methods.job import Job
+from tf_simclr.methods.job import Job, Source
 from tf_simclr.metrics import Chart, Metric, declare
 from tf_simclr.models.network import SimCLRNetwork
 from tf_simclr.optimizers.factory import decayed_in_loss, make_optimizer
-from tf_simclr.weights.backbone import BackboneWeights, load_backbone_weights
+from tf_simclr.weights.backbone import load_backbone_weights
 from tf_simclr.weights.open import open_weights
-from tf_simclr.weights.stored import StoredWeights
 
 # {metric name: scalar}.
 Metrics = dict[str, tf.Tensor]
@@ -57,7 +56,7 @@ class Method:
       optimizer: updates them.
       decayed: the variables whose weight decay is a term of the loss.
       notes: lines for the announcement of the run.
-      sources: {flag: the weights that it named}.
+      sources: {flag: what it named}.
     """
 
     # Which stage it belongs to: pretrain, finetune or distill.
@@ -79,8 +78,8 @@ class Method:
     Options: ClassVar[type | None] = None
 
     @classmethod
-    def open_weights(cls, config: Config) -> dict[str, StoredWeights]:
-        """The weights that flags name, by these flags' names: those of
+    def open_weights(cls, config: Config) -> dict[str, Source]:
+        """What flags name, by these flags' names: the weights of
         `--checkpoint`, which training goes on from, if any.
 
         Raises:
@@ -91,7 +90,7 @@ class Method:
 
     @classmethod
     def known_classes(
-        cls, config: Config, sources: Mapping[str, StoredWeights]
+        cls, config: Config, sources: Mapping[str, Source]
     ) -> KnownClasses | None:
         """The classes by which those of the data are numbered; None: as the
         data numbers them.
@@ -104,9 +103,7 @@ class Method:
     def __init__(self, job: Job):
         self.job = job
         self.notes: list[str] = []
-        self.sources: dict[str, StoredWeights | BackboneWeights] = dict(
-            job.sources
-        )
+        self.sources: dict[str, Source] = dict(job.sources)
         self.network = self.build(job)
         classifier = self.classifier_variables
         self.trainable: Sequence[tf.Variable] = self.network.trainable_variables
@@ -172,6 +169,11 @@ class Method:
         """Unlabelled images in a batch for each labelled one; 0: as they
         come."""
         return 0
+
+    @property
+    def view_size(self) -> int:
+        """Side of the views of a batch."""
+        return self.job.config.data.image_size
 
     @property
     def by_view(self) -> Mapping[str, AugmentConfig]:

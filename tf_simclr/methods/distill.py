@@ -12,11 +12,12 @@ from tf_simclr.data.class_mapping import KnownClasses
 from tf_simclr.data.labels import check_several_classes
 from tf_simclr.data.sources.image_set import UNLABELLED, ImageSet
 from tf_simclr.errors import UserError
+from tf_simclr.evaluation.feature_file import features_of
 from tf_simclr.evaluation.predict import Predictor
 from tf_simclr.labels.approximate_neighbours import check_search
 from tf_simclr.labels.soft_labels import PROPAGATED_FILE, SoftLabels
 from tf_simclr.losses.classification import distillation_loss
-from tf_simclr.losses.two_teachers import combined_logits, logits_of
+from tf_simclr.losses.mean_of_teachers import logits_of, mean_of_teachers
 from tf_simclr.methods.architecture import classification_architecture
 from tf_simclr.methods.base import (
     TOTAL_LOSS,
@@ -30,13 +31,14 @@ from tf_simclr.methods.classification import (
     SUPERVISED_LOSS,
     Classification,
 )
-from tf_simclr.methods.job import Job
+from tf_simclr.methods.job import Job, Source
 from tf_simclr.metrics import Chart, Metric, declare
 from tf_simclr.models.network import Architecture, SimCLRNetwork
 from tf_simclr.progress import Counter
+from tf_simclr.teachers.base import TeacherSource
+from tf_simclr.teachers.open import common_classes, open_teachers
+from tf_simclr.teachers.views import largest_views, resized
 from tf_simclr.weights.assign import assign_weights
-from tf_simclr.weights.open import open_weights
-from tf_simclr.weights.stored import StoredWeights
 
 DISTILLATION_LOSS = declare(
     Metric(
@@ -52,12 +54,12 @@ DISTILLATION_LOSS = declare(
 class Distillation(Classification):
     """Trains a student on all images with the teacher's labels (paper, 3).
 
-    The teacher stays in inference mode and sees the same crop. True labels
-    enter only with `--distillation_alpha` below 1. A student of the teacher's
-    size is self-distillation.
+    A teacher stays in inference mode and sees the same crop, in the size that
+    it was trained on. True labels enter only with `--distillation_alpha` below
+    1. A student of the teacher's size is self-distillation.
 
     Attributes:
-      teacher: a network that is not trained.
+      teachers: what it learns from; nothing of them is trained.
     """
 
     stage = "distill"
@@ -71,66 +73,59 @@ class Distillation(Classification):
     )
 
     @classmethod
-    def open_weights(cls, config: Config) -> dict[str, StoredWeights]:
-        """The teacher's and, if any, those that the student starts from."""
-        objective = config.objective
-        stored = open_weights(
-            objective.teacher, "teacher", objective.teacher_proj_selector
-        )
-        if not stored.architecture.num_classes or stored.stage == "pretrain":
-            raise UserError(
-                f"--teacher={objective.teacher} holds a pretrained network,"
-                " which has learned no classes: fine-tune it first."
-            )
-        return {"teacher": stored, **super().open_weights(config)}
+    def open_weights(cls, config: Config) -> dict[str, Source]:
+        """The teachers and, if any, the weights that the student starts
+        from."""
+        return {**open_teachers(config), **super().open_weights(config)}
 
     @classmethod
     def known_classes(
-        cls, config: Config, sources: Mapping[str, StoredWeights]
+        cls, config: Config, sources: Mapping[str, Source]
     ) -> KnownClasses | None:
-        """The teacher's: those that a student is scored on matter like those
+        """The teachers': those that a student is scored on matter like those
         that it learns from."""
-        stored, size = sources["teacher"], config.data.image_size
-        if stored.image_size not in (None, size):
-            raise UserError(
-                f"--teacher={config.objective.teacher} was trained on images of"
-                f" {stored.image_size} pixels and sees the student's:"
-                f" --image_size must be the same. Received: {size}"
-            )
-        return stored.classes
+        return common_classes(_teachers(sources))
 
     def build(self, job: Job) -> SimCLRNetwork:
-        """The student, and the teacher beside it."""
-        objective, stored = job.config.objective, job.sources["teacher"]
-        if stored.architecture.num_classes < 2:
-            raise UserError(
-                f"--teacher={objective.teacher} knows one class alone, and"
-                " gives every image the same answer: fine-tune one on at least"
-                " two."
-            )
+        """The student, and the teachers beside it."""
+        objective = job.config.objective
         self._alpha = objective.distillation_alpha
-        student = self._build_student(job)
-        self.teacher = job.build(stored.architecture)
-        assign_weights(self.teacher, stored, with_classifier=True)
         self._propagation = objective.propagate_labels
+        student = self._build_student(job)
+        sources = _teachers(job.sources)
+        self.teachers = [source.build(job) for source in sources]
+        self._orders = [_order(s, job.class_names) for s in sources]
+        self._views = largest_views(job, self.teachers)
         if self.label_weight or self._propagation != "off":
             _check_labels(job)
         if self._propagation != "off":
             check_search(objective.neighbour_search)
+            self._check_features()
         self._images = job.masked_images
-        size = self.teacher.count_params() / student.count_params()
+        self.notes += [
+            f"teacher    {teacher.note}" for teacher in self.teachers
+        ]
         self.notes.append(
             "loss       distillation at temperature"
-            f" {objective.distillation_temperature:g}, weight {self._alpha:g};"
-            f" the teacher is {size:.1f} times the student's size"
+            f" {objective.distillation_temperature:g}, weight {self._alpha:g}"
+            f"{self._sizes(student)}"
         )
         return student
 
+    def _sizes(self, student: SimCLRNetwork) -> str:
+        """How much larger the teacher is, where that is known."""
+        known = [teacher.parameters for teacher in self.teachers]
+        if len(known) > 1:
+            return f"; {len(known)} teachers, of which the mean is learned"
+        if known[0] is None:
+            return ""
+        size = known[0] / student.count_params()
+        return f"; the teacher is {size:.1f} times the student's size"
+
     def _build_student(self, job: Job) -> SimCLRNetwork:
-        config, teacher = job.config, job.sources["teacher"]
-        start = job.sources.get("checkpoint")
-        classes = teacher.architecture.num_classes
-        self.notes.append(f"teacher    {teacher.path}")
+        config, start = job.config, job.sources.get("checkpoint")
+        known = common_classes(_teachers(job.sources))
+        classes = len(job.class_names) if known is None else known.count
         if start is None:
             architecture = Architecture.for_pretraining(
                 config.model, config.data.image_size, 0
@@ -158,8 +153,15 @@ class Distillation(Classification):
 
     @property
     def class_names(self) -> Sequence[str]:
-        """The teacher's."""
-        return self.job.sources["teacher"].class_names or self.job.class_names
+        """The teachers'; those of the data where they tell none."""
+        known = common_classes(_teachers(self.job.sources))
+        return (known and known.names) or self.job.class_names
+
+    @property
+    def view_size(self) -> int:
+        """That of the teacher that looks at the largest images, of which the
+        student's are made; no larger than the images are."""
+        return self._views
 
     @property
     def label_weight(self) -> float:
@@ -179,8 +181,9 @@ class Distillation(Classification):
 
         They stay in `propagated.npz`: a run that goes on learns from the same.
         """
+        begun = [line for t in self.teachers for line in t.begin()]
         if self._propagation == "off":
-            return ()
+            return begun
         path = self.job.run_dir.file(PROPAGATED_FILE)
         found = SoftLabels.read(path, self._images)
         if found is None:
@@ -188,20 +191,18 @@ class Distillation(Classification):
             found.write(path, self._images)
         self._soft_labels = tf.constant(found.probabilities)
         count = int(np.sum(self._images.labels != UNLABELLED))
+        whose = "the teacher's features"
+        if self.job.config.labels.features:
+            whose = f"the features of {self.job.config.labels.features}"
         return (
-            f"labels     {count} carried along the teacher's features to"
+            *begun,
+            f"labels     {count} carried along {whose} to"
             f" {len(self._images):,} images ({PROPAGATED_FILE})",
         )
 
     def _carried(self) -> SoftLabels:
         config, images = self.job.config, self._images
-        predict = Predictor(
-            self.teacher,
-            ["features"],
-            image_size=config.data.image_size,
-            batch_size=config.data.eval_batch_size,
-        )
-        features = predict(images)["features"]
+        features = self._features()
         counter = Counter(len(images), "images compared with all others")
         return SoftLabels.of_features(
             images,
@@ -212,16 +213,61 @@ class Distillation(Classification):
             config.objective.neighbour_search,
         )
 
+    def _features(self) -> np.ndarray:
+        """Those (N, d) along which labels are carried."""
+        config, images = self.job.config, self._images
+        if config.labels.features:
+            return features_of(config.labels.features, images.ids)
+        teacher = self.teachers[0]
+        predict = Predictor(
+            teacher.network,
+            ["features"],
+            image_size=teacher.image_size or config.data.image_size,
+            batch_size=config.data.eval_batch_size,
+        )
+        return predict(images)["features"]
+
+    def _check_features(self) -> None:
+        """Refuses to carry labels along features that nobody gives."""
+        path = self.job.config.labels.features
+        if path:
+            features_of(path, self.job.splits.train.ids)
+        elif self.teachers[0].network is None:
+            value = self.job.config.objective.propagate_labels
+            raise UserError(
+                f"--propagate_labels={value} carries labels along features,"
+                f" which {_teachers(self.job.sources)[0].path} does not give:"
+                " name their file by --features=FILE, as --mode=embed writes"
+                " it, or leave it out."
+            )
+
+    def forward(self, batch: Batch) -> Outputs:
+        """The student's logits."""
+        images, size = batch["image"], self.job.config.data.image_size
+        if self._views != size:
+            images = resized(images, size)
+        outputs = self.network(images, training=True)
+        return {"logits": outputs.logits}
+
     def targets(self, batch: Batch) -> Outputs:
-        """The teacher's logits, or those of propagated labels, or of both."""
+        """The teachers' logits, or those of propagated labels, or of both."""
         temperature = self.job.config.objective.distillation_temperature
         if self._propagation != "off":
             carried = tf.gather(self._soft_labels, batch["index"])
         if self._propagation == "teacher":
             return {"teacher_logits": logits_of(carried)}
-        logits = self.teacher(batch["image"], training=False).logits
+        logits = mean_of_teachers(
+            [
+                _ordered(teacher.logits(batch["image"], batch["index"]), order)
+                for teacher, order in zip(
+                    self.teachers, self._orders, strict=True
+                )
+            ],
+            temperature,
+        )
         if self._propagation == "both":
-            logits = combined_logits(logits, carried, temperature)
+            answers = [logits, logits_of(carried)]
+            logits = mean_of_teachers(answers, temperature)
         return {"teacher_logits": tf.stop_gradient(logits)}
 
     def terms(self, batch: Batch, outputs: Outputs) -> Metrics:
@@ -241,6 +287,22 @@ class Distillation(Classification):
             term = self.label_weight * self.label_term(batch, outputs)
             terms[SUPERVISED_LOSS.name] = term
         return terms
+
+
+def _teachers(sources: Mapping[str, Source]) -> list[TeacherSource]:
+    return [s for s in sources.values() if isinstance(s, TeacherSource)]
+
+
+def _order(source: TeacherSource, names: Sequence[str]) -> list[int] | None:
+    """Where a teacher has each class of the student; None: in its place."""
+    known = source.classes
+    if known is None or not known.names or known.names == tuple(names):
+        return None
+    return [known.names.index(name) for name in names]
+
+
+def _ordered(logits: tf.Tensor, order: list[int] | None) -> tf.Tensor:
+    return logits if order is None else tf.gather(logits, order, axis=1)
 
 
 def _uses_labels(objective: ObjectiveConfig) -> str:

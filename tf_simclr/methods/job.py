@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Mapping
+from typing import Protocol
 
 import tensorflow as tf
 
@@ -29,7 +30,15 @@ from tf_simclr.training.precision import (
     lacks_avx512,
 )
 from tf_simclr.training.run_dir import RunDirectory
-from tf_simclr.weights.stored import StoredWeights
+
+
+class Source(Protocol):
+    """What a stage starts or learns from, such as `StoredWeights`."""
+
+    path: str
+
+    def fingerprint(self) -> str:
+        """Changes with what it holds, whatever the path."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +48,7 @@ class Job:
     Attributes:
       config: the resolved configuration.
       stage: pretrain, finetune or distill.
-      sources: {flag: the weights that it names}.
+      sources: {flag: what it starts or learns from}.
       splits: training and evaluation images.
       subset: the labelled images; None without labels.
       images: what this stage trains on.
@@ -54,7 +63,7 @@ class Job:
 
     config: Config
     stage: str
-    sources: Mapping[str, StoredWeights]
+    sources: Mapping[str, Source]
     splits: Splits
     subset: LabelledSubset | None
     images: ImageSet
@@ -110,13 +119,18 @@ class Job:
         return mask_labels(self.splits.train, self.subset)
 
     def build(
-        self, architecture: Architecture, *, zero_init: bool = False
+        self,
+        architecture: Architecture,
+        *,
+        zero_init: bool = False,
+        image_size: int | None = None,
     ) -> SimCLRNetwork:
         """A network under this run's devices, norm and precision.
 
         Args:
           architecture: what to build.
           zero_init: whether its classifier starts at zero.
+          image_size: side of its images; None: those of the run.
         """
         model, train = self.config.model, self.config.train
         # XLA has kernels of its own.
@@ -138,7 +152,7 @@ class Job:
         with self.strategy.scope():
             return build_network(
                 architecture,
-                self.config.data.image_size,
+                image_size or self.config.data.image_size,
                 make,
                 zero_init_classifier=zero_init,
             )

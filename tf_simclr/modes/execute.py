@@ -181,7 +181,7 @@ def make_task(job: Job, method: Method) -> Task:
         batches=TrainingBatches(
             method.images,
             augment if contrastive else augment.supervised(),
-            config.data.image_size,
+            method.view_size,
             config.train.seed,
             contrastive=contrastive,
             balanced=method.balanced_batches,

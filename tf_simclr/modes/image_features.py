@@ -10,8 +10,11 @@ from tf_simclr.config.run import Config
 from tf_simclr.data.batches import evaluation_batches
 from tf_simclr.data.sources.image_set import ImageSet
 from tf_simclr.data.sources.open import open_images
-from tf_simclr.errors import UserError, at_most
-from tf_simclr.evaluation.feature_file import FeatureFile, open_features
+from tf_simclr.evaluation.feature_file import (
+    FeatureFile,
+    features_of,
+    open_features,
+)
 from tf_simclr.evaluation.predict import Predictor
 from tf_simclr.files import replacing
 from tf_simclr.modes.embed import FEATURES_FILE
@@ -23,7 +26,6 @@ from tf_simclr.progress import Counter, say
 # Without a network: so many principal components of thumbnails of so many
 # pixels a side, found from so many images.
 _COMPONENTS, _SIDE, _SAMPLE = 64, 16, 10_000
-_SHOWN = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +64,7 @@ def image_features(config: Config, known_source: str = "") -> ImageFeatures:
     if config.labels.features:
         images = _open(config)
         source = os.path.abspath(config.labels.features)
-        features = _of_images(config.labels.features, images)
+        features = features_of(config.labels.features, images.ids)
         parts = _parts(features)
     elif config.objective.checkpoint:
         loaded = load_network(config)
@@ -110,21 +112,6 @@ def _open(config: Config) -> ImageSet:
     )
     say_notices(config, notices)
     return images
-
-
-def _of_images(path: str, images: ImageSet) -> np.ndarray:
-    """The features (N, d) of the images, in their order."""
-    ids, features = open_features(path)
-    if ids == images.ids:
-        return features
-    places = {name: place for place, name in enumerate(ids)}
-    missing = [name for name in images.ids if name not in places]
-    if missing:
-        raise UserError(
-            f"--features={path} has no features of {len(missing)} of the"
-            f" {len(images)} images: {at_most(_SHOWN, missing)}."
-        )
-    return features[[places[name] for name in images.ids]]
 
 
 def _parts(features: np.ndarray) -> Iterator[np.ndarray]:

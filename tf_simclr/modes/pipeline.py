@@ -31,7 +31,6 @@ from tf_simclr.modes.pipeline_report import as_it_ran, write_report
 from tf_simclr.modes.planned import (
     Planned,
     check_planned,
-    check_teacher,
     planned_finetuning,
     planned_pretraining,
 )
@@ -218,8 +217,6 @@ def _check_part(
         planned_pretraining(config)
     if part.checkpoint:
         check_planned(config, _planned(part.checkpoint, configs))
-    if part.teacher:
-        check_teacher(config, configs[part.teacher])
     job = prepare_job(config, method_of(config))
     evaluation = job.splits.evaluation
     scored = evaluation is not None and evaluation.has_labels

@@ -3,7 +3,6 @@
 import dataclasses
 
 from tf_simclr.config.run import Config
-from tf_simclr.errors import UserError
 from tf_simclr.methods.architecture import (
     classification_architecture,
     kept_head_architecture,
@@ -86,21 +85,3 @@ def check_planned(config: Config, source: Planned) -> Architecture:
         return kept_head_architecture(config, start, path)
     bare = dataclasses.replace(start, num_classes=0, classifier_layer=0)
     return classification_architecture(config, bare, path, _CLASSES)
-
-
-def check_teacher(config: Config, teacher: Config) -> None:
-    """Refuses a student of other images than its teacher's.
-
-    Args:
-      config: of the distillation.
-      teacher: of the part that it learns from.
-
-    Raises:
-      UserError: their sizes differ.
-    """
-    size, taught = teacher.data.image_size, config.data.image_size
-    if size != taught:
-        raise UserError(
-            f"--image_size must be that of the teacher, {size}. Received:"
-            f" {taught}"
-        )

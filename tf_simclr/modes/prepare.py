@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from tf_simclr.config.data import check_address
 from tf_simclr.config.earlier import as_begun
+from tf_simclr.config.paths import several_paths
 from tf_simclr.config.run import Config
 from tf_simclr.data.array_batches import keep_decoded
 from tf_simclr.data.bad_images import naming_bad_images
@@ -25,7 +26,7 @@ from tf_simclr.data.sources.open import Splits, open_dataset
 from tf_simclr.data.sources.registry import kind_of
 from tf_simclr.errors import UserError
 from tf_simclr.methods.base import Method
-from tf_simclr.methods.job import Job
+from tf_simclr.methods.job import Job, Source
 from tf_simclr.methods.registry import method_of
 from tf_simclr.optimizers.schedule import SchedulePlan, plan_schedule
 from tf_simclr.progress import say_once
@@ -38,7 +39,6 @@ from tf_simclr.training.devices import (
 )
 from tf_simclr.training.distributed_input import check_servable
 from tf_simclr.training.run_dir import RunDirectory
-from tf_simclr.weights.stored import StoredWeights
 
 
 def index_folders(config: Config) -> list[str]:
@@ -49,10 +49,11 @@ def index_folders(config: Config) -> list[str]:
     """
     model_dir = os.path.abspath(config.run.model_dir)
     folders = [model_dir, os.path.dirname(model_dir)]
-    for path in (config.objective.checkpoint, config.objective.teacher):
-        if path:
-            # A run, or a checkpoint in its sub-folder.
-            folders += [path, os.path.dirname(os.path.dirname(path))]
+    objective = config.objective
+    paths = [objective.checkpoint] if objective.checkpoint else []
+    for path in [*paths, *several_paths(objective.teacher or "")]:
+        # A run, or a checkpoint in its sub-folder.
+        folders += [path, os.path.dirname(os.path.dirname(path))]
     return [os.path.abspath(folder) for folder in folders]
 
 
@@ -111,7 +112,7 @@ def prepare(config: Config) -> tuple[type[Method], Job]:
 def prepare_job(
     config: Config,
     method: type[Method],
-    sources: Mapping[str, StoredWeights] | None = None,
+    sources: Mapping[str, Source] | None = None,
     known: KnownClasses | None = None,
 ) -> Job:
     """Opens the data and devices of a stage; writes nothing.
@@ -119,7 +120,7 @@ def prepare_job(
     Args:
       config: checked by `Config.check`.
       method: says what it trains on.
-      sources: {flag: the weights that it names}.
+      sources: {flag: what it names}.
       known: the classes of the weights that it goes on with or learns from,
         by which those of the data are numbered; None: the data's own.
 

@@ -69,10 +69,7 @@ def read_table(
       UserError: the file is unreadable, its header names no image, or there is
         no such column.
     """
-    # Of all marks that end a line, only those that end one in a CSV file.
-    lines = list(io.StringIO(_text(path), newline=""))
-    separator = _separator([line for line in lines if line.strip()], path)
-    rows = _rows(lines, separator, path)
+    rows = _all_rows(path)
     if not rows:
         return Table([], ())
     columns, unread = _header(rows, path, extensions)
@@ -92,6 +89,25 @@ def read_table(
         unread,
         tuple(_cell(row, further, name) for _, row in rows for name in further),
     )
+
+
+def read_cells(path: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """The first line of a table, and (line number, cells) of the others.
+
+    Raises:
+      UserError: the file is unreadable or empty.
+    """
+    rows = _all_rows(path)
+    if not rows:
+        raise UserError(f"{path} is empty.")
+    return rows[0][1], rows[1:]
+
+
+def _all_rows(path: str) -> list[tuple[int, list[str]]]:
+    # Of all marks that end a line, only those that end one in a CSV file.
+    lines = list(io.StringIO(_text(path), newline=""))
+    separator = _separator([line for line in lines if line.strip()], path)
+    return _rows(lines, separator, path)
 
 
 def _position(column: str, titles: Sequence[str], path: str) -> int:

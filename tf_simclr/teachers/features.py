@@ -1,0 +1,95 @@
+"""A teacher from features alone: a linear classifier on those of --features."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from tf_simclr.config.run import Config
+from tf_simclr.data.labels import check_several_classes
+from tf_simclr.errors import UserError
+from tf_simclr.evaluation.feature_file import features_of
+from tf_simclr.labels.linear import linear_probabilities
+from tf_simclr.losses.mean_of_teachers import logits_of
+from tf_simclr.methods.job import Job
+from tf_simclr.teachers.base import Teacher, TeacherSource
+from tf_simclr.teachers.foreign import digest
+
+
+class FeaturesTeacher(Teacher):
+    """A linear classifier that is fitted to the labels before the first step.
+
+    Args:
+      path: of the features.
+      job: images and labels.
+    """
+
+    def __init__(self, path: str, job: Job):
+        self.note = f"a linear classifier on the features of {path}"
+        self._path = path
+        self._job = job
+
+    def begin(self) -> Sequence[str]:
+        """Fits it."""
+        job = self._job
+        images = job.splits.train
+        found = linear_probabilities(
+            features_of(self._path, images.ids),
+            job.subset.indices,
+            job.subset.labels,
+            len(job.class_names),
+        )
+        self._logits = tf.constant(logits_of(found))
+        right = np.mean(
+            found.argmax(axis=1)[job.subset.indices] == (job.subset.labels)
+        )
+        return (
+            f"teacher    fitted to {len(job.subset)} labels, of which it gives"
+            f" {right:.1%} back",
+        )
+
+    def logits(self, views: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
+        """Those (n, C) of the images at `index` (n,); their `views`
+        (n, S, S, 3) are not looked at."""
+        return tf.gather(self._logits, index)
+
+
+class FeaturesSource(TeacherSource):
+    """--teacher=features.
+
+    Args:
+      config: of the distillation.
+
+    Raises:
+      UserError: --features names no file.
+    """
+
+    def __init__(self, config: Config):
+        if not config.labels.features:
+            raise UserError(
+                "--teacher=features fits a linear classifier to features: name"
+                " their file by --features=FILE, as --mode=embed writes it."
+            )
+        self.path = config.labels.features
+
+    @property
+    def classes(self) -> None:
+        """Those of the data, whose labels it is fitted to."""
+        return None
+
+    def fingerprint(self) -> str:
+        """A digest of the features."""
+        return digest(self.path)
+
+    def build(self, job: Job) -> FeaturesTeacher:
+        """The classifier, not fitted yet."""
+        data = job.config.data
+        if job.subset is None:
+            raise UserError(
+                "--teacher=features is fitted to labels, of which"
+                f" --dataset={data.dataset} has none: give --label_ids=FILE."
+            )
+        check_several_classes(job.subset, data)
+        # Before a directory is made.
+        features_of(self.path, job.splits.train.ids)
+        return FeaturesTeacher(self.path, job)
