@@ -170,6 +170,27 @@ def test_mistakes(tmp_path, trained, capsys, monkeypatch, flag, message):
     assert not (tmp_path / "x").exists()
 
 
+def test_features_of_a_file_are_drawn_like_those_of_a_network(
+    embedded, dataset, tmp_path, capsys
+):
+    with np.load(embedded / "features.npz") as archive:
+        ids, features = archive["ids"], archive["features"]
+    np.savez(tmp_path / "given.npz", ids=ids[::-1], features=features[::-1])
+    asked = ",".join(ids[:2])
+    flags = [f"--dataset={dataset}", "--mode=embed", "--image_size=8"]
+    flags += [f"--features={tmp_path}/given.npz", f"--neighbours_of={asked}"]
+    flags += [f"--model_dir={tmp_path}/drawn"]
+    assert main(*flags) == 0
+    found = {path.name for path in (tmp_path / "drawn").iterdir()}
+    assert {"map.png", "neighbours.png", "projector_config.pbtxt"} <= found
+    assert "features.npz" not in found
+    photo = embedded.parent / "photo.png"
+    assert main(*flags, f"--neighbours_of={photo}") == 2
+    assert "a file of one's own has no features" in capsys.readouterr().err
+    assert main(*flags, f"--checkpoint={tmp_path}") == 2
+    assert "give one of them" in capsys.readouterr().err
+
+
 def test_umap_is_named_where_it_is_missing(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     check_method("pca")

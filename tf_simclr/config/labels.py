@@ -70,12 +70,12 @@ class LabelsConfig:
         None,
         "The features.npz of --mode=embed, or another archive with arrays `ids`"
         " and `features`: by these, instead of those of a network,"
-        " --mode=suggest chooses, --propagate_labels carries labels, and"
-        " --teacher=features tells classes apart.",
+        " --mode=suggest chooses, --propagate_labels carries labels,"
+        " --teacher=features tells classes apart, and --mode=embed draws.",
         path=True,
         recipe=False,
         on_resume="free",
-        read_by=SUGGEST | DISTILLATION,
+        read_by=SUGGEST | DISTILLATION | {"embed"},
         needs=Needs(
             "without --teacher=features or --propagate_labels",
             lambda c: (
@@ -125,8 +125,9 @@ class LabelsConfig:
           UserError: names the flag and the way out.
         """
         checkpoint = config.objective.checkpoint
-        if config.run.mode == "suggest" and self.features and checkpoint:
+        reads = config.run.mode in ("suggest", "embed")
+        if reads and self.features and checkpoint:
             raise UserError(
-                "--features and --checkpoint each say by what to choose: give"
-                f" one of them. Received: {self.features} and {checkpoint}"
+                "--features and --checkpoint each name features: give one of"
+                f" them. Received: {self.features} and {checkpoint}"
             )

@@ -1,11 +1,13 @@
 """Writing and showing the features of a split."""
 
 import os
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
 
 from tf_simclr.config.run import Config
+from tf_simclr.data.batches import evaluation_batches
 from tf_simclr.data.class_mapping import map_classes
 from tf_simclr.data.sources.image_set import ImageSet
 from tf_simclr.data.sources.open import open_images
@@ -19,7 +21,7 @@ from tf_simclr.evaluation.embedding_map import (
     write_projector,
 )
 from tf_simclr.evaluation.embeddings import MIN_POINTS, two_dimensions
-from tf_simclr.evaluation.feature_file import FeatureFile
+from tf_simclr.evaluation.feature_file import FeatureFile, features_of
 from tf_simclr.evaluation.predict import Predictor
 from tf_simclr.files import replacing
 from tf_simclr.modes.loaded import LoadedNetwork, load_network
@@ -43,12 +45,17 @@ def embed(config: Config) -> str:
     `map.png` (--map) and `neighbours.png` (--neighbours_of). Memory does not
     grow with the number of images but for their ids.
 
+    With `--features` these pictures are of the features there, and no other
+    file is written.
+
     Returns:
-      The file's path.
+      The path of the features.
     """
     model_dir = config.run.model_dir
     check_writable(model_dir)
     check_method(config.output.map)
+    if config.labels.features:
+        return _show_given(config)
     loaded = load_network(config)
     data = loaded.config.data
     check_stored_images(loaded.config, loaded.stored)
@@ -69,9 +76,11 @@ def embed(config: Config) -> str:
     )
     neighbours = None
     if config.output.neighbours_of:
-        neighbours = Neighbours(
-            config.output.neighbours_of, images, predict, size
-        )
+
+        def find(views: np.ndarray, places: Sequence[int]) -> np.ndarray:
+            return predict.run(tf.constant(views))["features"].numpy()
+
+        neighbours = Neighbours(config.output.neighbours_of, images, find, size)
     os.makedirs(model_dir, exist_ok=True)
     path = os.path.join(model_dir, FEATURES_FILE)
     sample = _Sample(images, size)
@@ -95,12 +104,55 @@ def embed(config: Config) -> str:
             start = stop
         file.pack(temporary)
     say(f"{path}: {len(images)} images, {features.shape[1]}-d")
+    _show(config, sample, neighbours, _title(loaded, images))
+    return path
+
+
+def _show(
+    config: Config,
+    sample: "_Sample",
+    neighbours: Neighbours | None,
+    title: str,
+) -> None:
+    """Writes projector, map and neighbours."""
+    model_dir = config.run.model_dir
     sample.write_projector(model_dir)
     say(f"Projector: tensorboard --logdir={model_dir}")
     if config.output.map != "none":
-        sample.write_map(model_dir, config.output.map, _title(loaded, images))
+        sample.write_map(model_dir, config.output.map, title)
     if neighbours is not None:
         say(neighbours.write(model_dir))
+
+
+def _show_given(config: Config) -> str:
+    """Shows the features of a file."""
+    data, path = config.data, config.labels.features
+    images, notices = open_images(data, data.embed_split, index_folders(config))
+    say_notices(config, notices)
+    features = features_of(path, images.ids)
+
+    def find(views: np.ndarray, places: Sequence[int]) -> np.ndarray:
+        if min(places) < 0:
+            raise UserError(
+                f"--neighbours_of with --features={path} takes ids of images"
+                " there: a file of one's own has no features."
+            )
+        return np.asarray(features[places])
+
+    size, text = data.image_size, config.output.neighbours_of
+    neighbours = Neighbours(text, images, find, size) if text else None
+    os.makedirs(config.run.model_dir, exist_ok=True)
+    sample, start = _Sample(images, size), 0
+    for batch in evaluation_batches(images, data.eval_batch_size, size):
+        stop = start + len(batch["label"])
+        part = np.asarray(features[start:stop], np.float32)
+        sample.add(start, batch["image"], part)
+        if neighbours is not None:
+            neighbours.add(start, part)
+        start = stop
+    name = os.path.basename(data.dataset.rstrip("/"))
+    title = f"{os.path.basename(path)}: {name}, {images.name}"
+    _show(config, sample, neighbours, title)
     return path
 
 

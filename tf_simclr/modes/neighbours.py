@@ -1,6 +1,7 @@
 """`neighbours.png`: given images, and those of a split most similar to them."""
 
 import os
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -13,7 +14,6 @@ from tf_simclr.data.sources.look import what_is_wrong
 from tf_simclr.data.transcode import plain_bytes
 from tf_simclr.errors import UserError
 from tf_simclr.evaluation.feature_file import MostSimilar, draw_neighbours
-from tf_simclr.evaluation.predict import Predictor
 from tf_simclr.files import replacing
 
 NEIGHBOURS_FILE = "neighbours.png"
@@ -28,7 +28,8 @@ class Neighbours:
     Args:
       text: ids of `images`, or image files, separated by commas.
       images: where the neighbours are looked for.
-      predict: gives `features`.
+      find: from views (Q, S, S, 3) and the place of each among `images`, -1
+        for none, to features (Q, d).
       image_size: side of the evaluation view.
 
     Raises:
@@ -36,7 +37,11 @@ class Neighbours:
     """
 
     def __init__(
-        self, text: str, images: ImageSet, predict: Predictor, image_size: int
+        self,
+        text: str,
+        images: ImageSet,
+        find: Callable[[np.ndarray, Sequence[int]], np.ndarray],
+        image_size: int,
     ):
         self._images = images
         self._image_size = image_size
@@ -62,10 +67,8 @@ class Neighbours:
                 for name, index in zip(names, own, strict=True)
             ]
         )
-        found = predict.run(tf.constant(self._views))
-        self._search = MostSimilar(
-            found["features"].numpy(), own, min(_COUNT, len(images))
-        )
+        found = find(self._views, own)
+        self._search = MostSimilar(found, own, min(_COUNT, len(images)))
 
     def add(self, start: int, features: np.ndarray) -> None:
         """Looks at the features (n, d) of images start ... start + n - 1."""
