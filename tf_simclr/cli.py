@@ -22,6 +22,7 @@ from tf_simclr.config.flat import (
     options,
     without_flag_files,
 )
+from tf_simclr.config.lr_find import LR_FIND
 from tf_simclr.config.run import STAGES
 from tf_simclr.config.zoo import zoo_table
 from tf_simclr.errors import DataFailed, ExportFailed, UserError
@@ -59,6 +60,7 @@ _MODES = {
     "preview": "tf_simclr.modes.preview:preview",
     "suggest": "tf_simclr.modes.suggest:suggest",
     "label": "tf_simclr.modes.label:label",
+    LR_FIND: "tf_simclr.modes.lr_find:lr_find",
 }
 _HELP_FLAGS = ("help", "helpshort", "helpfull")
 
@@ -205,7 +207,9 @@ def run_mode(config: Config) -> int:
             print(f"--{flag} no longer means anything: {reason}.")
     if config.ignored:
         print(config.ignored)
-    mode = config.stage or config.run.mode
+    mode = config.run.mode
+    if mode != LR_FIND:
+        mode = config.stage or mode
     alone = config.cluster is not None and not config.works_together
     if alone and not config.cluster.is_chief:
         print(f"--mode={mode} is the chief's work: nothing to do here.")

@@ -49,6 +49,10 @@ def trained(kind: str, splits, epochs: int):
         network = keras.applications.MobileNetV2(
             (size, size, 3), alpha=0.35, weights=None, classes=10
         )
+        for layer in network.layers:
+            if isinstance(layer, keras.layers.BatchNormalization):
+                # Its 0.999 is for more steps than these.
+                layer.momentum = 0.9
     else:
         network = keras.Sequential([keras.Input((size, size, 3))])
         for width in (16, 32, 64, 128):

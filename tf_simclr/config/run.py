@@ -21,6 +21,7 @@ from tf_simclr.config.field import (
     option,
 )
 from tf_simclr.config.labels import LABEL, LabelsConfig
+from tf_simclr.config.lr_find import LR_FIND, LrFindConfig
 from tf_simclr.config.model import ModelConfig, starts_from_keras
 from tf_simclr.config.objective import ObjectiveConfig
 from tf_simclr.config.optimizer import OptimizerConfig
@@ -37,6 +38,8 @@ from tf_simclr.errors import UserError
 STAGES = ("pretrain", "finetune", "distill")
 # Modes that write nothing into a model_dir of their own.
 READ_ONLY_MODES = ("zoo",)
+# Modes of the stage that --train_mode names.
+BY_TRAIN_MODE = ("train", "train_then_eval", LR_FIND)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,8 +54,9 @@ class RunConfig:
         " write a SavedModel; predict, to classify a folder of images; preview,"
         " to write a picture of augmented images; zoo, to list the published"
         " networks; suggest, to choose the images to label next; label, to"
-        " label them in the browser. train and train_then_eval run the stage"
-        " that --train_mode names, without and with a final evaluation.",
+        " label them in the browser. lr_find looks for a learning rate of the"
+        " stage that --train_mode names; train and train_then_eval run that"
+        " stage, without and with a final evaluation.",
         choices=(
             *STAGES,
             "pipeline",
@@ -64,6 +68,7 @@ class RunConfig:
             "zoo",
             "suggest",
             "label",
+            LR_FIND,
             "train",
             "train_then_eval",
         ),
@@ -75,7 +80,7 @@ class RunConfig:
     train_mode: str = option(
         "pretrain",
         "The train mode controls different objectives and trainable"
-        " components. Read where --mode is train or train_then_eval.",
+        " components. Read where --mode is train, train_then_eval or lr_find.",
         choices=STAGES,
         of_original=True,
         recipe=False,
@@ -84,8 +89,7 @@ class RunConfig:
         needs=Needs(
             "where --mode is another stage",
             lambda c: (
-                c.run.mode in ("train", "train_then_eval")
-                or c.run.mode == c.run.train_mode
+                c.run.mode in BY_TRAIN_MODE or c.run.mode == c.run.train_mode
             ),
         ),
     )
@@ -138,6 +142,7 @@ class Config:
     output: OutputConfig = dataclasses.field(default_factory=OutputConfig)
     labels: LabelsConfig = dataclasses.field(default_factory=LabelsConfig)
     teacher: TeacherConfig = dataclasses.field(default_factory=TeacherConfig)
+    lr_find: LrFindConfig = dataclasses.field(default_factory=LrFindConfig)
     compat: CompatConfig = dataclasses.field(default_factory=CompatConfig)
     given: frozenset[str] = frozenset()
     shared: frozenset[str] = frozenset()
@@ -187,7 +192,7 @@ class Config:
     def stage(self) -> str:
         """The stage that a training mode runs; '' for other modes."""
         mode = self.run.mode
-        if mode in ("train", "train_then_eval"):
+        if mode in BY_TRAIN_MODE:
             return self.run.train_mode
         return mode if mode in STAGES else ""
 
@@ -280,6 +285,7 @@ class Config:
                 "--logical_devices splits a GPU or the CPU, not a TPU: leave"
                 f" it out. Received: {self.train.logical_devices}"
             )
+        self.lr_find.check(self)
         _ = self.cluster
         stage = self.stage
         if stage:
