@@ -219,7 +219,7 @@ def test_scored_is_what_is_exported(one_block, tmp_path, monkeypatch):
 
         def note(*args, leave=leave, **kwargs):
             found.append(args[3].predictions.logits)
-            leave(*args, **kwargs)
+            return leave(*args, **kwargs)
 
         monkeypatch.setattr(module, "leave_scores", note)
     dataset = tiny.write_npz(tmp_path)

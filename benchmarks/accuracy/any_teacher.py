@@ -156,6 +156,16 @@ def students(folder: pathlib.Path) -> dict[str, tuple[list[str], list[str]]]:
     }
 
 
+def table(rows: list[dict]) -> str:
+    """Markdown: the accuracy of each teacher and of its student."""
+    lines = ["| teacher | alone | student |", "|---|---:|---:|"]
+    lines += [
+        f"| {row['teacher']} | {row['alone']:.4f} | {row['student']:.4f} |"
+        for row in rows
+    ]
+    return "\n".join(lines)
+
+
 def main() -> None:
     """Trains teachers and students; prints the table."""
     parser = argparse.ArgumentParser(
@@ -195,17 +205,12 @@ def main() -> None:
         alone = teachers[of[0]]
         row = {"teacher": name, "alone": alone, "student": top_1(run)}
         rows.append(row)
-    lines = ["| teacher | alone | student |", "|---|---:|---:|"]
-    lines += [
-        f"| {row['teacher']} | {row['alone']:.4f} | {row['student']:.4f} |"
-        for row in rows
-    ]
     found = {
         "command": this_command(),
         "hardware": hardware(),
         "rows": rows,
     }
-    text = "\n".join(lines)
+    text = table(rows)
     write_results(str(output / "results"), found, text)
     print(text)
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from benchmarks.accuracy import (
+    any_teacher,
     finetuning_probe,
     imbalance,
     label_efficiency,
@@ -351,6 +352,9 @@ TABLES: dict[str, Callable[[], str]] = {
     ),
     "neighbour_search": lambda: neighbour_search.table(
         stored_results("neighbour_search")["runs"]
+    ),
+    "any_teacher": lambda: any_teacher.table(
+        stored_results("any_teacher")["rows"]
     ),
     "imbalance": lambda: imbalance.table(stored_results("imbalance")["runs"]),
     **{f"ablations.{study}": _ablation(study) for study in TITLES},

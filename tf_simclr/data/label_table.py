@@ -40,6 +40,11 @@ def read_label_table(path: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for name, (number, _, label, _) in zip(names, table, strict=True):
         label = unicodedata.normalize("NFC", label.strip())
+        if len(label.splitlines()) > 1:
+            raise UserError(
+                f"Row {number} of {path} has a class whose name has a line"
+                f" break: rename it. Received: {label!r}"
+            )
         if not label:
             continue
         if found.setdefault(name, label) != label:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
+from tf_simclr.drawing import plain
 from tf_simclr.errors import UserError
 from tf_simclr.files import replacing, write_text
 
@@ -71,7 +72,7 @@ def draw_map(
             color=color,
             alpha=0.8,
             linewidths=0,
-            label=class_names[label],
+            label=plain(class_names[label]),
         )
     if few and len(present):
         axis.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
@@ -80,7 +81,7 @@ def draw_map(
     axis.set_ylabel(f"{name} 2")
     axis.set_xticks([])
     axis.set_yticks([])
-    axis.set_title(title)
+    axis.set_title(plain(title))
     figure.savefig(path, dpi=110, format="png")
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from tf_simclr.drawing import plain
 from tf_simclr.errors import UserError, at_most
 from tf_simclr.evaluation.embeddings import unit
 
@@ -197,6 +198,10 @@ class MostSimilar:
         self.indices = np.take_along_axis(indices, best, axis=1)
 
 
+def _lines(caption: str) -> str:
+    return "\n".join(map(plain, caption.split("\n")))
+
+
 def draw_neighbours(
     path: str,
     queries: Sequence[tuple[np.ndarray, str]],
@@ -221,7 +226,7 @@ def draw_neighbours(
             axis.set_axis_off()
         for axis, (image, caption) in zip(row, [query, *found], strict=False):
             axis.imshow(image, vmin=0, vmax=1)
-            axis.set_title(caption, fontsize=7)
+            axis.set_title(_lines(caption), fontsize=7)
         row[0].set_axis_on()
         row[0].tick_params(
             left=False, bottom=False, labelleft=False, labelbottom=False

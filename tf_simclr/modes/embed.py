@@ -11,6 +11,7 @@ from tf_simclr.data.batches import evaluation_batches
 from tf_simclr.data.class_mapping import map_classes
 from tf_simclr.data.sources.image_set import ImageSet
 from tf_simclr.data.sources.open import open_images
+from tf_simclr.drawing import drawing
 from tf_simclr.errors import UserError
 from tf_simclr.evaluation.embedding_map import (
     MAX_POINTS,
@@ -228,7 +229,7 @@ class _Sample:
             return
         path = os.path.join(folder, MAP_FILE)
         points = two_dimensions(np.concatenate(self._features), method)
-        with replacing(path) as temporary:
+        with drawing(path), replacing(path) as temporary:
             draw_map(
                 temporary,
                 points,
@@ -237,6 +238,8 @@ class _Sample:
                 title,
                 method,
             )
+        if not os.path.exists(path):
+            return
         picture = tf.io.decode_png(tf.io.read_file(path), channels=3)
         writer = tf.summary.create_file_writer(folder)
         with writer.as_default(step=0):

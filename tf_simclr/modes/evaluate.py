@@ -106,7 +106,7 @@ def evaluate(config: Config) -> dict[str, float]:
         loaded.config, dataclasses.replace(splits, duplicates=seen.duplicates)
     )
     selected = _selection_notice(stored.record, evaluation.sample)
-    leave_scores(
+    show = leave_scores(
         run_dir,
         stored.path,
         result,
@@ -116,6 +116,7 @@ def evaluate(config: Config) -> dict[str, float]:
         stored.record and stored.record.derived.unequal_labels,
     )
     run_dir.write_result(result, run_dir.read_selection(stored.step))
+    show()
     for name, value in result.items():
         say(f"{name} {value:g}")
     found = seen.duplicates.notice() if seen.duplicates else ""

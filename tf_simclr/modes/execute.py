@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
@@ -225,10 +225,10 @@ def _train_and_score(
     if scored and step != last:
         evaluation = evaluator()
     result = {"global_step": float(step)}
-    found = "."
+    found, show = ".", None
     if evaluation is not None:
         result |= evaluation.scores
-        _leave(job, result, record, evaluation)
+        show = _leave(job, result, record, evaluation)
         found = f": {_in_words(result)}"
     say(f"{job.stage} done at step {step}{found}")
     if config.run.mode == "train_then_eval":  # As the original does.
@@ -250,8 +250,10 @@ def _train_and_score(
         trained=last,
         planned=job.plan.total_steps,
     )
-    # Last, since it marks the run as finished.
+    # After all else that counts, since it marks the run as finished.
     run_dir.write_result(result, facts)
+    if show is not None:
+        show()
     return result
 
 
@@ -276,9 +278,9 @@ def _leave(
     result: dict[str, float],
     record: RunRecord,
     evaluation: Evaluation,
-) -> None:
-    """Leaves the files of the scores."""
-    leave_scores(
+) -> Callable[[], None]:
+    """Leaves the files of the scores; returns what draws their pictures."""
+    return leave_scores(
         job.run_dir,
         job.stage,
         result,

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from tf_simclr.config.run import Config
 from tf_simclr.data.bad_images import naming_bad_images
+from tf_simclr.drawing import drawing
 from tf_simclr.errors import UserError
 from tf_simclr.files import replacing, write_json
 from tf_simclr.methods.base import TOTAL_LOSS
@@ -82,7 +83,8 @@ def lr_find(config: Config) -> float | None:
     path = os.path.join(folder, RESULT_FILE)
     write_json(path, result)
     say(_sentence(suggestion, found, factor))
-    _draw(os.path.join(folder, CURVE_FILE), found, job.stage)
+    with drawing(CURVE_FILE):
+        _draw(os.path.join(folder, CURVE_FILE), found, job.stage)
     say(f"{path}, {CURVE_FILE}: {len(losses)} steps")
     return suggestion
 

@@ -12,6 +12,7 @@ from tf_simclr.data.decode import decode_for_view
 from tf_simclr.data.sources.image_set import ImageSet
 from tf_simclr.data.sources.look import what_is_wrong
 from tf_simclr.data.transcode import plain_bytes
+from tf_simclr.drawing import drawing
 from tf_simclr.errors import UserError
 from tf_simclr.evaluation.feature_file import MostSimilar, draw_neighbours
 from tf_simclr.files import replacing
@@ -90,7 +91,7 @@ class Neighbours:
             for row in zip(places, indices, similarities, strict=True)
         ]
         queries = list(zip(self._views, self._captions, strict=True))
-        with replacing(path) as temporary:
+        with drawing(path), replacing(path) as temporary:
             draw_neighbours(temporary, queries, neighbours)
         return path
 

@@ -1,6 +1,6 @@
 """What is left behind by an evaluation, of a run's end or on its own."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from tf_simclr.evaluation.classification_report import classification_report
 from tf_simclr.evaluation.evaluate import Evaluation
@@ -21,8 +21,8 @@ def leave_scores(
     image_size: int,
     warnings: Sequence[str] = (),
     labels: Mapping[str, int] | None = None,
-) -> None:
-    """Writes the files and TensorBoard entries of an evaluation.
+) -> Callable[[], None]:
+    """Writes the files of an evaluation.
 
     Args:
       run_dir: where they go; the directory exists.
@@ -33,6 +33,10 @@ def leave_scores(
       warnings: what makes the scores too good, such as images that were
         trained on; '' is none.
       labels: {class: labelled training images}; None where unknown or equal.
+
+    Returns:
+      A function that draws its pictures and adds it to TensorBoard's curves,
+      to be called when all that matters more is written.
     """
     found, sample = evaluation.predictions, evaluation.sample
     report = classification_report(found) if found is not None else None
@@ -41,7 +45,7 @@ def leave_scores(
     if len(images) < sample.total:
         say(f"Scored: {heading}.")
     notes = [_ARITHMETIC, *(f"**{text}**" for text in warnings if text)]
-    pictures = write_evaluation(
+    draw = write_evaluation(
         run_dir.path,
         heading,
         scores,
@@ -51,16 +55,20 @@ def leave_scores(
         notes,
         labels,
     )
-    record = run_dir.read_config()
-    card, chance = "", {}
-    if record is not None:
-        card = run_card(record, scores)
-        chance = record.derived.chance or {}
-    write_final_evaluation(
-        run_dir.path,
-        int(scores["global_step"]),
-        scores,
-        chance,
-        pictures,
-        card,
-    )
+
+    def show() -> None:
+        record = run_dir.read_config()
+        card, chance = "", {}
+        if record is not None:
+            card = run_card(record, scores)
+            chance = record.derived.chance or {}
+        write_final_evaluation(
+            run_dir.path,
+            int(scores["global_step"]),
+            scores,
+            chance,
+            draw(),
+            card,
+        )
+
+    return show

@@ -16,6 +16,7 @@ from tf_simclr.data.label_table import read_label_table, with_named_labels
 from tf_simclr.data.sources.image_list import SUGGESTION_FILE
 from tf_simclr.data.sources.image_set import UNLABELLED, ImageSet
 from tf_simclr.data.sources.pixels import FilePixels
+from tf_simclr.drawing import drawing
 from tf_simclr.errors import UserError
 from tf_simclr.files import read_json, replacing, write_csv, write_json
 from tf_simclr.labels.choose import Pool, Suggestion, suggest_images
@@ -188,8 +189,10 @@ def _draw(path: str, images: ImageSet, chosen: list[Suggestion]) -> None:
         str(number) if each.cluster < 0 else f"{number}, cluster {each.cluster}"
         for number, each in enumerate(shown, start=1)
     ]
-    with replacing(path) as temporary, open(temporary, "wb") as file:
-        file.write(picture_grid(pictures, captions, _COLUMNS))
+    with drawing(path):
+        sheet = picture_grid(pictures, captions, _COLUMNS)
+        with replacing(path) as temporary, open(temporary, "wb") as file:
+            file.write(sheet)
     rest = len(chosen) - len(shown)
     say(f"{path}: {'the first ' * bool(rest)}{len(shown)} of them")
 

@@ -1,12 +1,13 @@
 """What an evaluation leaves beside `result.json`."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from tf_simclr.data.batches import evaluation_batches
 from tf_simclr.data.sources.image_set import ImageSet
+from tf_simclr.drawing import drawing
 from tf_simclr.evaluation.classification_report import (
     ClassificationReport,
     Mistake,
@@ -37,9 +38,8 @@ def write_evaluation(
     image_size: int,
     notes: Sequence[str] = (),
     labels: Mapping[str, int] | None = None,
-) -> dict[str, bytes]:
-    """Writes `evaluation.md` and, of a classifier, `evaluation.json`,
-    `confusion.png`, `reliability.png` and `mistakes.png`.
+) -> Callable[[], dict[str, bytes]]:
+    """Writes `evaluation.md` and, of a classifier, `evaluation.json`.
 
     Args:
       folder: where the files go; it exists.
@@ -52,23 +52,33 @@ def write_evaluation(
       labels: {class: labelled training images}; None where unknown or equal.
 
     Returns:
-      {title: PNG} of the pictures.
+      A function that draws `confusion.png`, `reliability.png` and
+      `mistakes.png`, as far as that works, puts them into `evaluation.md`, and
+      returns {title: PNG} of them.
     """
-    pictures: dict[str, bytes] = {}
+
+    def write(files: Mapping[str, str]) -> None:
+        text = evaluation_text(heading, scores, report, files, notes, labels)
+        write_text(os.path.join(folder, "evaluation.md"), text)
+
+    def draw() -> dict[str, bytes]:
+        if report is None:
+            return {}
+        pictures, files = draw_evaluation(report, images, image_size), {}
+        for title, data in pictures.items():
+            files[title] = f"{title.split()[-1]}.png"
+            with (
+                replacing(os.path.join(folder, files[title])) as name,
+                open(name, "wb") as file,
+            ):
+                file.write(data)
+        write(files)
+        return pictures
+
+    write({})
     if report is not None:
-        pictures = draw_evaluation(report, images, image_size)
         write_json(os.path.join(folder, EVALUATION_FILE), to_json(report))
-    files = {}
-    for title, data in pictures.items():
-        files[title] = f"{title.split()[-1]}.png"
-        with (
-            replacing(os.path.join(folder, files[title])) as name,
-            open(name, "wb") as file,
-        ):
-            file.write(data)
-    text = evaluation_text(heading, scores, report, files, notes, labels)
-    write_text(os.path.join(folder, "evaluation.md"), text)
-    return pictures
+    return draw
 
 
 def draw_evaluation(
@@ -79,18 +89,21 @@ def draw_evaluation(
     confusions = report.confusions
     group = -(-confusions.num_classes // _CELLS)
     matrix = confusions.grouped(group).matrix()
-    pictures = {"confusion": confusion_figure(matrix, names, group)}
+    pictures = {}
+    with drawing("confusion.png"):
+        pictures["confusion"] = confusion_figure(matrix, names, group)
     calibration = report.calibration
     if calibration is not None:
-        pictures["reliability"] = reliability_figure(
-            calibration.before, calibration.after
-        )
+        with drawing("reliability.png"):
+            pictures["reliability"] = reliability_figure(
+                calibration.before, calibration.after
+            )
     mistakes = report.mistakes
     if mistakes:
-        pictures["worst mistakes"] = picture_grid(
-            mistake_pictures(report.mistake_ids, images, image_size),
-            [mistake_caption(mistake, names) for mistake in mistakes],
-        )
+        shown = mistake_pictures(report.mistake_ids, images, image_size)
+        captions = [mistake_caption(mistake, names) for mistake in mistakes]
+        with drawing("mistakes.png"):
+            pictures["worst mistakes"] = picture_grid(shown, captions)
     return pictures
 
 

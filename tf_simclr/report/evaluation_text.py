@@ -6,8 +6,8 @@ from tf_simclr.evaluation.accuracy import LEVEL, RESAMPLES, Interval
 from tf_simclr.evaluation.classification_report import ClassificationReport
 from tf_simclr.evaluation.confusion import most_confused
 from tf_simclr.evaluation.sample import of_total
+from tf_simclr.markdown import literal
 from tf_simclr.report.recall import (
-    cell,
     class_rows,
     recall_comes_first,
     recall_table,
@@ -40,7 +40,7 @@ def evaluation_text(
       notes: what a reader of the scores must know, in Markdown.
       labels: {class: labelled training images}; None where unknown or equal.
     """
-    parts = [f"# {heading}", *notes, _scores(scores)]
+    parts = [f"# {literal(heading)}", *notes, _scores(scores)]
     if report is not None:
         first = recall_comes_first(report, labels)
         if first:
@@ -125,7 +125,7 @@ def _calibration(report: ClassificationReport) -> str:
 
 def _classes(report: ClassificationReport) -> str:
     rows = [
-        f"| {cell(row.name)} | {row.precision:.4f} | {row.recall:.4f} |"
+        f"| {literal(row.name)} | {row.precision:.4f} | {row.recall:.4f} |"
         f" {row.f1:.4f} | {row.images:,} |"
         for row in class_rows(report)
     ]
@@ -143,7 +143,7 @@ def _classes(report: ClassificationReport) -> str:
 def _confusions(report: ClassificationReport) -> str:
     names = report.class_names
     rows = [
-        f"| {cell(names[label])} | {cell(names[called])} | {times:,} |"
+        f"| {literal(names[label])} | {literal(names[called])} | {times:,} |"
         for label, called, times in most_confused(report.confusions, _CONFUSED)
     ]
     if not rows:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tf_simclr.drawing import plain
 from tf_simclr.evaluation.calibration import Reliability
 from tf_simclr.report.evaluation_charts import (
     confusion_cells,
@@ -41,7 +42,8 @@ def confusion_figure(
     side = float(np.clip(2.5 + 0.35 * count, 4.0, 9.0))
     figure = _figure(side, side)
     axes = figure.add_subplot()
-    cells = confusion_cells(matrix, [short(name) for name in class_names])
+    shown = [plain(short(name)) for name in class_names]
+    cells = confusion_cells(matrix, shown)
     axes.imshow(cells.shares, cmap="Blues", vmin=0.0, vmax=1.0)
     axes.set_xlabel(f"prediction{groups}")
     axes.set_ylabel(f"label{groups}")
@@ -128,7 +130,7 @@ def picture_grid(
         axes.text(
             (left + _GAP + right) / 2,
             top - _GAP,
-            caption,
+            plain(caption),
             ha="center",
             va="bottom",
             fontsize=8,

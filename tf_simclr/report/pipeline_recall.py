@@ -2,10 +2,10 @@
 
 import html
 
+from tf_simclr.markdown import literal
 from tf_simclr.report.markup import section, table
 from tf_simclr.report.pipeline_data import PipelineData
 from tf_simclr.report.recall import (
-    cell,
     class_rows,
     rarest_first,
     recall_comes_first,
@@ -27,7 +27,9 @@ def recall_text(data: PipelineData) -> str:
     if not is_unequal(data):
         return ""
     head, *rows = _rows(data)
-    lines = [f"| {' | '.join([cell(name), *cells])} |" for name, *cells in rows]
+    lines = [
+        f"| {' | '.join([literal(name), *cells])} |" for name, *cells in rows
+    ]
     return "\n".join(
         [
             f"## {_TITLE}",

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from tf_simclr.config.flat import shell_command
 from tf_simclr.labels.suspicious import SUSPICIOUS_FILE
+from tf_simclr.markdown import literal
 from tf_simclr.report.evaluation_text import interval_note, interval_text
 from tf_simclr.report.pipeline_data import PipelineData, StageData
 from tf_simclr.report.pipeline_recall import recall_text
@@ -74,7 +75,7 @@ def pipeline_text(data: PipelineData) -> str:
     return (
         "\n\n".join(
             [
-                f"# {data.dataset}: {data.result['labels']:,} labels",
+                f"# {literal(data.dataset)}: {data.result['labels']:,} labels",
                 *([recalls] if recalls else []),
                 result_table(data.scored, macro_f1=bool(recalls)),
                 labels_note(data),

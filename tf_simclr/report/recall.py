@@ -9,6 +9,7 @@ from tf_simclr.data.imbalance import are_unequal
 from tf_simclr.evaluation.accuracy import LEVEL
 from tf_simclr.evaluation.classification_report import ClassificationReport
 from tf_simclr.evaluation.confusion import f1, precision, recall
+from tf_simclr.markdown import literal
 
 
 class ClassRow(NamedTuple):
@@ -103,13 +104,8 @@ def recall_table(
         f"|---|{'---:|' * (len(head) - 1)}",
     ]
     for row in rarest_first(rows):
-        cells = [cell(row.name), f"{row.recall:.4f}", f"{row.precision:.4f}"]
+        cells = [literal(row.name), f"{row.recall:.4f}", f"{row.precision:.4f}"]
         cells += [f"{row.f1:.4f}", f"{row.images:,}"]
         cells += [f"{row.labels or 0:,}"] if labels else []
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
-
-
-def cell(name: str) -> str:
-    """A name in a table of Markdown."""
-    return name.replace("|", "\\|")

@@ -12,7 +12,8 @@ def read_class_names(
     """The names, in the order of the teacher's answers.
 
     Args:
-      given: --class_names_file; None: `labels.txt` in the teacher's folder.
+      given: --class_names_file; None: `labels.txt` in the teacher's folder, or
+        in the `assets` of that.
       teacher: its file or folder.
       where: names it in messages.
 
@@ -20,10 +21,14 @@ def read_class_names(
       UserError: there is no such file, or it cannot be used.
     """
     folder = teacher if os.path.isdir(teacher) else os.path.dirname(teacher)
-    path, flag = os.path.join(folder, LABELS_FILE), ""
+    places = [
+        os.path.join(folder, LABELS_FILE),
+        os.path.join(folder, "assets", LABELS_FILE),
+    ]
+    path, flag = next(filter(os.path.exists, places), ""), ""
     if given:
         path, flag = given, f"--class_names_file={given}"
-    elif not os.path.exists(path):
+    elif not path:
         raise UserError(
             f"{where} does not tell the names of its classes, by which they are"
             " matched with those of the data: give --class_names_file=FILE, one"

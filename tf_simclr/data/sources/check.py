@@ -37,6 +37,12 @@ def check_classes(splits: Splits, dataset: str) -> list[str]:
     if train is None or not train.has_labels:
         return []
     names = train.class_names
+    broken = [name for name in names if len(name.splitlines()) > 1]
+    if broken:
+        raise UserError(
+            f"{dataset} has a class whose name has a line break, which no list"
+            f" of names can hold: rename it. Received: {broken[0]!r}"
+        )
     counts = class_counts(train)
     trained = _classes_in(train)
     for split, images in splits.items():

@@ -5,6 +5,7 @@ import shlex
 from tf_simclr.config.flat import flags_with, to_flat
 from tf_simclr.config.run import Config
 from tf_simclr.errors import at_most
+from tf_simclr.markdown import literal
 from tf_simclr.process import command
 from tf_simclr.training.run_record import RunRecord
 from tf_simclr.weights.export.folder import Exportable
@@ -109,6 +110,7 @@ def _network(source: Exportable) -> str:
     ]
     if source.classifies:
         names = source.class_names
+        names = [literal(name) for name in names]
         shown = at_most(_SHOWN, names, before_rest=", and ")
         lines.append(
             f"- classifier of {len(names)} classes ({shown}) on head layer"
@@ -131,7 +133,7 @@ def _data(source: Exportable) -> str:
     if not dataset.name:
         return "Not known: the weights do not tell what they were trained on."
     lines = [
-        f"- {dataset.name}, split {dataset.train_split}:"
+        f"- {literal(dataset.name)}, split {dataset.train_split}:"
         f" {dataset.train_images} images"
     ]
     count = labels.count or 0
