@@ -129,6 +129,50 @@ def test_every_file_has_its_line(tmp_path, finetuned, images, capsys):
         assert not one[2] or np.isclose(float(one[2]), float(other[2]))
 
 
+def test_the_next_likeliest_and_the_unsure(
+    tmp_path, finetuned, images, capsys
+):
+    flags = ["--mode=predict", f"--checkpoint={finetuned}"]
+    flags += [f"--images={images}", f"--model_dir={tmp_path / 'out'}"]
+    assert main(*flags, "--top_k=2", "--min_probability=0.999") == 0
+    header, *rows = predictions(tmp_path / "out")
+    assert header[5:] == ["class_2", "probability_2"]
+    good = [row for row in rows if not row[3]]
+    assert len(good) == 4
+    unsure = [row for row in good if not row[1]]
+    assert unsure and all(float(row[2]) < 0.999 for row in unsure)
+    assert f"{len(unsure)} of them are unsure" in capsys.readouterr().out
+    for row in good:
+        assert float(row[2]) >= float(row[6]) and row[5] in "012"
+    assert all(row[5:] == ["", ""] for row in rows if row[3])
+    page = (tmp_path / "out" / "predictions.html").read_text()
+    # The least sure first, and why a file is not there.
+    places = [page.index(f"<br>{row[0]}<") for row in good]
+    shares = [float(row[2]) for row in good]
+    assert np.argsort(places).tolist() == np.argsort(shares).tolist()
+    assert page.count("<img") == 4 and "notes.txt" in page
+    assert main(*flags, "--top_k=9") == 0
+    assert predictions(tmp_path / "out")[0][-2:] == ["class_3", "probability_3"]
+
+
+def test_a_page_interprets_no_name(tmp_path, finetuned, images):
+    names = tmp_path / "names.txt"
+    names.write_text("<b>1\n$&\n<script>\n")
+    write_image(images / "<i>.png", 1)
+    code = main(
+        "--mode=predict",
+        f"--checkpoint={finetuned}",
+        f"--images={images}",
+        f"--class_names_file={names}",
+        f"--model_dir={tmp_path / 'out'}",
+    )
+    assert code == 0
+    page = (tmp_path / "out" / "predictions.html").read_text()
+    for text in ("<b>1", "<script>", "<i>"):
+        assert text not in page
+    assert "&lt;i&gt;.png" in page and "$&amp;" in page
+
+
 def test_one_image(tmp_path, finetuned, images):
     code = main(
         "--mode=predict",

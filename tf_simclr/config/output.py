@@ -70,6 +70,26 @@ class OutputConfig:
         read_by=frozenset({"predict"}),
         instead=dict.fromkeys(IMAGES, "dataset"),
     )
+    top_k: int = option(
+        1,
+        "How many of the likeliest classes --mode=predict names for each image,"
+        " in further columns.",
+        minimum=1,
+        maximum=1000,
+        recipe=False,
+        on_resume="free",
+        read_by=frozenset({"predict"}),
+    )
+    min_probability: float = option(
+        0.0,
+        "An image whose likeliest class is less probable than this gets no"
+        " class from --mode=predict, and is counted as unsure.",
+        minimum=0.0,
+        maximum=1.0,
+        recipe=False,
+        on_resume="free",
+        read_by=frozenset({"predict"}),
+    )
     map: str = option(
         "pca",
         "How --mode=embed draws the features in two dimensions; umap needs the"

@@ -4,12 +4,13 @@ import dataclasses
 import os
 from collections.abc import Callable, Iterator, Sequence
 
+import numpy as np
 import tensorflow as tf
 
 from tf_simclr.data.sources.look import MAX_BYTES, what_is_wrong
 from tf_simclr.data.transcode import Unreadable, plain_bytes
 
-# (N,) encoded images -> `class` and `probability` (N,).
+# (N,) encoded images -> `probabilities` (N, C).
 Classify = Callable[[tf.Tensor], dict[str, tf.Tensor]]
 
 
@@ -19,19 +20,58 @@ class Prediction:
 
     Attributes:
       file: its name.
-      class_name: the likeliest class; empty if it could not be read.
-      probability: of that class.
+      class_name: the likeliest class; empty if it could not be read, or if
+        that is not sure enough.
+      probability: of the likeliest class.
       problem: why it could not be read; empty if it could.
+      top: the likeliest classes with their probabilities, at most as many as
+        were asked for.
     """
 
     file: str
     class_name: str = ""
     probability: float = 0.0
     problem: str = ""
+    top: tuple[tuple[str, float], ...] = ()
+
+    @property
+    def unsure(self) -> bool:
+        """Whether it was read, and is of no class."""
+        return not (self.class_name or self.problem)
+
+
+@dataclasses.dataclass(frozen=True)
+class Wanted:
+    """What is asked of a classification.
+
+    Attributes:
+      class_names: C names.
+      top_k: how many of the likeliest classes are named.
+      least: the probability below which an image is of no class.
+    """
+
+    class_names: Sequence[str]
+    top_k: int = 1
+    least: float = 0.0
+
+    def prediction(self, file: str, probabilities: np.ndarray) -> Prediction:
+        """Of one file, from probabilities (C,)."""
+        order = np.argsort(-probabilities, kind="stable")[: self.top_k]
+        top = tuple(
+            (self.class_names[place], float(probabilities[place]))
+            for place in order
+        )
+        name, share = top[0]
+        return Prediction(
+            file, name if share >= self.least else "", share, "", top
+        )
 
 
 def classify_files(
-    classify: Classify, files: Sequence[tuple[str, str]], batch_size: int
+    classify: Classify,
+    files: Sequence[tuple[str, str]],
+    batch_size: int,
+    wanted: Wanted,
 ) -> Iterator[Prediction]:
     """Classifies files one batch after the other, in their order.
 
@@ -41,6 +81,7 @@ def classify_files(
       classify: names classes of encoded images.
       files: (name, path) of each.
       batch_size: files at a time.
+      wanted: what is asked about each.
     """
     for start in range(0, len(files), batch_size):
         names, contents = [], []
@@ -48,7 +89,7 @@ def classify_files(
         for name, path in files[start : start + batch_size]:
             names.append(name)
             try:
-                contents.append(plain_bytes(_read(path)))
+                contents.append(plain_bytes(read_file(path)))
             except OSError as error:
                 problems[name] = f"cannot be read: {error.strerror or error}"
                 contents.append(b"")
@@ -56,11 +97,19 @@ def classify_files(
                 problems[name] = str(error)
                 contents.append(b"")
         found = _classify_good(classify, names, contents, problems)
+        found = {
+            name: wanted.prediction(name, row) for name, row in found.items()
+        }
         for name in names:
             yield found.get(name) or Prediction(name, problem=problems[name])
 
 
-def _read(path: str) -> bytes:
+def read_file(path: str) -> bytes:
+    """The bytes of a file.
+
+    Raises:
+      OSError: it cannot be read, or is too large for an image.
+    """
     size = os.path.getsize(path)
     if size > MAX_BYTES:
         # A film, say, among the photographs.
@@ -74,8 +123,8 @@ def _classify_good(
     names: Sequence[str],
     contents: Sequence[bytes],
     problems: dict[str, str],
-) -> dict[str, Prediction]:
-    """Predictions of the files without problems, by name.
+) -> dict[str, np.ndarray]:
+    """Probabilities (C,) of the files without problems, by name.
 
     Adds to `problems` the files that cannot be decoded.
     """
@@ -94,12 +143,5 @@ def _classify_good(
             raise
         problems.update({name: why for name, why in wrong.items() if why})
         return _classify_good(classify, names, contents, problems)
-    return {
-        name: Prediction(name, class_name.decode(), float(probability))
-        for (name, _), class_name, probability in zip(
-            good,
-            outputs["class"].numpy(),
-            outputs["probability"].numpy(),
-            strict=True,
-        )
-    }
+    rows = outputs["probabilities"].numpy()
+    return {name: row for (name, _), row in zip(good, rows, strict=True)}

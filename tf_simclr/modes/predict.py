@@ -1,25 +1,45 @@
 """Classifying a folder of images."""
 
 import os
+from collections.abc import Mapping, Sequence
+
+import tensorflow as tf
 
 from tf_simclr.config.run import Config
+from tf_simclr.data.augment.framing import Framing
+from tf_simclr.data.augment.policy import evaluation_image
+from tf_simclr.data.decode import decode_for_view
 from tf_simclr.data.sources.folder import walk
+from tf_simclr.data.transcode import plain_bytes
+from tf_simclr.drawing import drawing
 from tf_simclr.errors import UserError, at_most
-from tf_simclr.evaluation.classify import Prediction, classify_files
-from tf_simclr.files import write_csv
+from tf_simclr.evaluation.classify import (
+    Prediction,
+    Wanted,
+    classify_files,
+    read_file,
+)
+from tf_simclr.files import write_csv, write_text
 from tf_simclr.modes.loaded import load_network
 from tf_simclr.progress import Counter, say
+from tf_simclr.report.prediction_page import Shown, prediction_page
 from tf_simclr.training.run_dir import check_writable
+from tf_simclr.weights.export.folder import Exportable
 from tf_simclr.weights.export.hub_module import make_hub_module
 
-PREDICTIONS_FILE = "predictions.csv"
+PREDICTIONS_FILE, PAGE_FILE = "predictions.csv", "predictions.html"
+# Images of the page, the least sure, and the side of each.
+_PICTURES, _SIDE = 300, 96
+# The whole image, in its shape.
+_WHOLE = Framing("pad", antialias=True)
 # Files named in the closing notice; the rest is counted.
 _SHOWN = 20
 
 
 def predict(config: Config) -> str:
     """Writes `predictions.csv` of `--images` to `model_dir`: file, class,
-    probability, problem and path, one line per file.
+    probability, problem and path, one line per file; with `--top_k` the next
+    likeliest classes, too. `predictions.html` shows the images.
 
     The network comes from `--checkpoint` (a run, an export, weights of the
     original release) or the run in `model_dir`, and sees the files as its
@@ -42,11 +62,18 @@ def predict(config: Config) -> str:
             f"The weights in {loaded.stored.path} have learned no classes, as"
             " predictions need: fine-tune them first."
         )
-    classify = make_hub_module(source).signatures["serving_bytes"]
+    module = make_hub_module(source)
+    output, names = config.output, source.class_names
+    wanted = Wanted(
+        names, min(output.top_k, len(names)), output.min_probability
+    )
     predictions: list[Prediction] = []
     counter = Counter(len(files))
     for prediction in classify_files(
-        classify, files, config.data.eval_batch_size
+        module.signatures["serving_bytes"],
+        files,
+        config.data.eval_batch_size,
+        wanted,
     ):
         predictions.append(prediction)
         counter.add(1)
@@ -58,8 +85,15 @@ def predict(config: Config) -> str:
         )
     os.makedirs(model_dir, exist_ok=True)
     path = os.path.join(model_dir, PREDICTIONS_FILE)
-    _write(path, predictions, dict(files))
+    _write(path, predictions, dict(files), wanted.top_k)
     say(f"{path}: {len(files) - len(bad)} images classified")
+    unsure = sum(found.unsure for found in predictions)
+    if unsure:
+        say(
+            f"{unsure} of them are unsure: no class is as probable as"
+            f" --min_probability={output.min_probability:g}"
+        )
+    _draw(config, predictions, dict(files), source)
     if bad:
         say(f"{len(bad)} files could not be read: {_named(bad)}")
     return path
@@ -75,24 +109,57 @@ def _image_files(images: str) -> list[tuple[str, str]]:
         )
     root = os.path.abspath(images)
     tree = walk(root)
+    if tree.runs:
+        say(
+            f"{root}: left out folders of earlier runs:"
+            f" {at_most(_SHOWN, sorted(tree.runs))}"
+        )
     names = sorted([*tree.image_names(), *tree.other_names])
     if not names:
         raise UserError(tree.nothing_found())
     return [(name, os.path.join(root, name)) for name in names]
 
 
-def _write(
-    path: str, predictions: list[Prediction], paths: dict[str, str]
+def _draw(
+    config: Config,
+    predictions: Sequence[Prediction],
+    paths: Mapping[str, str],
+    source: Exportable,
 ) -> None:
-    rows = [("file", "class", "probability", "problem", "path")]
+    """Writes `predictions.html`."""
+    path = os.path.join(config.run.model_dir, PAGE_FILE)
+    good = [found for found in predictions if not found.problem]
+    good.sort(key=lambda found: found.probability)
+    with drawing(path):
+        shown = []
+        for found in good[:_PICTURES]:
+            encoded = tf.constant(plain_bytes(read_file(paths[found.file])))
+            image = decode_for_view(encoded, source.decoding, _WHOLE, _SIDE)
+            view = evaluation_image(image, _SIDE, _WHOLE)
+            shown.append(Shown(found, view.numpy()))
+        title = f"{os.path.basename(config.output.images.rstrip('/'))}: classes"
+        write_text(path, prediction_page(title, predictions, shown))
+        say(f"{path}: the least sure come first")
+
+
+def _write(
+    path: str,
+    predictions: list[Prediction],
+    paths: dict[str, str],
+    top_k: int,
+) -> None:
+    head = ["file", "class", "probability", "problem", "path"]
+    for place in range(2, top_k + 1):
+        head += [f"class_{place}", f"probability_{place}"]
+    rows: list[Sequence[str]] = [head]
     for found in predictions:
-        probability = "" if found.problem else f"{found.probability:.6f}"
-        rows.append(
-            (
-                *(found.file, found.class_name, probability),
-                *(found.problem, paths[found.file]),
-            )
-        )
+        row = [found.file, found.class_name]
+        row.append("" if found.problem else f"{found.probability:.6f}")
+        row += [found.problem, paths[found.file]]
+        for name, share in found.top[1:]:
+            row += [name, f"{share:.6f}"]
+        row += [""] * (len(head) - len(row))
+        rows.append(row)
     write_csv(path, rows)
 
 

@@ -8,6 +8,17 @@ import numpy as np
 import tensorflow as tf
 
 
+def page(title: str, body: str) -> str:
+    """A whole document; `title` is a text, `body` is HTML."""
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width,'
+        ' initial-scale=1">\n'
+        f"<title>{html.escape(title)}</title>\n<style>\n{CSS}</style>\n"
+        f"</head>\n<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
+    )
+
+
 def section(title: str, words: str, content: str) -> str:
     """A part of the page."""
     note = f'<p class="note">{words}</p>' if words else ""
@@ -152,7 +163,8 @@ figcaption { color: var(--quiet); font-size: 13px; margin-top: 6px; }
   grid-template-columns: repeat(auto-fit, minmax(220px, 1fr)); }
 .mistakes { display: grid; gap: 16px;
   grid-template-columns: repeat(auto-fill, minmax(132px, 1fr)); }
-.mistakes figcaption { text-align: center; line-height: 1.35; }
+.mistakes figcaption { text-align: center; line-height: 1.35;
+  overflow-wrap: anywhere; }
 .mistakes b { color: var(--ink); }
 img { display: block; width: 100%; border-radius: 8px; }
 img.pixels { image-rendering: pixelated; }

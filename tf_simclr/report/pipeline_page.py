@@ -6,7 +6,7 @@ from tf_simclr.config.flat import shell_command
 from tf_simclr.report.charts import Bar, bar_chart
 from tf_simclr.report.curves import stage_charts
 from tf_simclr.report.evaluation_text import evaluated, interval_note
-from tf_simclr.report.markup import CSS, legend, section, table
+from tf_simclr.report.markup import legend, page, section, table
 from tf_simclr.report.pipeline_data import PipelineData, StageData
 from tf_simclr.report.pipeline_pictures import (
     calibration_section,
@@ -40,14 +40,7 @@ def pipeline_page(data: PipelineData) -> str:
             _facts_section(data),
         ]
     )
-    title = html.escape(f"{data.dataset}: {data.result['labels']:,} labels")
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width,'
-        ' initial-scale=1">\n'
-        f"<title>{title}</title>\n<style>\n{CSS}</style>\n</head>\n"
-        f"<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
-    )
+    return page(f"{data.dataset}: {data.result['labels']:,} labels", body)
 
 
 def _header(data: PipelineData) -> str:
