@@ -129,9 +129,7 @@ def test_every_file_has_its_line(tmp_path, finetuned, images, capsys):
         assert not one[2] or np.isclose(float(one[2]), float(other[2]))
 
 
-def test_the_next_likeliest_and_the_unsure(
-    tmp_path, finetuned, images, capsys
-):
+def test_the_next_likeliest_and_the_unsure(tmp_path, finetuned, images, capsys):
     flags = ["--mode=predict", f"--checkpoint={finetuned}"]
     flags += [f"--images={images}", f"--model_dir={tmp_path / 'out'}"]
     assert main(*flags, "--top_k=2", "--min_probability=0.999") == 0

@@ -35,7 +35,7 @@ from tf_simclr.modes.pipeline import _part_config, _parts
 
 MODES = (
     *(*STAGES, "pipeline", "eval", "embed", "export", "predict", "preview"),
-    *("suggest", "label"),
+    *("suggest", "label", "runs"),
 )
 # What a mode cannot be without.
 NEEDED = {

@@ -60,6 +60,7 @@ _MODES = {
     "preview": "tf_simclr.modes.preview:preview",
     "suggest": "tf_simclr.modes.suggest:suggest",
     "label": "tf_simclr.modes.label:label",
+    "runs": "tf_simclr.modes.runs:runs",
     LR_FIND: "tf_simclr.modes.lr_find:lr_find",
 }
 _HELP_FLAGS = ("help", "helpshort", "helpfull")

@@ -49,7 +49,7 @@ SPLITS = TRAINING | PREVIEW | {"eval"}
 # Modes whose devices can be chosen.
 DEVICES = TRAINING | {"eval"}
 WRITING = TRAINING | LOADING | PREVIEW
-EVERYTHING = WRITING | {"zoo", "label"}
+EVERYTHING = WRITING | {"zoo", "label", "runs"}
 
 
 @dataclasses.dataclass(frozen=True)

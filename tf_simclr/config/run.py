@@ -54,7 +54,8 @@ class RunConfig:
         " write a SavedModel; predict, to classify a folder of images; preview,"
         " to write a picture of augmented images; zoo, to list the published"
         " networks; suggest, to choose the images to label next; label, to"
-        " label them in the browser. lr_find looks for a learning rate of the"
+        " label them in the browser; runs, to list the runs below model_dir."
+        " lr_find looks for a learning rate of the"
         " stage that --train_mode names; train and train_then_eval run that"
         " stage, without and with a final evaluation.",
         choices=(
@@ -69,6 +70,7 @@ class RunConfig:
             "suggest",
             "label",
             LR_FIND,
+            "runs",
             "train",
             "train_then_eval",
         ),
@@ -100,7 +102,7 @@ class RunConfig:
         of_original=True,
         recipe=False,
         on_resume="free",
-        read_by=WRITING | LABEL,
+        read_by=WRITING | LABEL | {"runs"},
     )
 
     def __post_init__(self) -> None:
