@@ -165,7 +165,7 @@ def test_scores_of_other_images_are_not_compared(tmp_path, capsys):
     assert "Scored: finetune on 6 of 30 images of test." in out
     report = (folder / "evaluation.md").read_text()
     assert report.startswith("# finetune on 6 of 30 images of test\n")
-    assert "draws of the 6 of 30 evaluation images" in report
+    assert "over the 6 of 30 evaluation images" in report
     found = read(folder / "evaluation.json")
     assert (found["images"], found["of"]) == (6, 30)
     # Not the first six of the first class.

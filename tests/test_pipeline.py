@@ -194,6 +194,7 @@ def test_scores_of_images_that_were_trained_on_are_marked(ended):
         views=np.zeros([2, 1, 4, 4, 3]),
         planes={"features": FeaturePlane(np.eye(2), "none")},
         plane_labels=np.zeros(2, np.int32),
+        split="test",
         mistakes=np.zeros([count, 4, 4, 3]),
     )
     notice = "pretrain, distill: 7 of the 7 evaluation images are also among"

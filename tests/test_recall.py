@@ -89,7 +89,9 @@ def pipeline(labels=LABELS, sizes=(40, 4)):
         stage("<baseline>", report(*sizes, found=0), labels),
         stage("student", report(*sizes, found=3), labels),
     ]
-    return types.SimpleNamespace(scored=scored, student=scored[-1])
+    return types.SimpleNamespace(
+        scored=scored, student=scored[-1], split="test"
+    )
 
 
 def test_a_pipeline_compares_the_recall_of_its_stages():
@@ -102,7 +104,8 @@ def test_a_pipeline_compares_the_recall_of_its_stages():
     assert "&lt;baseline&gt;" in page and "<baseline>" not in page
     assert page.index("ra|re") < page.index("common")
     macro = data.student.report.scores["macro_f1"].value
-    table = result_table(data.scored, macro_f1=True)
+    table = result_table(data, macro_f1=True)
+    assert "| test accuracy |" in table
     assert "| macro-F1 |" in table and f"| {macro:>8.4f} |" in table
     assert len({line.count("|") for line in table.splitlines()}) == 1
 
@@ -111,4 +114,4 @@ def test_a_pipeline_of_equal_classes_says_nothing_of_recall():
     data = pipeline(labels=None, sizes=(6, 5))
     assert not is_unequal(data)
     assert recall_text(data) == recall_section(data) == ""
-    assert "macro-F1" not in result_table(data.scored)
+    assert "macro-F1" not in result_table(data)

@@ -3,6 +3,7 @@
 With many classes a copy of all logits, in double precision, takes gigabytes.
 """
 
+import statistics
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -82,6 +83,8 @@ def label_ranks(
 
 RESAMPLES = 1000
 LEVEL = 0.95
+# Of the normal distribution, with LEVEL of it between - and +.
+_DEVIATIONS = statistics.NormalDist().inv_cdf((1.0 + LEVEL) / 2.0)
 
 
 class Interval(NamedTuple):
@@ -92,8 +95,30 @@ class Interval(NamedTuple):
     high: float
 
 
+def wilson_interval(hits: int, count: int) -> Interval:
+    """A share and its 95 % score interval.
+
+    It stays within [0, 1], and has a width even where all are hits (Wilson,
+    JASA 1927; Brown, Cai and DasGupta, Statistical Science 2001).
+
+    Args:
+      hits: of `count`.
+      count: N, above 0.
+    """
+    share, squared = hits / count, _DEVIATIONS**2
+    middle = (share + squared / (2 * count)) / (1 + squared / count)
+    reach = (
+        _DEVIATIONS
+        / (1 + squared / count)
+        * (share * (1 - share) / count + squared / (4 * count**2)) ** 0.5
+    )
+    low = 0.0 if hits == 0 else middle - reach
+    high = 1.0 if hits == count else middle + reach
+    return Interval(share, low, high)
+
+
 def bootstrap_intervals(
-    statistics: Callable[[np.ndarray], Sequence[float]],
+    measure: Callable[[np.ndarray], Sequence[float]],
     count: int,
     *,
     seed: int = 0,
@@ -106,7 +131,7 @@ def bootstrap_intervals(
     test on; not on the training (Efron and Tibshirani, 1993, chapter 13).
 
     Args:
-      statistics: indices of images, int (N,), with repetitions -> values.
+      measure: indices of images, int (N,), with repetitions -> values.
       count: N.
       seed: of the draws.
       resamples: how often N images are drawn with replacement.
@@ -116,9 +141,9 @@ def bootstrap_intervals(
       One interval per statistic.
     """
     rng = np.random.default_rng(seed)
-    values = statistics(np.arange(count))
+    values = measure(np.arange(count))
     drawn = np.array(
-        [statistics(rng.integers(0, count, count)) for _ in range(resamples)]
+        [measure(rng.integers(0, count, count)) for _ in range(resamples)]
     )
     tail = (1.0 - level) / 2.0
     lows, highs = np.quantile(drawn, [tail, 1.0 - tail], axis=0)

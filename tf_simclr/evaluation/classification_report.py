@@ -10,6 +10,7 @@ from tf_simclr.evaluation.accuracy import (
     bootstrap_intervals,
     by_blocks,
     label_ranks,
+    wilson_interval,
 )
 from tf_simclr.evaluation.calibration import (
     Reliability,
@@ -96,8 +97,8 @@ class ClassificationReport:
     Attributes:
       count: labelled images that were scored.
       total: images of the split.
-      scores: with 95 % bootstrap intervals: `top_1`, `top_5` (where there are
-        more than 5 classes), `macro_f1`, `cohen_kappa`.
+      scores: with 95 % intervals: Wilson's of `top_1` and `top_5` (where there
+        are more than 5 classes), bootstrap of `macro_f1` and `cohen_kappa`.
       class_names: C names.
       classes: what the scores of each class are made of.
       confusions: the filled cells of the confusion matrix.
@@ -158,17 +159,16 @@ def _scores(
     if has_top_5(num_classes):
         hits["top_5"] = ranks < 5
 
-    def statistics(drawn: np.ndarray) -> list[float]:
+    def measure(drawn: np.ndarray) -> list[float]:
         counts = class_counts(labels[drawn], guesses[drawn], num_classes)
-        return [
-            *(np.mean(hit[drawn]) for hit in hits.values()),
-            macro_f1(counts),
-            cohen_kappa(counts),
-        ]
+        return [macro_f1(counts), cohen_kappa(counts)]
 
-    names = (*hits, "macro_f1", "cohen_kappa")
-    found = bootstrap_intervals(statistics, len(labels), seed=seed)
-    return dict(zip(names, found, strict=True))
+    f1, kappa = bootstrap_intervals(measure, len(labels), seed=seed)
+    shares = {
+        name: wilson_interval(int(np.sum(hit)), len(labels))
+        for name, hit in hits.items()
+    }
+    return {**shares, "macro_f1": f1, "cohen_kappa": kappa}
 
 
 def _calibrate(

@@ -278,7 +278,7 @@ def _run_parts(
         return result
     titles = {part.name: part.title for part in parts}
     data = write_report(root, titles, configs, result, carried)
-    table = result_table(data.scored, macro_f1=is_unequal(data))
+    table = result_table(data, macro_f1=is_unequal(data))
     say(f"\n{table}\n\nReport: {root.file('report.html')}")
     return result
 

@@ -76,6 +76,7 @@ def write_report(
             "after fine-tuning": _plane(configs["finetune"], images),
         },
         plane_labels=images.labels,
+        split=splits.evaluation.name,
         mistakes=_mistakes(student, stages[-1], splits.evaluation),
         carried=_carried_row(carried, stages[0]),
         suspicious=_suspicious(carried, student),

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from tf_simclr.evaluation.accuracy import LEVEL, RESAMPLES, Interval
+from tf_simclr.evaluation.calibration import TEMPERATURES
 from tf_simclr.evaluation.classification_report import ClassificationReport
 from tf_simclr.evaluation.confusion import most_confused
 from tf_simclr.evaluation.sample import of_total
@@ -71,10 +72,10 @@ def interval_text(score: Interval) -> str:
 def interval_note(report: ClassificationReport) -> str:
     """What the intervals mean."""
     return (
-        f"Intervals are {100 * LEVEL:.0f} % percentile intervals of"
-        f" {RESAMPLES:,} bootstrap draws of the {evaluated(report)}"
-        " evaluation images:"
-        " how far the score depends on these images, not on the training."
+        f"{100 * LEVEL:.0f} % intervals are Wilson's of accuracies and"
+        f" percentiles of {RESAMPLES:,} bootstrap draws of macro-F1 and kappa,"
+        f" over the {evaluated(report)} evaluation images: how far the score"
+        " depends on these images, not on the training."
     )
 
 
@@ -116,11 +117,19 @@ def _calibration(report: ClassificationReport) -> str:
         f"Expected calibration error ({len(found.before.count)} bins of equal"
         f" width): **{found.before.error:.4f}**, and"
         f" **{found.after.error:.4f}** after temperature scaling. The"
-        f" temperature {found.temperature:.3f} was fitted on"
+        f" temperature {found.temperature:.3f}{_at_bound(found.temperature)}"
+        " was fitted on"
         f" {found.fitted_on:,} evaluation images, drawn with a fixed seed;"
         f" both errors are of the other {found.measured_on:,}. No score"
         " depends on it."
     )
+
+
+def _at_bound(temperature: float) -> str:
+    """Says that a temperature is the lowest or highest that is tried."""
+    if any(abs(temperature / bound - 1) < 1e-6 for bound in TEMPERATURES):
+        return " (the bound of its search, so it says nothing)"
+    return ""
 
 
 def _classes(report: ClassificationReport) -> str:

@@ -76,6 +76,7 @@ class PipelineData:
         row per view.
       planes: {title: features in the plane} of one set of images.
       plane_labels: the classes of those images, -1 where unknown.
+      split: name of the images that scores are of.
       mistakes: float (n, s, s, 3), the pictures of the student's mistakes.
       carried: the row of labels that are carried along the pretrained
         features, which is no run of its own; None where it is not known.
@@ -88,6 +89,7 @@ class PipelineData:
     views: np.ndarray
     planes: dict[str, FeaturePlane]
     plane_labels: np.ndarray
+    split: str
     mistakes: np.ndarray
     carried: StageData | None = None
     suspicious: tuple[Sequence[str], np.ndarray, int] | None = None

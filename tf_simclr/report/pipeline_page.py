@@ -102,12 +102,13 @@ def _result_section(data: PipelineData) -> str:
         f'<p class="note"><strong>{html.escape(note)}</strong></p>'
         for note in score_notes(data.stages)
     )
-    head = ["method", "test accuracy", "95 % interval", "macro-F1"]
+    title = f"{data.split} accuracy"
+    head = ["method", title, "95 % interval", "macro-F1"]
     head += ["Cohen's κ", "parameters"]
     return section(
         "Result",
         "",
-        f'<div class="card">{bar_chart("Test accuracy", bars, chance)}'
+        f'<div class="card">{bar_chart(title, bars, chance)}'
         f'<p class="note">Dashed: chance.'
         f" {interval_note(data.student.report)}</p>{seen}"
         f'<div class="scroll">{table(head, rows, chief=len(rows) - 1)}</div>'

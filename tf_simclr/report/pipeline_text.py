@@ -77,7 +77,7 @@ def pipeline_text(data: PipelineData) -> str:
             [
                 f"# {literal(data.dataset)}: {data.result['labels']:,} labels",
                 *([recalls] if recalls else []),
-                result_table(data.scored, macro_f1=bool(recalls)),
+                result_table(data, macro_f1=bool(recalls)),
                 labels_note(data),
                 *carried_notes(data),
                 *(f"**{note}**" for note in score_notes(data.stages)),
@@ -104,25 +104,27 @@ def pipeline_text(data: PipelineData) -> str:
     )
 
 
-def result_table(stages: list[StageData], *, macro_f1: bool = False) -> str:
+def result_table(data: PipelineData, *, macro_f1: bool = False) -> str:
     """The accuracies with their intervals, and the networks' sizes.
 
     Args:
-      stages: one row each.
+      data: one row for each of what was scored.
       macro_f1: whether there is a column of it.
     """
+    title = f"{data.split} accuracy"
+    width = max(len(title), 6)
     lines = [
-        f"| {'method':<22} | test accuracy | {'95 % interval':>16} |"
+        f"| {'method':<22} | {title} | {'95 % interval':>16} |"
         + " macro-F1 |" * macro_f1
         + f" {'parameters':>12} |",
-        f"|{'-' * 24}|--------------:|{'-' * 17}:|"
+        f"|{'-' * 24}|{'-' * (width + 1)}:|{'-' * 17}:|"
         + f"{'-' * 9}:|" * macro_f1
         + f"{'-' * 13}:|",
     ]
-    for stage in stages:
+    for stage in data.scored:
         score = stage.report.scores["macro_f1"]
         lines.append(
-            f"| {stage.title:<22} | {stage.top_1.value:>13.4f} |"
+            f"| {stage.title:<22} | {stage.top_1.value:>{width}.4f} |"
             f" {interval_text(stage.top_1)} |"
             + f" {score.value:>8.4f} |" * macro_f1
             + f" {stage.parameters:>12,} |"

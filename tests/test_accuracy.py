@@ -1,9 +1,9 @@
-"""Bootstrap intervals, against closed forms and SciPy."""
+"""Intervals of scores, against closed forms and SciPy."""
 
 import numpy as np
 from scipy import stats
 
-from tf_simclr.evaluation.accuracy import bootstrap_intervals
+from tf_simclr.evaluation.accuracy import bootstrap_intervals, wilson_interval
 
 
 def interval_of_mean(values: np.ndarray, **kwargs):
@@ -11,6 +11,16 @@ def interval_of_mean(values: np.ndarray, **kwargs):
         lambda drawn: [np.mean(values[drawn])], len(values), **kwargs
     )
     return found
+
+
+def test_wilsons_interval_is_scipys():
+    for hits, count in ((0, 4), (4, 4), (3, 7), (90, 100), (1, 100_000)):
+        found = wilson_interval(hits, count)
+        exact = stats.binomtest(hits, count).proportion_ci(method="wilson")
+        assert found.value == hits / count
+        assert np.allclose([found.low, found.high], exact)
+    # Four of four are not certainly all.
+    assert 0.5 < wilson_interval(4, 4).low < 0.52
 
 
 def test_a_share_has_the_binomial_interval():
