@@ -39,7 +39,10 @@ from tf_simclr.training.run_record import (
 )
 from tf_simclr.weights.assign import assign_weights
 from tf_simclr.weights.export.folder import Exportable, ExportFolder
-from tf_simclr.weights.export.hub_module import ExportFunctions
+from tf_simclr.weights.export.hub_module import (
+    ExportFunctions,
+    make_hub_module,
+)
 from tf_simclr.weights.export.saved_model import export_saved_model
 from tf_simclr.weights.open import open_weights
 
@@ -321,10 +324,29 @@ def test_files_are_shown_as_the_evaluation_shows_them(tmp_path, how, framing):
     images = images.shown(how, framing)
     (batch,) = evaluation_batches(images, 3, SIZE)
     encoded = tf.constant([(tmp_path / name).read_bytes() for name in names])
-    found = ExportFunctions(None, SIZE, (), how, framing).decode(encoded)
+    found, _ = ExportFunctions(None, SIZE, (), how, framing).decode(encoded)
     assert np.abs(found - batch["image"]).max() < 1e-6
-    plain = ExportFunctions(None, SIZE, ()).decode(encoded)
+    plain, _ = ExportFunctions(None, SIZE, ()).decode(encoded)
     assert np.abs(found - plain).max(axis=(1, 2, 3)).all()
+
+
+def test_what_is_no_image_spoils_no_batch(small):
+    serve = make_hub_module(small).signatures["serving_bytes"]
+    one, two, _ = (tf.io.encode_png(x).numpy() for x in pictures())
+    cut = tf.io.encode_jpeg(pictures()[0]).numpy()[:300]
+    found = serve(tf.constant([one, b"no image", two, b"", cut]))
+    assert found["valid"].numpy().tolist() == [True, False, True, False, False]
+    alone = serve(tf.constant([two]))
+    assert alone["valid"].numpy().tolist() == [True]
+    for name, value in found.items():
+        value = value.numpy()
+        assert value.shape[0] == 5 and not np.any(value[[1, 3, 4]]), name
+        if name not in ("class", "top_classes"):
+            assert np.allclose(value[2], alone[name][0], atol=1e-6), name
+        else:
+            assert np.all(value[2] == alone[name][0].numpy()), name
+    empty = serve(tf.constant([], tf.string))
+    assert {len(value) for value in empty.values()} == {0}
 
 
 def test_the_record_says_how_images_are_shown(small):

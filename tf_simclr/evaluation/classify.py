@@ -10,7 +10,8 @@ import tensorflow as tf
 from tf_simclr.data.sources.look import MAX_BYTES, what_is_wrong
 from tf_simclr.data.transcode import Unreadable, plain_bytes
 
-# (N,) encoded images -> `probabilities` (N, C).
+# (N,) encoded images -> `probabilities` (N, C), and whether each is an image,
+# `valid` (N,).
 Classify = Callable[[tf.Tensor], dict[str, tf.Tensor]]
 
 
@@ -135,13 +136,12 @@ def _classify_good(
     ]
     if not good:
         return {}
-    try:
-        outputs = classify(tf.constant([data for _, data in good]))
-    except tf.errors.OpError:
-        wrong = {name: what_is_wrong(data) for name, data in good}
-        if not any(wrong.values()):
-            raise
-        problems.update({name: why for name, why in wrong.items() if why})
-        return _classify_good(classify, names, contents, problems)
-    rows = outputs["probabilities"].numpy()
-    return {name: row for (name, _), row in zip(good, rows, strict=True)}
+    outputs = classify(tf.constant([data for _, data in good]))
+    rows, valid = outputs["probabilities"].numpy(), outputs["valid"].numpy()
+    found = {}
+    for (name, data), row, is_image in zip(good, rows, valid, strict=True):
+        if is_image:
+            found[name] = row
+        else:
+            problems[name] = what_is_wrong(data) or "cannot be decoded"
+    return found

@@ -18,6 +18,8 @@ from tf_simclr.weights.export.folder import Exportable
 
 # How many of the likeliest classes are named.
 _NAMED = 5
+# Files of a batch that are decoded at a time.
+_AT_ONCE = 8
 
 
 class ExportFunctions:
@@ -90,22 +92,40 @@ class ExportFunctions:
         )
         return tf.ensure_shape(views, [None, size, size, 3])
 
-    def decode(self, image_bytes: tf.Tensor) -> tf.Tensor:
-        """The evaluation views of encoded images (N,) of any sizes."""
-        return tf.map_fn(
+    def decode(self, image_bytes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The evaluation views of encoded images (N,) of any sizes.
+
+        Returns:
+          float32 (N, S, S, 3), and bool (N,): False where there is no image,
+          whose view is black.
+        """
+        size = self._image_size
+
+        def view(
+            place: tf.Tensor, encoded: tf.Tensor
+        ) -> tuple[tf.Tensor, tf.Tensor]:
             # What evaluation on image files does.
-            lambda encoded: evaluation_image(
-                decode_for_view(
-                    encoded, self._how, self._framing, self._image_size
-                ),
-                self._image_size,
-                self._framing,
-            ),
-            image_bytes,
-            fn_output_signature=tf.TensorSpec(
-                [self._image_size, self._image_size, 3], tf.float32
-            ),
-        )
+            image = decode_for_view(encoded, self._how, self._framing, size)
+            return place, evaluation_image(image, size, self._framing)
+
+        count = tf.shape(image_bytes, out_type=tf.int64)[0]
+        files = tf.data.Dataset.from_tensor_slices(image_bytes).enumerate()
+        # The graph has no other way to go on after an error than this one.
+        views = files.map(view, num_parallel_calls=_AT_ONCE)
+        views = views.ignore_errors()
+        # At least one, as a batch must have.
+        first = (tf.constant(-1, tf.int64), tf.zeros([size, size, 3]))
+        found = tf.data.Dataset.from_tensors(first).concatenate(views)
+        options = tf.data.Options()
+        # A thread that looks for a better number would outlive the batch.
+        options.autotune.enabled = False
+        found = found.batch(count + 1).with_options(options)
+        places, views = found.get_single_element()
+        places, views = places[1:, tf.newaxis], views[1:]
+        valid = tf.scatter_nd(places, tf.ones_like(places[:, 0]), [count])
+        shape = tf.stack([count, size, size, 3])
+        views = tf.scatter_nd(places, views, shape)
+        return tf.ensure_shape(views, [None, size, size, 3]), valid > 0
 
     def vectors(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         """`outputs` (n, d) of images (n, H, W, 3) of any size, without the
@@ -120,12 +140,21 @@ class ExportFunctions:
           image_bytes: (N,) strings, each a JPEG, PNG, GIF, BMP or WebP file.
 
         Returns:
-          `features`, `projection` and, if the network has learned classes,
-          `logits`, `probabilities`, the likeliest `class` and its
-          `probability` (N,), and the few likeliest: `top_classes` and
+          `valid` (N,), False for what is no image and has zeros and empty
+          names in all else; `features`, `projection` and, if the network has
+          learned classes, `logits`, `probabilities`, the likeliest `class` and
+          its `probability` (N,), and the few likeliest: `top_classes` and
           `top_probabilities` (N, k).
         """
-        outputs = self.outputs(self.decode(image_bytes))
+        views, valid = self.decode(image_bytes)
+        outputs = self._named(self.outputs(views))
+        return {
+            "valid": valid,
+            **{name: _only(valid, value) for name, value in outputs.items()},
+        }
+
+    def _named(self, outputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Of a network's outputs those of one value or name per image."""
         found = {name: outputs[name] for name in ("features", "projection")}
         if not self._class_names:
             return found
@@ -142,6 +171,12 @@ class ExportFunctions:
             "top_classes": names,
             "top_probabilities": best,
         }
+
+
+def _only(valid: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
+    """Rows of `value` (N, ...) where `valid` (N,) says so, else zeros."""
+    rows = tf.reshape(valid, [-1] + [1] * (value.shape.rank - 1))
+    return tf.where(rows, value, tf.zeros_like(value))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -57,6 +57,8 @@ def compare(
         raise ExportFailed(f"{path}: outputs differ: {', '.join(missing)}")
     for name, value in expected.items():
         other = found[name]
+        if value.dtype.kind == "b":
+            value, other = value.astype(np.int8), other.astype(np.int8)
         if value.dtype.kind == "S":
             same = value.shape == other.shape and np.all(value == other)
             difference = "other names"
