@@ -121,6 +121,19 @@ class TrainConfig:
         read_by=DEVICES,
         idle=("one_device", "multi_worker"),
     )
+    gpu_memory: str = option(
+        "all",
+        "How much of a GPU's memory TensorFlow takes: all of it at once, or as"
+        " it grows, beside other programs.",
+        choices=("all", "grow"),
+        recipe=False,
+        on_resume="free",
+        read_by=DEVICES,
+        needs=Needs(
+            "with --logical_devices, which divides the memory",
+            lambda c: not c.train.logical_devices,
+        ),
+    )
     logical_devices: int = option(
         0,
         "Splits the first GPU, or the CPU, into this many logical devices, to"

@@ -1,6 +1,8 @@
 """On which devices a run computes."""
 
+import os
 import subprocess
+from collections.abc import Sequence
 
 import tensorflow as tf
 
@@ -9,7 +11,10 @@ from tf_simclr.config.run import Config
 from tf_simclr.config.train import TrainConfig
 from tf_simclr.errors import UserError
 from tf_simclr.process import compile_views_only, once_per_process
+from tf_simclr.progress import say_once
 
+# Where NVIDIA's driver is loaded.
+_SIGNS_OF_GPUS = ("/proc/driver/nvidia/version", "/dev/nvidia0")
 # What logical GPUs may take of the memory that is free; the rest is for CUDA.
 _GPU_SHARE = 0.9
 
@@ -28,17 +33,51 @@ def make_strategy(config: Config) -> tf.distribute.Strategy:
         compile_views_only()
     if train.logical_devices:
         _split(train.logical_devices)
+    elif train.gpu_memory == "grow":
+        _let_memory_grow()
     if train.strategy == "tpu" or config.compat.use_tpu:
         return _tpu_strategy(config.compat)
     if config.cluster is not None:
         return _multi_worker()
     gpus = tf.config.list_logical_devices("GPU")
+    if not gpus:
+        notice = unseen_gpu()
+        if notice:
+            say_once(notice)
     cpus = tf.config.list_logical_devices("CPU")
     several = len(gpus or cpus) > 1 and (gpus or train.logical_devices)
     if train.strategy == "mirrored" or (train.strategy == "auto" and several):
         return mirrored(tuple(device.name for device in gpus or cpus))
     device = gpus[0] if gpus else cpus[0]
     return tf.distribute.OneDeviceStrategy(device.name)
+
+
+def unseen_gpu(signs: Sequence[str] = _SIGNS_OF_GPUS) -> str:
+    """Says that this machine has an NVIDIA GPU that TensorFlow does not see;
+    '' where there is none, or where it was hidden.
+
+    Args:
+      signs: files that NVIDIA's driver makes.
+    """
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if hidden is not None and hidden.strip() in ("", "-1"):
+        return ""
+    if not any(map(os.path.exists, signs)):
+        return ""
+    return (
+        "This machine has an NVIDIA GPU that TensorFlow does not see, so the"
+        " CPU trains: pip install -r requirements-gpu.txt, which brings the"
+        " CUDA libraries, and see whether nvidia-smi answers."
+    )
+
+
+@once_per_process
+def _let_memory_grow() -> None:
+    for gpu in tf.config.list_physical_devices("GPU"):
+        try:
+            tf.config.experimental.set_memory_growth(gpu, True)
+        except RuntimeError as error:
+            raise _too_late("--gpu_memory=grow") from error
 
 
 @once_per_process
