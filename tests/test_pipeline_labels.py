@@ -10,6 +10,7 @@ import tiny
 
 from tf_simclr.config.flat import from_flat, parse_overrides
 from tf_simclr.errors import UserError
+from tf_simclr.modes.embed import embed
 from tf_simclr.modes.pipeline import pipeline
 
 pytestmark = pytest.mark.usefixtures("one_block")
@@ -99,8 +100,22 @@ def test_batches_are_no_larger_than_the_labels(tmp_path, capsys):
     """Of flags for 8 labels and more, whoever gave 5 gets batches of 5."""
     dataset, folder = tiny.write_npz(tmp_path), tmp_path / "run"
     text = "--label_choice=random --label_budget=5"
+    # Along other features than the teacher's.
+    text += " --propagate_along=pretrained"
     assert run(folder, dataset, text)["labels"] == 5
     said = capsys.readouterr().out
+    path = folder / "labels" / "features.npz"
+    assert f"5 carried along the features of {path} to 24 images" in said
+    record = json.loads((folder / "distill" / "config.json").read_text())
+    assert {"teacher", "features"} <= record["sources"].keys()
+    stages = from_flat({"mode": "embed", "checkpoint": f"{folder}/pretrain"})
+    flags = {"model_dir": str(tmp_path / "found"), "map": "none"}
+    with (
+        np.load(embed(from_flat(flags, stages))) as found,
+        np.load(path) as used,
+    ):
+        assert found["ids"].tolist() == used["ids"].tolist()
+        assert np.allclose(found["features"], used["features"], atol=1e-5)
     assert "finetune: batches of 5, since there are not as many labels" in said
     found = {}
     for part in ("finetune", "distill"):

@@ -7,6 +7,7 @@ from tf_simclr.config.field import (
     DISTILL,
     FINETUNE,
     LOADING,
+    PIPELINE,
     PRETRAIN,
     TRAINING,
     Needs,
@@ -267,6 +268,18 @@ class ObjectiveConfig:
             "without --propagate_labels",
             lambda c: c.objective.propagate_labels != "off",
         ),
+    )
+    propagate_along: str = option(
+        "teacher",
+        "Pipeline: along whose features --propagate_labels carries labels: the"
+        " teacher's, which have seen them, or those of the pretrained network,"
+        " which few labels cannot have led astray. A distillation alone takes"
+        " --features.",
+        choices=("teacher", "pretrained"),
+        hparam=True,
+        on_resume="fixed",
+        read_by=PIPELINE,
+        instead={"distill": "features"},
     )
     neighbour_search: str = option(
         "exact",

@@ -36,6 +36,7 @@ from tf_simclr.metrics import Chart, Metric, declare
 from tf_simclr.models.network import Architecture, SimCLRNetwork
 from tf_simclr.progress import Counter
 from tf_simclr.teachers.base import TeacherSource
+from tf_simclr.teachers.features import GivenFeatures
 from tf_simclr.teachers.open import common_classes, open_teachers
 from tf_simclr.teachers.views import largest_views, resized
 from tf_simclr.weights.assign import assign_weights
@@ -74,9 +75,13 @@ class Distillation(Classification):
 
     @classmethod
     def open_weights(cls, config: Config) -> dict[str, Source]:
-        """The teachers and, if any, the weights that the student starts
-        from."""
-        return {**open_teachers(config), **super().open_weights(config)}
+        """The teachers and, if any, the features that labels are carried
+        along and the weights that the student starts from."""
+        found = {**open_teachers(config), **super().open_weights(config)}
+        path = config.labels.features
+        if path and config.objective.propagate_labels != "off":
+            found["features"] = GivenFeatures(path)
+        return found
 
     @classmethod
     def known_classes(

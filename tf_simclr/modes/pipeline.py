@@ -23,9 +23,11 @@ from tf_simclr.modes.pipeline_labels import (
     LABELS_FOLDER,
     PipelineLabels,
     choose_pipeline_labels,
+    features_path,
     has_labels,
     pipeline_labels,
     stand_in,
+    write_pretrained_features,
 )
 from tf_simclr.modes.pipeline_report import as_it_ran, write_report
 from tf_simclr.modes.planned import (
@@ -250,6 +252,8 @@ def _run_parts(
     for part in parts:
         if labels is not None:
             configs[part.name] = _fitted(configs[part.name], labels, part)
+        if configs[part.name].labels.features == features_path(config):
+            write_pretrained_features(config)
         found = run_stage(configs[part.name])
         if (
             part.name == "pretrain"
@@ -359,6 +363,13 @@ def _part_config(
     elif labels is not None:
         values["label_ids"] = labels.table
     found = from_flat(values, config)
+    objective = found.objective
+    if (
+        part.teacher
+        and objective.propagate_labels != "off"
+        and objective.propagate_along == "pretrained"
+    ):
+        found = from_flat({"features": features_path(config)}, found)
     # The other flags are those of all parts.
     return dataclasses.replace(found, shared=found.given - own.keys())
 

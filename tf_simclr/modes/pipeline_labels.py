@@ -15,6 +15,8 @@ from tf_simclr.data.sources.image_set import UNLABELLED, ImageSet, id_hashes
 from tf_simclr.errors import UserError
 from tf_simclr.files import read_json, write_csv, write_json
 from tf_simclr.labels.label_book import LABEL_TITLES, LABELS_FILE
+from tf_simclr.modes.embed import FEATURES_FILE
+from tf_simclr.modes.image_features import image_features
 from tf_simclr.modes.prepare import stage_images
 from tf_simclr.modes.suggest import TO_LABEL_FILE, suggest, write_suggestion
 from tf_simclr.process import program
@@ -180,7 +182,7 @@ def choose_pipeline_labels(config: Config, labels: PipelineLabels) -> bool:
             count = len(read_label_table(labels.table))
             say(f"{labels.table}: {count} labels")
             return True
-        suggest(_suggestion(config, labels, config.labels.label_budget))
+        suggest(_suggestion(config, labels.folder, config.labels.label_budget))
         say(
             "then the same command goes on with the labels: it fine-tunes and"
             f" distills (or add some: {program()} --mode=suggest ... once more)"
@@ -214,14 +216,30 @@ def _wanted(config: Config) -> dict[str, Any]:
     }
 
 
-def _suggestion(config: Config, labels: PipelineLabels, budget: int) -> Config:
+def features_path(config: Config) -> str:
+    """Where the pretrained features of a pipeline's training images lie."""
+    return os.path.join(config.run.model_dir, LABELS_FOLDER, FEATURES_FILE)
+
+
+def write_pretrained_features(config: Config) -> None:
+    """Leaves them there, unless a suggestion has.
+
+    Args:
+      config: of the pipeline, whose pretraining has finished.
+    """
+    path = features_path(config)
+    if not os.path.exists(path):
+        image_features(_suggestion(config, os.path.dirname(path), 1))
+
+
+def _suggestion(config: Config, folder: str, budget: int) -> Config:
     """The configuration of `--mode=suggest` on the pretrained features."""
     pretrained = os.path.join(config.run.model_dir, "pretrain")
     found = from_flat(
         {
             "mode": "suggest",
             "checkpoint": pretrained,
-            "model_dir": labels.folder,
+            "model_dir": folder,
             "label_budget": budget,
             "ignore_labels": True,
             "label_ids": None,
@@ -245,7 +263,7 @@ def _in_rounds(
         part = budget * (number + 1) // rounds - len(places)
         if part <= 0:
             continue
-        write_suggestion(_suggestion(config, labels, part))
+        write_suggestion(_suggestion(config, labels.folder, part))
         path = os.path.join(labels.folder, TO_LABEL_FILE)
         with open(path, encoding="utf-8", newline="") as file:
             names = [row["path"] for row in csv.DictReader(file)]

@@ -1,5 +1,6 @@
 """A teacher from features alone: a linear classifier on those of --features."""
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -52,6 +53,17 @@ class FeaturesTeacher(Teacher):
         """Those (n, C) of the images at `index` (n,); their `views`
         (n, S, S, 3) are not looked at."""
         return tf.gather(self._logits, index)
+
+
+@dataclasses.dataclass(frozen=True)
+class GivenFeatures:
+    """The file of --features, along which labels are carried."""
+
+    path: str
+
+    def fingerprint(self) -> str:
+        """A digest of the file."""
+        return digest(self.path)
 
 
 class FeaturesSource(TeacherSource):

@@ -204,7 +204,13 @@ class ForeignSource(TeacherSource):
 
 
 def digest(path: str) -> str:
-    """Of a file's bytes, or of all files' in a folder and their names."""
+    """Of a file's bytes, or of all files' in a folder and their names.
+
+    Raises:
+      UserError: there is no such file.
+    """
+    if not os.path.exists(path):
+        raise UserError(f"{path} does not exist.")
     found = hashlib.blake2b(digest_size=8)
     for name in _files(path):
         found.update(os.path.relpath(name, path).encode() + b"\0")
