@@ -332,6 +332,14 @@ def test_what_cannot_be_right_is_refused(models, own, config, tmp_path):
     shutil.copy(models / "labels.txt", tmp_path)
     for flags, message in [
         ([f"--teacher={own}", "--teacher_range=-1_1"], "this one is .*/run"),
+        (
+            [f"--teacher={own}", "--teacher_answers=logits"],
+            "--teacher_answers is for a teacher of other make",
+        ),
+        (
+            [f"--teacher={own}", f"--class_names_file={tmp_path}/labels.txt"],
+            "lists '2' in place 0",
+        ),
         ([f"--teacher={tmp_path}/bad.keras"], "cannot be read as a Keras"),
         ([f"--teacher={tmp_path}/bad.onnx"], "cannot be read as an ONNX"),
         (["--teacher=features"], "name their file by --features"),

@@ -11,6 +11,8 @@ import numpy as np
 
 from benchmarks.accuracy import (
     any_teacher,
+    carried_students,
+    carried_ways,
     finetuning_probe,
     imbalance,
     label_efficiency,
@@ -356,6 +358,10 @@ TABLES: dict[str, Callable[[], str]] = {
     "any_teacher": lambda: any_teacher.table(
         stored_results("any_teacher")["rows"]
     ),
+    "carried_students": lambda: carried_students.table(
+        stored_results("carried_students")
+    ),
+    "carried_ways": lambda: carried_ways.table(stored_results("carried_ways")),
     "imbalance": lambda: imbalance.table(stored_results("imbalance")["runs"]),
     **{f"ablations.{study}": _ablation(study) for study in TITLES},
 }

@@ -1,6 +1,7 @@
 """From flags to the teachers that they name."""
 
 import os
+from collections.abc import Sequence
 
 from tf_simclr.config.paths import several_paths
 from tf_simclr.config.run import Config
@@ -11,7 +12,7 @@ from tf_simclr.teachers import keras_file, onnx_file
 from tf_simclr.teachers.base import TeacherSource
 from tf_simclr.teachers.features import FeaturesSource
 from tf_simclr.teachers.foreign import ForeignSource
-from tf_simclr.teachers.own import open_own_teacher
+from tf_simclr.teachers.own import OwnTeacherSource, open_own_teacher
 from tf_simclr.teachers.saved_model import SavedModelSource, is_saved_model
 from tf_simclr.teachers.targets import TargetsSource
 from tf_simclr.training.run_record import RECORD_FILE
@@ -42,16 +43,27 @@ def open_teachers(config: Config) -> dict[str, TeacherSource]:
     ]
     if config.teacher.teacher_targets:
         found.append(TargetsSource(config))
-    foreign = any(isinstance(source, ForeignSource) for source in found)
-    for name in _FOREIGN if not foreign else ():
-        if name in config.given:
-            raise UserError(
-                f"--{name} is for a teacher of other make (a SavedModel, a"
-                " .keras or an .onnx file), and this one is"
-                f" {found[0].path}: leave it out."
-            )
+    _check_read(config, found)
     names = ["teacher", *(f"teacher {n}" for n in range(2, len(found) + 1))]
     return dict(zip(names, found, strict=True))
+
+
+def _check_read(config: Config, found: Sequence[TeacherSource]) -> None:
+    """Refuses flags that none of the teachers reads."""
+    foreign = any(isinstance(source, ForeignSource) for source in found)
+    answers = foreign or bool(config.teacher.teacher_targets)
+    named = answers or any(isinstance(s, OwnTeacherSource) for s in found)
+    unread = {
+        **dict.fromkeys(() if foreign else _FOREIGN, "a teacher of other make"),
+        **({} if answers else {"teacher_answers": "a teacher of other make"}),
+        **({} if named else {"class_names_file": "a teacher with classes"}),
+    }
+    for name, reader in unread.items():
+        if name in config.given:
+            raise UserError(
+                f"--{name} is for {reader}, and this one is {found[0].path}:"
+                " leave it out."
+            )
 
 
 def _opened(path: str, config: Config) -> TeacherSource:
@@ -65,15 +77,16 @@ def _opened(path: str, config: Config) -> TeacherSource:
     if os.path.isfile(path) and ending == onnx_file.ENDING:
         return onnx_file.OnnxSource(path, config)
     layer = config.objective.teacher_proj_selector
+    names = config.output.class_names_file
     if not is_saved_model(path) or os.path.exists(
         os.path.join(path, RECORD_FILE)
     ):
-        return open_own_teacher(path, layer)
+        return open_own_teacher(path, layer, names)
     if not config.given.isdisjoint(_FOREIGN):
         return SavedModelSource(path, config)
     try:
         # The original release's SavedModels have the names of its networks.
-        return open_own_teacher(path, layer)
+        return open_own_teacher(path, layer, names)
     except UserError:
         return SavedModelSource(path, config)
 

@@ -1,12 +1,15 @@
 """Teachers that this project or the original release trained."""
 
+import dataclasses
+
 import tensorflow as tf
 
-from tf_simclr.data.class_mapping import KnownClasses
+from tf_simclr.data.class_mapping import KnownClasses, check_names
 from tf_simclr.errors import UserError
 from tf_simclr.methods.job import Job
 from tf_simclr.models.network import SimCLRNetwork
 from tf_simclr.teachers.base import Teacher, TeacherSource
+from tf_simclr.teachers.class_names import read_class_names
 from tf_simclr.teachers.views import resized
 from tf_simclr.weights.assign import assign_weights
 from tf_simclr.weights.open import open_weights
@@ -67,14 +70,19 @@ class OwnTeacherSource(TeacherSource):
         return teacher
 
 
-def open_own_teacher(path: str, classifier_layer: int) -> OwnTeacherSource:
+def open_own_teacher(
+    path: str, classifier_layer: int, names_file: str | None = None
+) -> OwnTeacherSource:
     """The weights that --teacher names.
 
     Args:
       path, classifier_layer: as of `open_weights`.
+      names_file: the names of their classes, for weights that do not tell
+        them.
 
     Raises:
-      UserError: there are none, or they have learned no classes.
+      UserError: there are none, or they have learned no classes, or others
+        than those of the file.
     """
     stored = open_weights(path, "teacher", classifier_layer)
     if not stored.architecture.num_classes or stored.stage == "pretrain":
@@ -87,4 +95,15 @@ def open_own_teacher(path: str, classifier_layer: int) -> OwnTeacherSource:
             f"--teacher={path} knows one class alone, and gives every image the"
             " same answer: fine-tune one on at least two."
         )
+    if names_file:
+        names = read_class_names(names_file, path, f"--teacher={path}")
+        flag = f"--class_names_file={names_file}"
+        if len(names) != stored.architecture.num_classes:
+            raise UserError(
+                f"{flag} holds {len(names)} names, but the weights in"
+                f" {stored.path} know {stored.architecture.num_classes}"
+                " classes: give one name per line."
+            )
+        check_names(names, stored.classes, flag)
+        stored = dataclasses.replace(stored, class_names=names)
     return OwnTeacherSource(stored)
