@@ -102,12 +102,16 @@ def test_batches_are_no_larger_than_the_labels(tmp_path, capsys):
     text = "--label_choice=random --label_budget=5"
     # Along other features than the teacher's.
     text += " --propagate_along=pretrained"
+    # And a student of smaller images.
+    text += " --distill_flags='--width_multiplier=0.03 --image_size=6'"
     assert run(folder, dataset, text)["labels"] == 5
     said = capsys.readouterr().out
     path = folder / "labels" / "features.npz"
     assert f"5 carried along the features of {path} to 24 images" in said
     record = json.loads((folder / "distill" / "config.json").read_text())
     assert {"teacher", "features"} <= record["sources"].keys()
+    assert record["config"]["image_size"] == 6
+    assert ", on images of 8 pixels" in said
     stages = from_flat({"mode": "embed", "checkpoint": f"{folder}/pretrain"})
     flags = {"model_dir": str(tmp_path / "found"), "map": "none"}
     with (

@@ -58,6 +58,44 @@ def test_a_malformed_cluster_is_refused(environment, message):
         read_cluster(environment)
 
 
+SLURM = {
+    "SLURM_JOB_ID": "7",
+    "SLURM_STEP_NUM_TASKS": "3",
+    "SLURM_STEP_NODELIST": "node[07,9]",
+    "SLURM_STEP_TASKS_PER_NODE": "2,1",
+}
+# What three tasks on two nodes find, each in a process of its own.
+_TASK = """
+from tf_simclr import cli
+words = ["", "--mode=pretrain", "--dataset=x", "--model_dir=x"]
+print(cli.parse_config([*words, *FLAGS]).cluster)
+"""
+
+
+@pytest.mark.parametrize(
+    "rank, flags",
+    [(1, ["--strategy=multi_worker"]), (2, ["--cluster=slurm"])],
+)
+def test_slurm_lists_its_tasks(rank, flags):
+    done = subprocess.run(
+        [sys.executable, "-c", _TASK.replace("FLAGS", repr(flags))],
+        cwd=tiny.ROOT,
+        env={**os.environ, **SLURM, "SLURM_PROCID": str(rank)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    places = ("node07:12448", "node07:12449", "node9:12448")
+    assert done.stdout.strip() == str(Cluster(places, rank)), done.stderr
+
+
+def test_slurm_that_has_not_started_a_process_is_none(monkeypatch, capsys):
+    monkeypatch.delenv("SLURM_PROCID", raising=False)
+    flags = ["run.py", "--mode=pretrain", "--model_dir=x", "--cluster=slurm"]
+    assert cli.main(flags) == 2
+    assert "start the command by srun" in capsys.readouterr().err
+
+
 def test_mistakes_are_found_before_anybody_waits(tmp_path, monkeypatch, capsys):
     flags = ["run.py", "--mode=pretrain", f"--model_dir={tmp_path / 'run'}"]
     assert cli.main([*flags, "--strategy=multi_worker"]) == 2
@@ -155,6 +193,24 @@ class Job:
             },
         )
 
+    def start_by_slurm(self, model_dir: pathlib.Path) -> list[subprocess.Popen]:
+        """The same as two tasks of srun on one node."""
+        step = {
+            "SLURM_JOB_ID": str(os.getpid()),
+            "SLURM_STEP_NUM_TASKS": "2",
+            "SLURM_STEP_NODELIST": "localhost",
+            "SLURM_STEP_TASKS_PER_NODE": "2",
+        }
+        return [
+            self.start(
+                model_dir,
+                "--cluster=slurm",
+                **step,
+                SLURM_PROCID=str(index),
+            )
+            for index in range(2)
+        ]
+
     def start_both(self, model_dir: pathlib.Path) -> list[subprocess.Popen]:
         places = [f"localhost:{port}" for port in free_ports(2)]
         return [
@@ -212,7 +268,8 @@ def test_two_machines_train_evaluate_and_export_though_one_is_stopped(tmp_path):
         said += re.findall(r"Stopped by SIGTERM after saving step \d+", errors)
     assert len(said) == 2 and said[0] == said[1]
 
-    for process in job.start_both(together):
+    # Whoever lists the machines, it is the same run.
+    for process in job.start_by_slurm(together):
         output, errors = process.communicate(timeout=240)
         assert process.returncode == 0, errors
         assert said[0].replace("Stopped by SIGTERM after saving", "") in output

@@ -1,4 +1,5 @@
-"""The machines of a run, as the environment variable TF_CONFIG lists them."""
+"""The machines of a run, as the environment lists them: in TF_CONFIG, or in the
+variables of Slurm's srun."""
 
 import dataclasses
 import json
@@ -7,11 +8,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from tf_simclr.errors import UserError
+from tf_simclr.process import import_tensorflow, once_per_process
 
 _EXAMPLE = (
     '{"cluster": {"worker": ["host0:5000", "host1:5000"]}, "task": {"type":'
     ' "worker", "index": 0}}'
 )
+# Set by srun for each task: its number among those of the job step.
+_RANK = "SLURM_PROCID"
+# The lowest port, tasks of a node at most, and jobs with ports of their own.
+_PORTS, _TASKS, _JOBS = 12_000, 64, 800
 # Who computes; a chief, where one is named, comes before the workers.
 _ROLES = ("chief", "worker")
 
@@ -79,6 +85,59 @@ def read_cluster(
             text,
         )
     return Cluster(tuple(addresses), first[role] + index)
+
+
+def has_slurm_alone(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether srun started this process, and nobody set TF_CONFIG."""
+    return _RANK in environment and not environment.get("TF_CONFIG")
+
+
+@once_per_process
+def take_slurm() -> None:
+    """Sets TF_CONFIG from Slurm's variables, by TensorFlow's own resolver.
+
+    Where nodes have GPUs, each task sees its share of them.
+
+    Raises:
+      UserError: srun has not started this process.
+    """
+    if _RANK not in os.environ:
+        raise UserError(
+            "--cluster=slurm reads what Slurm's srun tells its tasks, and"
+            f" {_RANK} is not set: start the command by srun, or leave the flag"
+            " out."
+        )
+    import_tensorflow()
+    import tensorflow as tf
+
+    make = tf.distribute.cluster_resolver.SlurmClusterResolver
+    # Jobs that share a node get ports of their own.
+    job = int(os.environ.get("SLURM_JOB_ID", "0"))
+    port = _PORTS + job % _JOBS * _TASKS
+    try:
+        try:
+            resolver = make(port_base=port)
+        except (OSError, RuntimeError):
+            # It asks nvidia-smi, which is not there.
+            resolver = None
+        if resolver is None or not resolver.num_accelerators()["GPU"]:
+            # Without GPUs it would divide by none.
+            resolver = make(
+                port_base=port,
+                gpus_per_node=_TASKS,
+                gpus_per_task=1,
+                auto_set_gpu=False,
+            )
+        cluster = resolver.cluster_spec().as_dict()
+        role, index = resolver.get_task_info()
+    except (OSError, RuntimeError, ValueError, KeyError) as error:
+        raise UserError(
+            "--cluster=slurm cannot make out the tasks of this job from"
+            f" Slurm's variables: {error}. Set TF_CONFIG instead."
+        ) from error
+    os.environ["TF_CONFIG"] = json.dumps(
+        {"cluster": cluster, "task": {"type": role, "index": index}}
+    )
 
 
 def _addresses(value: Any, role: str, text: str) -> list[str]:

@@ -6,7 +6,12 @@ from collections.abc import Iterable
 from typing import Self
 
 from tf_simclr.config.augment import AugmentConfig
-from tf_simclr.config.cluster import Cluster, read_cluster
+from tf_simclr.config.cluster import (
+    Cluster,
+    has_slurm_alone,
+    read_cluster,
+    take_slurm,
+)
 from tf_simclr.config.compat import CompatConfig
 from tf_simclr.config.consistency import ConsistencyConfig
 from tf_simclr.config.data import DataConfig
@@ -208,17 +213,24 @@ class Config:
         """The machines that share this run; None where it is one process.
 
         Raises:
-          UserError: TF_CONFIG is malformed, or missing where it is needed.
+          UserError: TF_CONFIG or Slurm's variables are malformed, or missing
+            where they are needed.
         """
         strategy = self.train.strategy
         if strategy not in ("auto", "multi_worker") or self.compat.use_tpu:
             return None
+        listed, together = self.train.cluster, strategy == "multi_worker"
+        if listed == "slurm" or (
+            listed == "auto" and together and has_slurm_alone()
+        ):
+            take_slurm()
         cluster = read_cluster()
-        if strategy == "multi_worker" and cluster is None:
+        if cluster is None and (together or listed == "tf_config"):
             raise UserError(
                 "--strategy=multi_worker needs the environment variable"
-                " TF_CONFIG, which lists the machines: set it, or take"
-                " --strategy=auto for the devices of this one."
+                " TF_CONFIG, which lists the machines: set it, start the"
+                " command by Slurm's srun, or take --strategy=auto for the"
+                " devices of this one."
             )
         if strategy == "auto" and cluster and len(cluster.addresses) == 1:
             return None

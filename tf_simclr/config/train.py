@@ -121,6 +121,22 @@ class TrainConfig:
         read_by=DEVICES,
         idle=("one_device", "multi_worker"),
     )
+    cluster: str = option(
+        "auto",
+        "Where the machines of a run are listed. tf_config: in the environment"
+        " variable TF_CONFIG. slurm: in those that Slurm's srun sets for its"
+        " tasks. auto: in TF_CONFIG; with --strategy=multi_worker and without"
+        " TF_CONFIG in Slurm's.",
+        choices=("auto", "tf_config", "slurm"),
+        recipe=False,
+        on_resume="free",
+        read_by=DEVICES,
+        needs=Needs(
+            "with a --strategy of one machine",
+            lambda c: c.train.strategy in ("auto", "multi_worker"),
+        ),
+        idle=("tf_config",),
+    )
     gpu_memory: str = option(
         "all",
         "How much of a GPU's memory TensorFlow takes: all of it at once, or as"
