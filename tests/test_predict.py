@@ -107,6 +107,7 @@ def test_every_file_has_its_line(tmp_path, finetuned, images, capsys):
     output = capsys.readouterr().out
     assert "4 files could not be read: cut off.jpg is damaged" in output
     header, *rows = found[finetuned]
+    # No temperature was fitted: all images were right.
     assert header == ["file", "class", "probability", "problem", "path"]
     classes = {file: name for file, name, *_ in rows}
     assert classes == {
@@ -151,6 +152,37 @@ def test_the_next_likeliest_and_the_unsure(tmp_path, finetuned, images, capsys):
     assert page.count("<img") == 4 and "notes.txt" in page
     assert main(*flags, "--top_k=9") == 0
     assert predictions(tmp_path / "out")[0][-2:] == ["class_3", "probability_3"]
+
+
+def test_probabilities_are_calibrated_where_a_temperature_was_fitted(
+    tmp_path, finetuned, images
+):
+    run = tmp_path / "run"
+    shutil.copytree(finetuned, run)
+    evaluation = json.loads((run / "evaluation.json").read_text())
+    evaluation["calibration"]["temperature"] = 3.0
+    (run / "evaluation.json").write_text(json.dumps(evaluation))
+    again = ["--mode=export", f"--checkpoint={run}", "--noverify_export"]
+    assert main(*again, f"--model_dir={tmp_path / 'exported'}") == 0
+    (export,) = (tmp_path / "exported" / "saved_model").iterdir()
+    found = []
+    for checkpoint in (run, export):
+        flags = ["--mode=predict", f"--checkpoint={checkpoint}", "--top_k=3"]
+        flags += [f"--images={images}", f"--model_dir={tmp_path / 'out'}"]
+        assert main(*flags, "--min_probability=0.9") == 0
+        found.append(predictions(tmp_path / "out"))
+    assert found[0] == found[1]
+    header, *rows = found[0]
+    assert header[4:7] == ["path", "calibrated_probability", "class_2"]
+    for row in rows:
+        assert bool(row[5]) == (not row[3])
+        if not row[3]:
+            shares = np.array([float(row[i]) for i in (2, 7, 9)])
+            softer = shares ** (1 / 3)
+            assert np.isclose(
+                float(row[5]), softer[0] / softer.sum(), atol=1e-4
+            )
+            assert bool(row[1]) == (float(row[5]) >= 0.9)
 
 
 def test_a_page_interprets_no_name(tmp_path, finetuned, images):

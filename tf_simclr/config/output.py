@@ -83,7 +83,8 @@ class OutputConfig:
     min_probability: float = option(
         0.0,
         "An image whose likeliest class is less probable than this gets no"
-        " class from --mode=predict, and is counted as unsure.",
+        " class from --mode=predict, and is counted as unsure. The probability"
+        " is the calibrated one, where an evaluation has fitted it.",
         minimum=0.0,
         maximum=1.0,
         recipe=False,

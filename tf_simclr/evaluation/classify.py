@@ -10,8 +10,8 @@ import tensorflow as tf
 from tf_simclr.data.sources.look import MAX_BYTES, what_is_wrong
 from tf_simclr.data.transcode import Unreadable, plain_bytes
 
-# (N,) encoded images -> `probabilities` (N, C), and whether each is an image,
-# `valid` (N,).
+# (N,) encoded images -> `probabilities` (N, C), where known
+# `calibrated_probabilities`, and whether each is an image, `valid` (N,).
 Classify = Callable[[tf.Tensor], dict[str, tf.Tensor]]
 
 
@@ -27,6 +27,8 @@ class Prediction:
       problem: why it could not be read; empty if it could.
       top: the likeliest classes with their probabilities, at most as many as
         were asked for.
+      calibrated: the calibrated probability of the likeliest class; None where
+        nothing is known of it.
     """
 
     file: str
@@ -34,6 +36,7 @@ class Prediction:
     probability: float = 0.0
     problem: str = ""
     top: tuple[tuple[str, float], ...] = ()
+    calibrated: float | None = None
 
     @property
     def unsure(self) -> bool:
@@ -48,24 +51,30 @@ class Wanted:
     Attributes:
       class_names: C names.
       top_k: how many of the likeliest classes are named.
-      least: the probability below which an image is of no class.
+      least: the probability, calibrated where that is known, below which an
+        image is of no class.
     """
 
     class_names: Sequence[str]
     top_k: int = 1
     least: float = 0.0
 
-    def prediction(self, file: str, probabilities: np.ndarray) -> Prediction:
-        """Of one file, from probabilities (C,)."""
+    def prediction(
+        self,
+        file: str,
+        probabilities: np.ndarray,
+        calibrated: np.ndarray | None,
+    ) -> Prediction:
+        """Of one file, from probabilities (C,) and calibrated ones (C,)."""
         order = np.argsort(-probabilities, kind="stable")[: self.top_k]
         top = tuple(
             (self.class_names[place], float(probabilities[place]))
             for place in order
         )
         name, share = top[0]
-        return Prediction(
-            file, name if share >= self.least else "", share, "", top
-        )
+        sure = None if calibrated is None else float(calibrated[order[0]])
+        known = (share if sure is None else sure) >= self.least
+        return Prediction(file, name if known else "", share, "", top, sure)
 
 
 def classify_files(
@@ -99,7 +108,7 @@ def classify_files(
                 contents.append(b"")
         found = _classify_good(classify, names, contents, problems)
         found = {
-            name: wanted.prediction(name, row) for name, row in found.items()
+            name: wanted.prediction(name, *rows) for name, rows in found.items()
         }
         for name in names:
             yield found.get(name) or Prediction(name, problem=problems[name])
@@ -124,8 +133,9 @@ def _classify_good(
     names: Sequence[str],
     contents: Sequence[bytes],
     problems: dict[str, str],
-) -> dict[str, np.ndarray]:
-    """Probabilities (C,) of the files without problems, by name.
+) -> dict[str, tuple[np.ndarray, np.ndarray | None]]:
+    """Probabilities (C,) of the files without problems, by name, as they are
+    and calibrated, if that is known.
 
     Adds to `problems` the files that cannot be decoded.
     """
@@ -138,10 +148,15 @@ def _classify_good(
         return {}
     outputs = classify(tf.constant([data for _, data in good]))
     rows, valid = outputs["probabilities"].numpy(), outputs["valid"].numpy()
+    calibrated: Sequence = [None] * len(rows)
+    if "calibrated_probabilities" in outputs:
+        calibrated = outputs["calibrated_probabilities"].numpy()
     found = {}
-    for (name, data), row, is_image in zip(good, rows, valid, strict=True):
+    for (name, data), row, sure, is_image in zip(
+        good, rows, calibrated, valid, strict=True
+    ):
         if is_image:
-            found[name] = row
+            found[name] = row, sure
         else:
             problems[name] = what_is_wrong(data) or "cannot be decoded"
     return found

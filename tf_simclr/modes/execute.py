@@ -49,6 +49,7 @@ from tf_simclr.training.update import LossScale
 from tf_simclr.training.weight_average import WeightAverage
 from tf_simclr.weights.export.folder import Exportable, ExportFolder
 from tf_simclr.weights.export.saved_model import export_saved_model
+from tf_simclr.weights.stored import temperature_of
 
 # Folder of a run's SavedModels.
 EXPORTS = "saved_model"
@@ -234,8 +235,11 @@ def _train_and_score(
     if config.run.mode == "train_then_eval":  # As the original does.
         write_json(run_dir.file("flags.json"), to_flat(config))
     if config.output.export:
+        scores = {**result, **temperature_of(run_dir.path)}
+        if evaluation is None:
+            scores = result
         path = export_saved_model(
-            Exportable(method.network, record, step, result),
+            Exportable(method.network, record, step, scores),
             run_dir.file(EXPORTS),
             keep=config.compat.keep_hub_module_max,
             in_place=True,

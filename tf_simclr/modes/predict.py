@@ -149,6 +149,8 @@ def _write(
     top_k: int,
 ) -> None:
     head = ["file", "class", "probability", "problem", "path"]
+    calibrated = any(found.calibrated is not None for found in predictions)
+    head += ["calibrated_probability"] * calibrated
     for place in range(2, top_k + 1):
         head += [f"class_{place}", f"probability_{place}"]
     rows: list[Sequence[str]] = [head]
@@ -156,6 +158,9 @@ def _write(
         row = [found.file, found.class_name]
         row.append("" if found.problem else f"{found.probability:.6f}")
         row += [found.problem, paths[found.file]]
+        if calibrated:
+            sure = found.calibrated
+            row.append("" if sure is None else f"{sure:.6f}")
         for name, share in found.top[1:]:
             row += [name, f"{share:.6f}"]
         row += [""] * (len(head) - len(row))

@@ -10,6 +10,7 @@ import numpy as np
 
 from tf_simclr.data.class_mapping import KnownClasses
 from tf_simclr.errors import UserError
+from tf_simclr.evaluation.calibration import TEMPERATURES
 from tf_simclr.files import read_json
 from tf_simclr.keras_compat import VALUE_SUFFIX, stored_paths
 from tf_simclr.models.network import Architecture
@@ -39,7 +40,7 @@ class StoredWeights:
       class_names: names of the classifier's classes, if known.
       config: the flags of the run that made them, if known.
       record: the whole `config.json` of that run, if known.
-      scores: its `result.json`, if it is of the same step.
+      scores: its `result.json`, if it is of the same step, and TEMPERATURE.
     """
 
     path: str
@@ -72,6 +73,10 @@ class StoredWeights:
 
 
 PREFIX = "network/"
+# Among the scores: what divides logits for calibrated probabilities.
+TEMPERATURE = "temperature"
+# A fitted one as near to the bounds of its search would lie beyond them.
+_NEAR = 1e-6
 
 
 def own_keys(
@@ -141,13 +146,28 @@ def open_own(
         class_names=record.dataset.class_names or (),
         config=record.config,
         record=record,
-        scores=_scores(os.path.join(folder, "result.json"), step),
+        scores=_scores(folder, step),
     )
 
 
-def _scores(path: str, step: int) -> dict[str, float]:
+def _scores(folder: str, step: int) -> dict[str, float]:
     """What an evaluation at that step found; empty if there was none."""
+    path = os.path.join(folder, "result.json")
     result = read_json(path) if os.path.exists(path) else {}
     if result.get("global_step") != step:
         return {}
-    return {k: v for k, v in result.items() if k != SELECTION}
+    found = {k: v for k, v in result.items() if k != SELECTION}
+    return {**temperature_of(folder), **found}
+
+
+def temperature_of(folder: str) -> dict[str, float]:
+    """{TEMPERATURE: it}, of the `evaluation.json` in a run's folder; empty
+    where there is none, or one at the bounds of its search."""
+    path = os.path.join(folder, "evaluation.json")
+    if not os.path.exists(path):
+        return {}
+    found = read_json(path).get("calibration", {}).get("temperature")
+    low, high = TEMPERATURES
+    if found is None or not low * (1 + _NEAR) < found < high * (1 - _NEAR):
+        return {}
+    return {TEMPERATURE: found}

@@ -18,6 +18,7 @@ from tf_simclr.training.run_record import (
     read_record,
 )
 from tf_simclr.training.same_run import same_run
+from tf_simclr.weights.stored import TEMPERATURE
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +30,8 @@ class Exportable:
       record: that of its run; for weights that no run of this project made,
         one with `weights`.
       step: training steps behind the weights.
-      scores: its last evaluation, as in `result.json`; empty if unknown.
+      scores: its last evaluation, as in `result.json`; empty if unknown. Under
+        TEMPERATURE, what the evaluation fitted, where it says something.
     """
 
     network: SimCLRNetwork
@@ -57,6 +59,12 @@ class Exportable:
             stored.get("eval_crop", default.crop),
             stored.get("antialias", default.antialias),
         )
+
+    @property
+    def temperature(self) -> float | None:
+        """What divides the logits of calibrated probabilities; None where no
+        evaluation has fitted it."""
+        return self.scores.get(TEMPERATURE)
 
     @property
     def classifies(self) -> bool:

@@ -31,6 +31,8 @@ class ExportFunctions:
       class_names: of its classifier; empty if it has learned no classes.
       how: image files are decoded.
       framing: what is seen of images, and how they are shrunk.
+      temperature: divides the logits of calibrated probabilities; None: there
+        are none.
     """
 
     def __init__(
@@ -40,7 +42,9 @@ class ExportFunctions:
         class_names: Sequence[str],
         how: Decoding = AS_ORIGINAL,
         framing: Framing = ORIGINAL_FRAMING,
+        temperature: float | None = None,
     ):
+        self._temperature = temperature
         self._network = network
         self._image_size = image_size
         self._class_names = tuple(class_names)
@@ -144,7 +148,9 @@ class ExportFunctions:
           names in all else; `features`, `projection` and, if the network has
           learned classes, `logits`, `probabilities`, the likeliest `class` and
           its `probability` (N,), and the few likeliest: `top_classes` and
-          `top_probabilities` (N, k).
+          `top_probabilities` (N, k). `calibrated_probabilities` (N, C) where
+          an evaluation has fitted a temperature (Guo et al., arXiv
+          1706.04599).
         """
         views, valid = self.decode(image_bytes)
         outputs = self._named(self.outputs(views))
@@ -162,6 +168,10 @@ class ExportFunctions:
             outputs["probabilities"], min(_NAMED, len(self._class_names))
         )
         names = tf.gather(tf.constant(self._class_names), indices)
+        if self._temperature is not None:
+            found["calibrated_probabilities"] = tf.nn.softmax(
+                outputs["logits"] / self._temperature
+            )
         return {
             **found,
             "logits": outputs["logits"],
@@ -219,6 +229,7 @@ def make_hub_module(source: Exportable) -> HubModule:
         source.class_names,
         source.decoding,
         source.framing,
+        source.temperature,
     )
     images = tf.TensorSpec([None, None, None, 3], tf.float32, "images")
     call = tf.function(functions.outputs, autograph=False)
