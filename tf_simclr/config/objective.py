@@ -277,7 +277,7 @@ class ObjectiveConfig:
         " --features.",
         choices=("teacher", "pretrained"),
         hparam=True,
-        on_resume="fixed",
+        on_resume="free",
         read_by=PIPELINE,
         instead={"distill": "features"},
     )
