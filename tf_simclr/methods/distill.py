@@ -263,7 +263,9 @@ class Distillation(Classification):
             return {"teacher_logits": logits_of(carried)}
         logits = mean_of_teachers(
             [
-                _ordered(teacher.logits(batch["image"], batch["index"]), order)
+                _ordered(
+                    teacher.logits(batch["image"], batch.get("index")), order
+                )
                 for teacher, order in zip(
                     self.teachers, self._orders, strict=True
                 )

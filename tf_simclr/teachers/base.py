@@ -38,13 +38,14 @@ class Teacher(abc.ABC):
         return ()
 
     @abc.abstractmethod
-    def logits(self, views: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
+    def logits(self, views: tf.Tensor, index: tf.Tensor | None) -> tf.Tensor:
         """Its answers, in the order of `TeacherSource.classes`.
 
         Args:
           views: float32 (n, S, S, 3) in [0, 1], the crops that the student
             learns from.
-          index: int64 (n,), the place of each among the training images.
+          index: int64 (n,), the place of each among the training images; None
+            where nobody tells it.
 
         Returns:
           Floats (n, C).
