@@ -344,7 +344,7 @@ ENUMS = [
     for option in options()
     if option.field.metadata["choices"]
     # These have tests of their own; defaults run everywhere else.
-    and option.group not in ("output", "labels", "data")
+    and option.group not in ("output", "labels", "data", "teacher")
     and option.field.name
     not in (
         "backbone",
@@ -353,7 +353,9 @@ ENUMS = [
         "strategy",
         "propagate_labels",
         "propagation",
+        "propagate_along",
         "neighbour_search",
+        "cluster",
     )
     for value in option.field.metadata["choices"]
     if value != option.field.default

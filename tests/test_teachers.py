@@ -15,6 +15,7 @@ from tf_simclr.errors import UserError
 from tf_simclr.methods.base import whole_loss
 from tf_simclr.modes.execute import make_task, run_stage
 from tf_simclr.modes.prepare import prepare
+from tf_simclr.teachers.views import RANGES
 
 pytestmark = pytest.mark.usefixtures("one_block")
 
@@ -163,6 +164,14 @@ def test_a_range_is_what_the_teacher_sees(models, config):
     method, _, batch = begun(config(*flags))
     found = tf.nn.softmax(method.targets(batch)["teacher_logits"])
     assert np.allclose(found, answers(batch), atol=1e-4)
+
+
+@pytest.mark.parametrize("name", RANGES)
+def test_every_range_runs_a_step(models, config, name):
+    flags = [f"--teacher={models}/logits.keras", f"--teacher_range={name}"]
+    method, _, batch = begun(config(*flags, "--teacher_answers=logits"))
+    loss, _, _ = whole_loss(method, batch)
+    assert np.isfinite(float(loss))
 
 
 def test_a_model_for_any_size_takes_the_one_that_is_asked_for(models, config):

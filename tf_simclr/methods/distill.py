@@ -99,7 +99,8 @@ class Distillation(Classification):
         student = self._build_student(job)
         sources = _teachers(job.sources)
         self.teachers = [source.build(job) for source in sources]
-        self._orders = [_order(s, job.class_names) for s in sources]
+        names = _names(sources, job.class_names)
+        self._orders = [_order(source, names) for source in sources]
         self._views = largest_views(job, self.teachers)
         if self.label_weight or self._propagation != "off":
             _check_labels(job)
@@ -159,8 +160,7 @@ class Distillation(Classification):
     @property
     def class_names(self) -> Sequence[str]:
         """The teachers'; those of the data where they tell none."""
-        known = common_classes(_teachers(self.job.sources))
-        return (known and known.names) or self.job.class_names
+        return _names(_teachers(self.job.sources), self.job.class_names)
 
     @property
     def view_size(self) -> int:
@@ -298,6 +298,14 @@ class Distillation(Classification):
 
 def _teachers(sources: Mapping[str, Source]) -> list[TeacherSource]:
     return [s for s in sources.values() if isinstance(s, TeacherSource)]
+
+
+def _names(
+    sources: Sequence[TeacherSource], of_data: Sequence[str]
+) -> Sequence[str]:
+    """The student's classes: its teachers', or those of the data."""
+    known = common_classes(sources)
+    return (known and known.names) or of_data
 
 
 def _order(source: TeacherSource, names: Sequence[str]) -> list[int] | None:

@@ -91,7 +91,9 @@ def _opened(path: str, config: Config) -> TeacherSource:
         return SavedModelSource(path, config)
 
 
-def common_classes(sources: list[TeacherSource]) -> KnownClasses | None:
+def common_classes(
+    sources: Sequence[TeacherSource],
+) -> KnownClasses | None:
     """The classes of several teachers: those of the first that has its own.
 
     Args:
