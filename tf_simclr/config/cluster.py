@@ -88,7 +88,7 @@ def read_cluster(
 
 
 def has_slurm_alone(environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether srun started this process, and nobody set TF_CONFIG."""
+    """True if srun started this process, and nobody set TF_CONFIG."""
     return _RANK in environment and not environment.get("TF_CONFIG")
 
 

@@ -40,13 +40,13 @@ class Prediction:
 
     @property
     def unsure(self) -> bool:
-        """Whether it was read, and is of no class."""
+        """True if it was read, and is of no class."""
         return not (self.class_name or self.problem)
 
 
 @dataclasses.dataclass(frozen=True)
 class Wanted:
-    """What is asked of a classification.
+    """The questions to a classifier.
 
     Attributes:
       class_names: C names.

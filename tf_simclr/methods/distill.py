@@ -119,7 +119,7 @@ class Distillation(Classification):
         return student
 
     def _sizes(self, student: SimCLRNetwork) -> str:
-        """How much larger the teacher is, where that is known."""
+        """The teacher's size by the student's, where that is known."""
         known = [teacher.parameters for teacher in self.teachers]
         if len(known) > 1:
             return f"; {len(known)} teachers, of which the mean is learned"

@@ -33,7 +33,7 @@ from tf_simclr.training.run_dir import RunDirectory
 
 
 class Source(Protocol):
-    """What a stage starts or learns from, such as `StoredWeights`."""
+    """Anything that a stage starts or learns from: `StoredWeights`, say."""
 
     path: str
 

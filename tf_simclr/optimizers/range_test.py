@@ -81,7 +81,7 @@ class RangeTestPlan(SchedulePlan):
 
 @dataclasses.dataclass(frozen=True)
 class RangeTest:
-    """What a range test found.
+    """The findings of a range test.
 
     Attributes:
       rates: float (n,), of the steps until the loss diverged.
@@ -118,7 +118,7 @@ def range_test(rates: Sequence[float], losses: Sequence[float]) -> RangeTest:
 
 
 def has_diverged(losses: Sequence[float]) -> bool:
-    """Whether the last of losses (n,) is far above the best, or no number."""
+    """True if the last of losses (n,) is far above the best, or no number."""
     return len(_until_diverged(np.asarray(losses, np.float64))) < len(losses)
 
 

@@ -1,1 +1,1 @@
-"""What a student learns from: networks, files of answers, features."""
+"""Teachers of a student: networks, files of answers, features."""

@@ -1,4 +1,4 @@
-"""What a classifier of unknown make answers: logits or probabilities."""
+"""Answers of a classifier of unknown make: logits or probabilities."""
 
 import numpy as np
 import tensorflow as tf

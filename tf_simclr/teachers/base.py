@@ -64,7 +64,7 @@ class TeacherSource(abc.ABC):
     @property
     @abc.abstractmethod
     def classes(self) -> KnownClasses | None:
-        """What it tells apart; None: the classes of the data."""
+        """The classes that it tells apart; None: those of the data."""
 
     @abc.abstractmethod
     def fingerprint(self) -> str:

@@ -30,7 +30,7 @@ Answers = Callable[[tf.Tensor], tf.Tensor]
 
 
 class ForeignModel(abc.ABC):
-    """How one kind of file computes answers.
+    """A model of another make, loaded from its file.
 
     Attributes:
       image_size: side of the images that it takes; None: any.
@@ -143,7 +143,7 @@ def _some(job: Job) -> ImageSet:
 def _judged(
     found: np.ndarray, labels: np.ndarray, answers: np.ndarray
 ) -> list[str]:
-    """How often it is right, and a warning where that is chance."""
+    """Lines on how often it is right, and a warning where that is chance."""
     count, chance = len(labels), 1 / answers.shape[1]
     right = float(np.mean(found == labels))
     lines = [

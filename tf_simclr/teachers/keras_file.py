@@ -67,7 +67,7 @@ class KerasSource(ForeignSource):
 
 
 def _is_of_keras_2(path: str) -> bool:
-    """Whether TensorFlow's earlier Keras wrote a file."""
+    """True if TensorFlow's earlier Keras wrote a file."""
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             facts = json.loads(archive.read("metadata.json"))

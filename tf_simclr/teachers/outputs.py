@@ -1,4 +1,4 @@
-"""Which output of a model holds its answers."""
+"""The output of a model that holds its answers."""
 
 from collections.abc import Sequence
 

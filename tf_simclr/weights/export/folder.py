@@ -62,7 +62,7 @@ class Exportable:
 
     @property
     def temperature(self) -> float | None:
-        """What divides the logits of calibrated probabilities; None where no
+        """The divisor of logits for calibrated probabilities; None where no
         evaluation has fitted it."""
         return self.scores.get(TEMPERATURE)
 
