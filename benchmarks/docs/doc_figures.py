@@ -368,7 +368,7 @@ TABLES: dict[str, Callable[[], str]] = {
 FIGURES: dict[str, Callable[[], float]] = {
     **{
         f"{name}.{key}": functools.partial(digits_mean, key, name)
-        for name in ("digits", "digits_10")
+        for name in ("digits", "digits_10", "digits_10_both")
         for key in DIGITS_ROWS
         if key != "self_distilled_top_1"
     },
