@@ -28,6 +28,8 @@ def folder(tmp_path_factory) -> pathlib.Path:
     (folder / "deeper").mkdir()
     shutil.copytree(run, folder / "deeper" / "stopped")
     (folder / "deeper" / "stopped" / "result.json").unlink()
+    shutil.copytree(run, folder / "torn")
+    (folder / "torn" / "metrics.jsonl").write_text('{"step": 1')
     for name, text in (("bad", "{"), ("export", '{"stage": "finetune"}')):
         (folder / name).mkdir()
         (folder / name / "config.json").write_text(text)
@@ -46,6 +48,7 @@ def test_a_line_for_every_run(folder, capsys):
     assert f" {top_1:.4f}  0." in first and first.endswith("MiB")
     assert second.startswith("deeper/stopped") and "not ended" in second
     assert any("bad/config.json is no record" in line for line in rest)
+    assert any("/torn cannot be read as a run" in line for line in rest)
     page = (folder / "runs.html").read_text()
     assert "<b>first" not in page and "&lt;b&gt;first &amp; _second_" in page
     assert page.count("<svg") == 2 and "bad/config.json" in page

@@ -107,12 +107,12 @@ def from_flat(
     """
     base = base or Config()
     paths = {
-        *flags_with(path=True),
-        *flags_with(path="or_name"),
-        *flags_with(path="several"),
+        **dict.fromkeys(flags_with(path=True), _in_place),
+        **dict.fromkeys(flags_with(path="or_name"), _in_place),
+        **dict.fromkeys(flags_with(path="several"), _each_in_place),
     }
     values = {
-        name: _in_place(value) if name in paths else value
+        name: in_place(value) if (in_place := paths.get(name)) else value
         for name, value in values.items()
     }
     if base.model.model is not None:
@@ -140,8 +140,14 @@ def _in_place(path: str | None) -> str | None:
     of a word, but not behind `--name=`."""
     if not path or not isinstance(path, str) or "://" in path:
         return path
-    parts = path.split(",")
-    return ",".join(os.path.expanduser(os.path.expandvars(p)) for p in parts)
+    return os.path.expanduser(os.path.expandvars(path))
+
+
+def _each_in_place(paths: str | None) -> str | None:
+    """The same of paths that commas separate."""
+    if not isinstance(paths, str):
+        return _in_place(paths)
+    return ",".join(map(_in_place, paths.split(",")))
 
 
 def parse_overrides(

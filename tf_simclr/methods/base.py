@@ -79,8 +79,8 @@ class Method:
 
     @classmethod
     def open_weights(cls, config: Config) -> dict[str, Source]:
-        """What flags name, by these flags' names: the weights of
-        `--checkpoint`, which training goes on from, if any.
+        """The sources that flags name, by these flags' names: the weights
+        of `--checkpoint`, which training goes on from, if any.
 
         Raises:
           UserError: they cannot be used.

@@ -235,11 +235,9 @@ def _train_and_score(
     if config.run.mode == "train_then_eval":  # As the original does.
         write_json(run_dir.file("flags.json"), to_flat(config))
     if config.output.export:
-        scores = {**result, **temperature_of(run_dir.path)}
-        if evaluation is None:
-            scores = result
+        fitted = {} if evaluation is None else temperature_of(run_dir.path)
         path = export_saved_model(
-            Exportable(method.network, record, step, scores),
+            Exportable(method.network, record, step, result | fitted),
             run_dir.file(EXPORTS),
             keep=config.compat.keep_hub_module_max,
             in_place=True,

@@ -101,12 +101,13 @@ def find_runs(folder: str) -> tuple[list[RunRow], list[str]]:
             continue
         try:
             record = RunDirectory(path).read_config()
+            # An export has a record, too, but no curves.
+            if record.config and METRICS_FILE in files:
+                found.append(_row(folder, path, record))
         except UserError as error:
             problems.append(str(error))
-            continue
-        # An export has a record, too, but no curves.
-        if record.config and METRICS_FILE in files:
-            found.append(_row(folder, path, record))
+        except (OSError, ValueError, KeyError) as error:
+            problems.append(f"{path} cannot be read as a run: {error!r}")
     return found, problems
 
 

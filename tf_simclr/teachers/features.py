@@ -22,20 +22,20 @@ class FeaturesTeacher(Teacher):
 
     Args:
       path: of the features.
+      features: (N, d), of the training images in their order.
       job: images and labels.
     """
 
-    def __init__(self, path: str, job: Job):
+    def __init__(self, path: str, features: np.ndarray, job: Job):
         self.note = f"a linear classifier on the features of {path}"
-        self._path = path
+        self._features = features
         self._job = job
 
     def begin(self) -> Sequence[str]:
         """Fits it."""
         job = self._job
-        images = job.splits.train
         found = linear_probabilities(
-            features_of(self._path, images.ids),
+            self._features,
             job.subset.indices,
             job.subset.labels,
             len(job.class_names),
@@ -102,6 +102,5 @@ class FeaturesSource(TeacherSource):
                 f" --dataset={data.dataset} has none: give --label_ids=FILE."
             )
         check_several_classes(job.subset, data)
-        # Before a directory is made.
-        features_of(self.path, job.splits.train.ids)
-        return FeaturesTeacher(self.path, job)
+        features = features_of(self.path, job.splits.train.ids)
+        return FeaturesTeacher(self.path, features, job)
