@@ -58,6 +58,16 @@ def compile_views_only() -> None:
     )
 
 
+def set_cluster(description: str) -> None:
+    """Sets TF_CONFIG, where TensorFlow looks for the machines of a run.
+
+    Args:
+      description: JSON, with the addresses of all processes and this one's
+        task.
+    """
+    os.environ["TF_CONFIG"] = description
+
+
 def import_tensorflow() -> None:
     """Imports TensorFlow without the notices that its C++ parts print.
 

@@ -8,7 +8,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from tf_simclr.errors import UserError
-from tf_simclr.process import import_tensorflow, once_per_process
+from tf_simclr.process import (
+    import_tensorflow,
+    once_per_process,
+    set_cluster,
+)
 
 _EXAMPLE = (
     '{"cluster": {"worker": ["host0:5000", "host1:5000"]}, "task": {"type":'
@@ -135,8 +139,8 @@ def take_slurm() -> None:
             "--cluster=slurm cannot make out the tasks of this job from"
             f" Slurm's variables: {error}. Set TF_CONFIG instead."
         ) from error
-    os.environ["TF_CONFIG"] = json.dumps(
-        {"cluster": cluster, "task": {"type": role, "index": index}}
+    set_cluster(
+        json.dumps({"cluster": cluster, "task": {"type": role, "index": index}})
     )
 
 
