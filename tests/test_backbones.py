@@ -20,7 +20,8 @@ from tf_simclr.models.network import Architecture, build_network
 from tf_simclr.training.run_record import DatasetRecord, RunRecord
 from tf_simclr.training.step_probe import network_parts
 from tf_simclr.weights.export.folder import Exportable
-from tf_simclr.weights.export.small_runtimes import export_onnx, export_tflite
+from tf_simclr.weights.export.onnx_export import export_onnx
+from tf_simclr.weights.export.tflite_export import export_tflite
 from tf_simclr.weights.open import open_weights
 
 

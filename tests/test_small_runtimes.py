@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import types
 
 import numpy as np
 import pytest
@@ -13,7 +14,8 @@ from tf_simclr.data.batches import evaluation_batches
 from tf_simclr.data.sources.arrays import load_digits
 from tf_simclr.errors import UserError
 from tf_simclr.models.resnet import ARCHITECTURES
-from tf_simclr.weights.export.small_runtimes import check_onnx
+from tf_simclr.weights.export.onnx_export import check_onnx
+from tf_simclr.weights.export.small_runtimes import check_size
 
 SIZE = 12
 TRAINING = [
@@ -119,6 +121,17 @@ def test_missing_packages_are_named(monkeypatch):
     )
     with pytest.raises(UserError, match="pip install tf2onnx$"):
         check_onnx()
+
+
+def test_networks_beyond_one_file_are_refused():
+    def source(parameters):
+        network = types.SimpleNamespace(count_params=lambda: parameters)
+        return types.SimpleNamespace(network=network)
+
+    # ResNet-152 of double width with selective kernels, and of triple width.
+    check_size(source(353_000_000), "onnx")
+    with pytest.raises(UserError, match="this network takes 3.0 GiB: distill"):
+        check_size(source(795_000_000), "onnx")
 
 
 def test_quantizing_anything_but_tflite_is_refused(capsys):

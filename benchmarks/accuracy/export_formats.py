@@ -105,16 +105,16 @@ def _load_saved_model(path: str) -> Classify:
 
 
 def _load_tflite(path: str) -> Classify:
-    from tf_simclr.weights.export.small_runtimes import TFLITE_FILE, run_tflite
+    from tf_simclr.weights.export.tflite_export import TFLITE_FILE, tflite_model
 
-    model = os.path.join(path, TFLITE_FILE)
-    return lambda views: run_tflite(model, views)["probabilities"]
+    model = tflite_model(os.path.join(path, TFLITE_FILE))
+    return lambda views: model(views)["probabilities"]
 
 
 def _load_onnx(path: str) -> Classify:
     import onnxruntime
 
-    from tf_simclr.weights.export.small_runtimes import ONNX_FILE
+    from tf_simclr.weights.export.onnx_export import ONNX_FILE
 
     session = onnxruntime.InferenceSession(
         os.path.join(path, ONNX_FILE), providers=["CPUExecutionProvider"]

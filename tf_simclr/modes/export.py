@@ -1,9 +1,12 @@
 """Writing a finished run or a checkpoint for others to use."""
 
+import numpy as np
+
 from tf_simclr.config.run import Config
 from tf_simclr.data.bad_images import naming_bad_images
 from tf_simclr.data.batches import evaluation_batches
-from tf_simclr.data.sources.open import open_images
+from tf_simclr.data.sources.image_set import ImageSet
+from tf_simclr.data.sources.open import Splits, open_dataset
 from tf_simclr.errors import UserError
 from tf_simclr.modes.loaded import LoadedNetwork, load_network
 from tf_simclr.modes.prepare import index_folders, say_notices
@@ -11,14 +14,12 @@ from tf_simclr.modes.stored_data import check_stored_images
 from tf_simclr.progress import say
 from tf_simclr.training.run_dir import RunDirectory, check_writable
 from tf_simclr.training.same_run import same_run
+from tf_simclr.weights.export.agreement import IMAGES
 from tf_simclr.weights.export.folder import Exportable, ExportFolder
+from tf_simclr.weights.export.onnx_export import check_onnx, export_onnx
 from tf_simclr.weights.export.saved_model import export_saved_model
-from tf_simclr.weights.export.small_runtimes import (
-    Images,
-    check_onnx,
-    export_onnx,
-    export_tflite,
-)
+from tf_simclr.weights.export.small_runtimes import Images
+from tf_simclr.weights.export.tflite_export import export_tflite
 
 # Training images that the ranges of int8 numbers are taken from.
 _REPRESENTATIVE = 200
@@ -45,10 +46,19 @@ def export(config: Config) -> str:
     _check_free(run_dir, folder, source)
     keep = config.compat.keep_hub_module_max
     if output.export_format == "tflite":
-        images = _representative(loaded) if output.quantize == "int8" else None
-        path = export_tflite(source, folder, output.quantize, images, keep=keep)
+        data = _open_data(loaded)
+        path = export_tflite(
+            source,
+            folder,
+            output.quantize,
+            _representative(loaded, data, output.quantize),
+            _compared(data),
+            keep=keep,
+        )
     elif output.export_format == "onnx":
-        path = export_onnx(source, folder, keep=keep)
+        path = export_onnx(
+            source, folder, _compared(_open_data(loaded)), keep=keep
+        )
     else:
         path = export_saved_model(
             source, folder, keep=keep, new_process=output.verify_export
@@ -67,16 +77,54 @@ def _check_free(run_dir: RunDirectory, folder: str, source: Exportable) -> None:
     ExportFolder(folder, source.record).check()
 
 
-def _representative(loaded: LoadedNetwork) -> Images:
-    """Evaluation views of some training images, evenly from all of them."""
-    data = loaded.config.data
-    check_stored_images(loaded.config, loaded.stored)
-    images, notices = open_images(
-        data, data.train_split, index_folders(loaded.config)
-    )
-    say_notices(loaded.config, notices)
-    step = max(1, len(images) // _REPRESENTATIVE)
-    chosen = images.take(range(0, len(images), step))
+def _open_data(loaded: LoadedNetwork) -> Splits | str:
+    """The images of the run, or why they cannot be opened."""
+    config, stored = loaded.config, loaded.stored
+    if stored.record is None and "dataset" not in config.given:
+        return "no --dataset is given"
+    try:
+        check_stored_images(config, stored)
+        splits = open_dataset(config.data, index_folders(config))
+    except UserError as error:
+        return str(error)
+    say_notices(config, splits.notices)
+    return splits
+
+
+def _compared(data: Splits | str) -> ImageSet | None:
+    """Images to compare an export with its network on, evenly from all."""
+    if isinstance(data, str):
+        say(f"notice     the export is not compared on image files: {data}")
+        return None
+    images = data.train if data.evaluation is None else data.evaluation
+    return _evenly(images, IMAGES)
+
+
+def _representative(
+    loaded: LoadedNetwork, data: Splits | str, quantize: str
+) -> Images:
+    """Evaluation views of some training images.
+
+    Raises:
+      UserError: int8 numbers need them, and they cannot be opened.
+    """
+    if quantize == "none":
+        return ()
+    if isinstance(data, str):
+        if quantize != "int8":
+            return ()
+        raise UserError(
+            "--quantize=int8 takes the ranges of its numbers from training"
+            " images, which cannot be opened: name them by --dataset, or use"
+            f" --quantize=float16. {data}"
+        )
+    chosen = _evenly(data.train, _REPRESENTATIVE)
     with naming_bad_images(chosen):
-        batches = evaluation_batches(chosen, 1, data.image_size)
+        batches = evaluation_batches(chosen, 1, loaded.config.data.image_size)
         return [batch["image"].numpy() for batch in batches]
+
+
+def _evenly(images: ImageSet, count: int) -> ImageSet:
+    """At most `count` images, evenly from all."""
+    places = np.arange(min(count, len(images))) * len(images)
+    return images.take(places // min(count, len(images)))

@@ -1,6 +1,7 @@
 """README.md of an export: what the network is, and how to use it."""
 
 import shlex
+from collections.abc import Sequence
 
 from tf_simclr.config.flat import flags_with, to_flat
 from tf_simclr.config.run import Config
@@ -42,6 +43,9 @@ too, and TensorFlow Serving the folder that holds the folder of this step.
 itself; `serving_bytes` takes encoded images.
 """,
     "tflite": """\
+`python preprocess.py photo.jpg` {answers}; it takes NumPy, Pillow and
+ai-edge-litert, no TensorFlow. Elsewhere:
+
 ```python
 from ai_edge_litert.interpreter import Interpreter
 
@@ -50,9 +54,12 @@ runner(images=images)["features"]  # float32 ({size}) in [0, 1]
 ```
 
 It takes images that already have the size it was trained on, in batches of any
-size.
+size. `preprocess.tflite` makes them of uint8 `pixels` (N, H, W, 3) of any size.
 """,
     "onnx": """\
+`python preprocess.py photo.jpg` {answers}; it takes NumPy, Pillow and
+onnxruntime, no TensorFlow. Elsewhere:
+
 ```python
 import onnxruntime
 
@@ -62,18 +69,22 @@ dict(zip(names, session.run(None, {{"images": images}})))
 ```
 
 It takes float32 images ({size}) in [0, 1], which already have the size it was
-trained on.
+trained on. `preprocess.onnx` makes them of uint8 `pixels` (N, H, W, 3) of any
+size.
 """,
 }
 
 
-def model_card(source: Exportable, export_format: str) -> str:
+def model_card(
+    source: Exportable, export_format: str, checks: Sequence[str] = ()
+) -> str:
     """The card as Markdown.
 
     Args:
       source: the network and what is known about it.
       export_format: `saved_model`, `tflite` or `onnx`, which decides how it
         is loaded.
+      checks: what was found when the export was compared with the network.
     """
     record = source.record
     architecture = source.network.architecture
@@ -81,6 +92,9 @@ def model_card(source: Exportable, export_format: str) -> str:
     loading = _LOADING[export_format].format(
         logits=', outputs["probabilities"]' if source.classifies else "",
         size=size,
+        answers="names its class"
+        if source.classifies
+        else "shows its features",
     )
     parts = [
         f"# SimCLRv2 {architecture.title}: {_STAGES[record.stage]}",
@@ -89,6 +103,7 @@ def model_card(source: Exportable, export_format: str) -> str:
         _section("Scores", _scores(source)),
         _section("Recipe", _recipe(record)),
         _section("Use", loading),
+        _section("Compared with the network", "\n".join(map(_item, checks))),
         _section("Versions", _versions(record)),
     ]
     return "\n".join(part for part in parts if part) + "\n"
@@ -96,6 +111,10 @@ def model_card(source: Exportable, export_format: str) -> str:
 
 def _section(title: str, text: str) -> str:
     return f"\n## {title}\n\n{text.strip()}" if text else ""
+
+
+def _item(text: str) -> str:
+    return f"- {literal(text)}"
 
 
 def _network(source: Exportable) -> str:

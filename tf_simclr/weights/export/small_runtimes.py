@@ -1,27 +1,45 @@
-"""A network for ONNX runtimes, for phones and small devices.
+"""What exports for ONNX and TFLite share: the functions they compute, and how
+they are compared and described.
 
-vectors, without training.
+Beside the model, which gives vectors and is not trained, lies one that makes
+its images from pixels of any size, and `preprocess.py`, which reads files for
+both.
 """
 
-import contextlib
-import importlib.util
 import os
-import tempfile
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from tf_simclr.data.augment.policy import evaluation_image
+from tf_simclr.data.sources.image_set import ImageSet
 from tf_simclr.errors import UserError
 from tf_simclr.files import write_text
-from tf_simclr.weights.export.folder import Exportable, ExportFolder
+from tf_simclr.progress import say
+from tf_simclr.weights.export.agreement import (
+    LEAST,
+    Agreement,
+    agreement_on_files,
+)
+from tf_simclr.weights.export.folder import Exportable
 from tf_simclr.weights.export.hub_module import HubModule, make_hub_module
 from tf_simclr.weights.export.model_card import CARD_FILE, model_card
+from tf_simclr.weights.export.portable_view import portable_view
+from tf_simclr.weights.export.preprocess_script import (
+    SCRIPT_FILE,
+    preprocess_script,
+)
 from tf_simclr.weights.export.saved_model import LABELS_FILE, write_labels
 from tf_simclr.weights.export.verify import TOLERANCE, compare
 
+# What one message of Protocol Buffers, one buffer of TFLite may hold.
+_LARGEST = 2**31
+# Evaluation views, each float32 (1, S, S, 3).
+Images = Sequence[np.ndarray]
+# An array -> outputs, by name.
+Model = Callable[[np.ndarray], Mapping[str, np.ndarray]]
 OUTPUTS = ("features", "projection", "logits", "probabilities")
 
 
@@ -44,178 +62,101 @@ def vector_function(source: Exportable) -> tuple[HubModule, Any]:
     return module, tf.function(vectors, input_signature=[spec])
 
 
+def view_function(source: Exportable) -> Any:
+    """A function from uint8 `pixels` (N, H, W, 3) of any size to `images`,
+    the evaluation view float32 (N, S, S, 3) in [0, 1]."""
+
+    def view(pixels: tf.Tensor) -> dict[str, tf.Tensor]:
+        size = source.image_size
+        return {"images": portable_view(pixels, size, source.framing)}
+
+    spec = tf.TensorSpec([None, None, None, 3], tf.uint8, "pixels")
+    return tf.function(view, input_signature=[spec], autograph=False)
+
+
 def probe_images(source: Exportable) -> np.ndarray:
     """Random images (n, S, S, 3) to compare runtimes on."""
     size = source.image_size
     return np.random.default_rng(0).random((3, size, size, 3), np.float32)
 
 
-ONNX_FILE = "model.onnx"
-_PACKAGES = ("tf2onnx", "onnxruntime")
-# Of ONNX's operations; runtimes since 2022 know it.
-_OPSET = 17
-
-
-def check_onnx() -> None:
-    """Refuses an ONNX export where the packages that it needs are missing.
+def check_size(source: Exportable, export_format: str) -> None:
+    """Refuses a network that is too large for a model's one file.
 
     Raises:
-      UserError: the converter is not installed.
+      UserError: names both sizes, and the ways out.
     """
-    missing = [p for p in _PACKAGES if importlib.util.find_spec(p) is None]
-    if missing:
+    size = 4 * source.network.count_params()
+    if size > _LARGEST:
         raise UserError(
-            "--export_format=onnx needs packages that are not installed: pip"
-            f" install {' '.join(missing)}"
+            f"--export_format={export_format} writes files of at most"
+            f" {_LARGEST / 2**30:.0f} GiB, and this network takes"
+            f" {size / 2**30:.1f} GiB: distill it into a smaller one, or leave"
+            " the flag out for a SavedModel."
         )
 
 
-def export_onnx(source: Exportable, folder: str, *, keep: int = 1) -> str:
-    """Writes `folder/STEP/model.onnx` with class names and card.
-
-    It maps float32 `images` (N, S, S, 3) in [0, 1], which have the size of
-    the network's own, to `features`, `projection` and, with a classifier,
-    `logits` and `probabilities`.
-
-    Args:
-      source: the network and what is known about it.
-      folder: where exports of this kind lie.
-      keep: how many exports stay in the folder.
-
-    Returns:
-      The path of `folder/STEP`.
-
-    Raises:
-      UserError: the folder is in use, or a package is missing.
-      ExportFailed: the model computes something else than the network.
-    """
-    check_onnx()
-    import onnxruntime
-    import tf2onnx
-
-    exports = ExportFolder(folder, source.record, keep)
-    exports.check()
-    _, function = vector_function(source)
-    with exports.writing(source.step, source.scores) as partial:
-        path = os.path.join(partial, ONNX_FILE)
-        tf2onnx.convert.from_function(
-            function,
-            input_signature=function.input_signature,
-            opset=_OPSET,
-            output_path=path,
-        )
-        if source.class_names:
-            write_labels(os.path.join(partial, LABELS_FILE), source)
-        write_text(os.path.join(partial, CARD_FILE), model_card(source, "onnx"))
-        images = probe_images(source)
-        session = onnxruntime.InferenceSession(
-            path, providers=["CPUExecutionProvider"]
-        )
-        names = [output.name for output in session.get_outputs()]
-        found = session.run(names, {"images": images})
-        expected = {
-            name: value.numpy()
-            for name, value in function(tf.constant(images)).items()
-        }
-        compare(expected, dict(zip(names, found, strict=True)), path)
-    return os.path.join(folder, str(source.step))
-
-
-TFLITE_FILE = "model.tflite"
-_SIGNATURE = "serving_default"
-# Half precision keeps three digits, and layers add up their errors.
-_FLOAT16_TOLERANCE = 0.05
-
-# Evaluation views, each float32 (1, S, S, 3).
-Images = Sequence[np.ndarray]
-
-
-def export_tflite(
+def compare_vectors(
     source: Exportable,
-    folder: str,
-    quantize: str,
-    representative: Images | None = None,
-    *,
-    keep: int = 1,
-) -> str:
-    """Writes `folder/STEP/model.tflite` with class names and card.
+    partial: str,
+    function: Any,
+    load: Callable[[str], Model],
+    name: str,
+    tolerance: float = TOLERANCE,
+) -> None:
+    """Compares a model's outputs with the network's, on random images."""
+    path, images = os.path.join(partial, name), probe_images(source)
+    expected = function(tf.constant(images))
+    compare(
+        {key: value.numpy() for key, value in expected.items()},
+        load(path)(images),
+        path,
+        tolerance,
+    )
 
-    Its signature maps float32 `images` (N, S, S, 3) in [0, 1], which have
-    the size of the network's own, to `features`, `projection` and, with a
-    classifier, `logits` and `probabilities`, all float32.
 
-    Args:
-      source: the network and what is known about it.
-      folder: where exports of this kind lie.
-      quantize: `none`, `float16` (weights) or `int8` (all arithmetic).
-      representative: images that the ranges of int8 numbers are taken from.
-      keep: how many exports stay in the folder.
+def compare_views(
+    source: Exportable, partial: str, load: Callable[[str], Model], name: str
+) -> None:
+    """Compares views with evaluation's, of images larger and smaller."""
+    path, size = os.path.join(partial, name), source.image_size
+    model, random = load(path), np.random.default_rng(0)
+    for shape in ((3 * size + 1, 2 * size), (size - size // 3, size)):
+        pixels = random.integers(0, 256, (*shape, 3), np.uint8)
+        view = evaluation_image(tf.constant(pixels), size, source.framing)
+        found = model(pixels[np.newaxis])
+        compare({"images": view.numpy()[np.newaxis]}, found, path)
 
-    Returns:
-      The path of `folder/STEP`.
 
-    Raises:
-      UserError: the folder is in use.
-      ExportFailed: the model computes something else than the network. An
-        int8 model is not compared number by number: its purpose is to differ.
-    """
-    exports = ExportFolder(folder, source.record, keep)
-    exports.check()
-    module, function = vector_function(source)
-    with tempfile.TemporaryDirectory() as temporary:
-        tf.saved_model.save(
-            module.trackable, temporary, signatures={_SIGNATURE: function}
+def describe(
+    source: Exportable,
+    partial: str,
+    export_format: str,
+    module: HubModule,
+    images: ImageSet | None,
+    lines: list[str],
+) -> None:
+    """Writes class names, `preprocess.py` and the card, which has `lines` and
+    how far that script leads to the network's own answers."""
+    if source.class_names:
+        write_labels(os.path.join(partial, LABELS_FILE), source)
+    script = preprocess_script(source, export_format)
+    write_text(os.path.join(partial, SCRIPT_FILE), script)
+    if images is not None:
+        found = agreement_on_files(module.functions, partial, images)
+        what = f"{SCRIPT_FILE} and TensorFlow, split {images.name}"
+        lines = [*lines, said(what, found)]
+    card = model_card(source, export_format, lines)
+    write_text(os.path.join(partial, CARD_FILE), card)
+
+
+def said(what: str, found: Agreement | None) -> str:
+    """Says how far two models agree, and returns that line."""
+    line = f"{what}: {found.text if found else 'no image can be read'}"
+    say(line)
+    if found and found.same < LEAST:
+        say(
+            f"notice     {found.same:.1%} is less than {LEAST:.0%}: score the"
+            " exported model before you use it"
         )
-        converter = tf.lite.TFLiteConverter.from_saved_model(
-            temporary, signature_keys=[_SIGNATURE]
-        )
-        if quantize == "float16":
-            converter.optimizations = [tf.lite.Optimize.DEFAULT]
-            converter.target_spec.supported_types = [tf.float16]
-        elif quantize == "int8":
-
-            def samples() -> Iterator[dict[str, np.ndarray]]:
-                for images in representative or ():
-                    yield {"images": images}
-
-            converter.optimizations = [tf.lite.Optimize.DEFAULT]
-            converter.representative_dataset = samples
-            converter.target_spec.supported_ops = [
-                tf.lite.OpsSet.TFLITE_BUILTINS_INT8
-            ]
-        with _quiet():
-            model = converter.convert()
-    with exports.writing(source.step, source.scores) as partial:
-        path = os.path.join(partial, TFLITE_FILE)
-        with open(path, "wb") as file:
-            file.write(model)
-        if source.class_names:
-            write_labels(os.path.join(partial, LABELS_FILE), source)
-        write_text(
-            os.path.join(partial, CARD_FILE), model_card(source, "tflite")
-        )
-        images = probe_images(source)
-        expected = {
-            name: value.numpy()
-            for name, value in function(tf.constant(images)).items()
-        }
-        found = run_tflite(path, images)
-        tolerance = {"none": TOLERANCE, "float16": _FLOAT16_TOLERANCE}
-        compare(expected, found, path, tolerance.get(quantize, np.inf))
-    return os.path.join(folder, str(source.step))
-
-
-def run_tflite(path: str, images: np.ndarray) -> Mapping[str, Any]:
-    """The outputs (n, d) of a TFLite model, by name."""
-    with _quiet():
-        interpreter = tf.lite.Interpreter(model_path=path)
-    return interpreter.get_signature_runner(_SIGNATURE)(images=images)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the notice that the interpreter is moving to a package of its
-    own, which is not needed here."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        yield
+    return line
