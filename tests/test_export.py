@@ -519,6 +519,32 @@ def test_a_folder_in_use_is_refused(tmp_path, small, other):
     assert contents(tmp_path) == before
 
 
+def test_files_of_systems_that_show_folders_are_none_of_ours(tmp_path, small):
+    for name in (".DS_Store", "._5", ".directory"):
+        (tmp_path / name).write_text("x")
+    ExportFolder(str(tmp_path), small.record).check()
+    export_saved_model(small, str(tmp_path))
+    assert (tmp_path / ".DS_Store").exists()
+
+
+def test_a_record_that_lacks_what_networks_need_is_refused(tmp_path, small):
+    path = export_saved_model(small, str(tmp_path))
+    record = pathlib.Path(path, "config.json")
+    values = json.loads(record.read_text())
+    del values["config"]["image_size"]
+    record.write_text(json.dumps(values))
+    with pytest.raises(UserError, match="has no 'image_size': it is damaged"):
+        open_weights(path, "checkpoint")
+
+
+def test_a_folder_of_exports_stands_for_its_last(tmp_path, small, capsys):
+    export_saved_model(small, str(tmp_path))
+    (tmp_path / "9").mkdir()
+    stored = open_weights(str(tmp_path), "checkpoint")
+    assert stored.path.startswith(str(tmp_path / "7"))
+    assert "its export 7 is taken" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("flag, fits", [("model_dir", True), ("seed", False)])
 def test_exports_of_a_run_stay_its_own_wherever_it_lies(
     tmp_path, small, flag, fits

@@ -104,6 +104,9 @@ def test_exports_of_other_weights():
         ('{"model_type": "resnet"}', "no 'stage'"),
         ('{"stage": "", "architecture": {"x": 1}}', "'architecture' has anot"),
         ('{"stage": "", "derived": [1]}', "'derived' has another form"),
+        ('{"stage": "dream"}', "no stage is 'dream'"),
+        ('{"stage": ["distill"]}', "no stage is ['distill']"),
+        ('{"stage": "", "config": 3}', "'config' has another form"),
     ],
 )
 def test_a_file_that_is_no_record_is_refused(tmp_path, text, told):

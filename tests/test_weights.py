@@ -1,5 +1,6 @@
 """The original's weights load, whatever wrote them, or are refused."""
 
+import dataclasses
 import pathlib
 import shutil
 
@@ -8,14 +9,18 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tiny
+from tensorflow.core.protobuf import trackable_object_graph_pb2
 
 from tf_simclr.config.flat import from_flat, parse_overrides
+from tf_simclr.data.sources.image_set import image_set_of_array
 from tf_simclr.errors import UserError
-from tf_simclr.keras_compat import VALUE_SUFFIX
+from tf_simclr.keras_compat import VALUE_SUFFIX, stored_paths
 from tf_simclr.models.momentum import named_variables
 from tf_simclr.models.network import build_network
 from tf_simclr.modes.execute import run_stage
+from tf_simclr.modes.loaded import load_network
 from tf_simclr.weights.assign import assign_weights
+from tf_simclr.weights.export.model_card import model_card
 from tf_simclr.weights.infer import infer_tf1, infer_tf2
 from tf_simclr.weights.open import open_weights
 from tf_simclr.weights.stored import PREFIX
@@ -134,6 +139,55 @@ def test_a_file_that_is_no_network_is_refused(tmp_path):
     prefix = tf.train.Checkpoint(x=tf.Variable(1.0)).write(str(tmp_path / "c"))
     with pytest.raises(UserError, match="holds no network"):
         open_weights(prefix, "checkpoint")
+
+
+def test_sizes_that_weights_do_not_tell_are_said(capsys):
+    path = str(golden.FOLDER / "checkpoint_tf2_r50_w0125_sk")
+    flags = {"mode": "export", "checkpoint": path, "model_dir": "x"}
+    loaded = load_network(from_flat(flags))
+    assert "taken for 224x224; name another by" in capsys.readouterr().out
+    source = loaded.exportable()
+    assert source.image_size == 224
+    card = model_card(source, "saved_model")
+    assert "of 224x224 pixels; its weights do not tell what" in card
+    squares = image_set_of_array(np.zeros((2, 64, 64, 3), np.uint8))
+    assert loaded.image_size(squares) == 64
+    assert "images of 64x64 stay as they are" in capsys.readouterr().out
+    others = image_set_of_array(np.zeros((2, 64, 60, 3), np.uint8))
+    assert loaded.image_size(others) == 224
+    given = from_flat({**flags, "image_size": 48})
+    loaded = load_network(
+        dataclasses.replace(given, given=frozenset({"image_size"}))
+    )
+    assert loaded.exportable().image_size == loaded.image_size(squares) == 48
+    assert "taken for" not in capsys.readouterr().out
+
+
+def test_objects_that_refer_to_their_owners_end():
+    graph = trackable_object_graph_pb2.TrackableObjectGraph()
+    root, network, layer = (graph.nodes.add() for _ in range(3))
+    root.children.add(node_id=1, local_name="network")
+    network.children.add(node_id=2, local_name="layer")
+    network.children.add(node_id=1, local_name="itself")
+    network.children.add(node_id=2, local_name="first")
+    layer.children.add(node_id=1, local_name="owner")
+    layer.attributes.add(name="VALUE", checkpoint_key="variables/3")
+    paths = stored_paths(graph.SerializeToString(), lambda path: True)
+    assert sorted(paths) == [
+        ("network/first", "variables/3"),
+        ("network/layer", "variables/3"),
+    ]
+
+
+def test_objects_with_endlessly_many_paths_end():
+    graph = trackable_object_graph_pb2.TrackableObjectGraph()
+    nodes = [graph.nodes.add() for _ in range(60)]
+    for index, node in enumerate(nodes[:-1]):
+        for name in ("a", "b"):
+            node.children.add(node_id=index + 1, local_name=name)
+    nodes[-1].attributes.add(name="VALUE", checkpoint_key="x")
+    paths = list(stored_paths(graph.SerializeToString(), lambda path: True))
+    assert 0 < len(paths) <= 1000
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ They may change with any release of either. Each function says why it needs
 such a name and what may replace it; no other module uses one.
 """
 
+import collections
 import re
 from collections.abc import Callable, Iterator, Sequence
 
@@ -140,16 +141,24 @@ def stored_paths(
     nodes = trackable_object_graph_pb2.TrackableObjectGraph.FromString(
         graph
     ).nodes
-    pending = [(0, "")]
+    # Objects may refer to their owners: nobody is looked at within itself, and
+    # one that many refer to is not followed along all of their paths.
+    pending: list[tuple[int, str, frozenset[int]]] = [(0, "", frozenset())]
+    followed = collections.Counter[int]()
     while pending:
-        index, path = pending.pop()
+        index, path, owners = pending.pop()
+        owners |= {index}
         for attribute in nodes[index].attributes:
             yield path, attribute.checkpoint_key
         for child in nodes[index].children:
             name = child.local_name
             joined = f"{path}/{name}" if path else name
-            if follows(joined):
-                pending.append((child.node_id, joined))
+            index = child.node_id
+            if not follows(joined) or index in owners:
+                continue
+            followed[index] += 1
+            if followed[index] <= _MAX_PATHS:
+                pending.append((index, joined, owners))
 
 
 # Single operations
@@ -286,6 +295,8 @@ def get_from_tensor_list(
 
 # Texts of errors
 
+# Paths along which one object of a graph is followed.
+_MAX_PATHS = 1000
 _IN_DATASET = re.compile(
     r"Error in user-defined function passed to \S+ transformation with"
     r" iterator: \S+: "

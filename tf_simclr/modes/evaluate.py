@@ -77,6 +77,7 @@ def evaluate(config: Config) -> dict[str, float]:
             " images of a folder that has no splits), or cut one off with"
             " --eval_fraction=0.2."
         )
+    data = dataclasses.replace(data, image_size=loaded.image_size(images))
     mapping = _mapping(loaded, splits) if classes else None
     if mapping is not None:
         images = mapping.images(images)

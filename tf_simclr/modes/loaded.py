@@ -9,6 +9,7 @@ from tf_simclr.config.earlier import as_begun
 from tf_simclr.config.flat import from_flat, to_flat
 from tf_simclr.config.paths import with_absolute_paths
 from tf_simclr.config.run import Config
+from tf_simclr.data.augment.framing import WHOLE_IMAGE_SIZE
 from tf_simclr.data.class_mapping import check_names
 from tf_simclr.data.sources.image_set import ImageSet
 from tf_simclr.errors import UserError
@@ -48,7 +49,7 @@ class LoadedNetwork:
     config: Config
 
     def image_size(self, images: ImageSet) -> int:
-        """The size to evaluate at.
+        """The size to see images at, in every mode.
 
         Weights of the original release do not tell theirs; without
         --image_size the images are then taken as they are, if all are
@@ -59,6 +60,9 @@ class LoadedNetwork:
         size = images.pixels.size
         if known or size is None or size[0] != size[1]:
             return data.image_size
+        if size[0] != data.image_size:
+            said = f"images of {size[0]}x{size[0]} stay as they are"
+            say(f"{data.dataset}: {said}")
         return size[0]
 
     def exportable(self) -> Exportable:
@@ -133,7 +137,7 @@ def load_network(
 
 def _with_stored_data(config: Config, stored: StoredWeights) -> Config:
     if stored.config is None:
-        return config
+        return _with_likely_size(config, stored)
     values = {
         field.name: stored.config[field.name]
         for field in dataclasses.fields(config.data)
@@ -151,6 +155,21 @@ def _with_stored_data(config: Config, stored: StoredWeights) -> Config:
         inherited=frozenset(values),
     )
     return as_begun(config, stored.config)
+
+
+def _with_likely_size(config: Config, stored: StoredWeights) -> Config:
+    """Images as large as those of the original release, whose weights do not
+    tell: CIFAR's with the stem for them, else ImageNet's."""
+    if "image_size" in config.given:
+        return config
+    small = getattr(stored.architecture.encoder, "cifar_stem", False)
+    size = WHOLE_IMAGE_SIZE if small else config.data.image_size
+    say(
+        f"{stored.path}: does not tell the size of its images, which is taken"
+        f" for {size}x{size}; name another by --image_size"
+    )
+    data = dataclasses.replace(config.data, image_size=size)
+    return dataclasses.replace(config, data=data)
 
 
 def _read_class_names(path: str, stored: StoredWeights) -> tuple[str, ...]:

@@ -241,6 +241,10 @@ class RunRecord:
         """
         if not isinstance(values, Mapping) or "stage" not in values:
             raise ValueError("it has no 'stage'")
+        if values["stage"] not in _STAGES:
+            raise ValueError(f"no stage is {values['stage']!r}")
+        if not isinstance(values.get("config", {}), Mapping):
+            raise ValueError("its 'config' has another form")
         names = {field.name for field in dataclasses.fields(cls)} - {"other"}
         known = {name: values[name] for name in names & values.keys()}
         try:
@@ -295,6 +299,8 @@ def selected_on_scored(split: str) -> str:
     )
 
 
+# Of weights that no run has made it is empty.
+_STAGES = ("pretrain", "finetune", "distill", "")
 _PARTS = {
     "architecture": Architecture.from_json,
     "dataset": DatasetRecord.from_json,

@@ -78,6 +78,10 @@ def _find_prefix(path: str, where: str) -> str:
                 )
             if found:
                 return found
+        export = _newest_export(path)
+        if export is not None:
+            say(f"{path}: its export {os.path.basename(export)} is taken.")
+            return _find_prefix(export, where)
         raise UserError(
             f"{where} holds no checkpoint: name the model_dir of a run that"
             " has saved one."
@@ -89,6 +93,16 @@ def _find_prefix(path: str, where: str) -> str:
         )
     _check_whole(prefix, where)
     return prefix
+
+
+def _newest_export(folder: str) -> str | None:
+    """The SavedModel of the highest step in a folder of exports."""
+    steps = [name for name in os.listdir(folder) if name.isdecimal()]
+    for name in sorted(steps, key=int, reverse=True):
+        path = os.path.join(folder, name)
+        if os.path.isdir(os.path.join(path, "variables")):
+            return path
+    return None
 
 
 def _of_own_run(folder: str) -> bool:

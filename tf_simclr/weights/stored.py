@@ -75,6 +75,8 @@ class StoredWeights:
 PREFIX = "network/"
 # Among the scores: what divides logits for calibrated probabilities.
 TEMPERATURE = "temperature"
+# Flags of a run that its network is built with.
+_NEEDED = ("image_size", "batch_norm_decay", "weight_decay")
 # A fitted one as near to the bounds of its search would lie beyond them.
 _NEAR = 1e-6
 
@@ -129,6 +131,12 @@ def open_own(
         raise UserError(
             f"{where} has no config.json beside its checkpoints folder (looked"
             f" for {path}), which tells the architecture."
+        )
+    missing = [name for name in _NEEDED if name not in record.config]
+    if missing:
+        raise UserError(
+            f"{where} has a {RECORD_FILE} whose 'config' has no {missing[0]!r}:"
+            " it is damaged. Name another run, or an export of this one."
         )
     step = int(reader.get_tensor("step" + VALUE_SUFFIX))
     return StoredWeights(

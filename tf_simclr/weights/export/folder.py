@@ -125,7 +125,8 @@ class ExportFolder:
         if not os.path.isdir(self._path):
             raise UserError(f"{self._path} is in use: it is not a folder.")
         for name in sorted(os.listdir(self._path)):
-            if _PARTIAL.fullmatch(name):
+            # Hidden files are of systems that show folders.
+            if name.startswith("."):
                 continue
             path = os.path.join(self._path, name)
             if not self._is_own(path):

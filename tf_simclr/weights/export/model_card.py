@@ -125,7 +125,8 @@ def _network(source: Exportable) -> str:
         f"- {network.count_params():,} parameters (running statistics"
         f" included), {network.encoder.feature_dim} features,"
         f" {shape.kept_head_layers} of {shape.head_layers} projection layers",
-        f"- images of {source.image_size}x{source.image_size} pixels",
+        f"- images of {source.image_size}x{source.image_size} pixels"
+        f"{_trained_on(source)}",
     ]
     if source.classifies:
         names = source.class_names
@@ -144,6 +145,15 @@ def _network(source: Exportable) -> str:
     if weights:
         lines.append(f"- weights of the {weights.kind}: {weights.path}")
     return "\n".join(lines)
+
+
+def _trained_on(source: Exportable) -> str:
+    trained = source.record.dataset.image_size
+    if trained == source.image_size:
+        return ", as in its training"
+    if trained:
+        return f"; trained on {trained}x{trained}"
+    return "; its weights do not tell what it was trained on"
 
 
 def _data(source: Exportable) -> str:
