@@ -6,9 +6,11 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import venv
 
 import numpy as np
 import pytest
@@ -44,6 +46,7 @@ from tf_simclr.weights.export.hub_module import (
     make_hub_module,
 )
 from tf_simclr.weights.export.saved_model import export_saved_model
+from tf_simclr.weights.export.verify import verify_saved_model
 from tf_simclr.weights.open import open_weights
 
 SIZE = 16
@@ -517,6 +520,35 @@ def test_a_folder_in_use_is_refused(tmp_path, small, other):
     with pytest.raises(UserError, match=f"{used} is in use"):
         export_saved_model(small, str(tmp_path))
     assert contents(tmp_path) == before
+
+
+@pytest.mark.slow
+def test_the_check_finds_tensorflow_wherever_this_process_has_it(
+    tmp_path, small, capsys
+):
+    path = export_saved_model(small, str(tmp_path / "saved_model"))
+    venv.create(tmp_path / "bare", with_pip=False)
+    module = make_hub_module(small)
+
+    def check(python, path=path):
+        verify_saved_model(
+            path, module, small.image_size, new_process=True, python=python
+        )
+
+    # Its own packages lack TensorFlow, as with PYTHONPATH or modules of a
+    # cluster.
+    check(str(tmp_path / "bare/bin/python"))
+    assert not capsys.readouterr().out
+    # No process starts: not the export's fault.
+    for python in (str(tmp_path / "none"), "/bin/false"):
+        check(python)
+        said = capsys.readouterr().out
+        assert "is checked in this process, since no other one" in said
+    damaged = tmp_path / "damaged"
+    shutil.copytree(path, damaged)
+    (damaged / "saved_model.pb").write_bytes(b"\xff")
+    with pytest.raises(ExportFailed, match="damaged cannot be loaded: "):
+        check(sys.executable, str(damaged))
 
 
 def test_files_of_systems_that_show_folders_are_none_of_ours(tmp_path, small):

@@ -1,16 +1,25 @@
 """Loads a SavedModel and runs it on stored images, without this package.
 
-    python -I clean_load.py SAVED_MODEL PROBE.npz FOUND.npz
+    python -I clean_load.py SAVED_MODEL PROBE.npz FOUND.npz PATHS
 
-writes what the SavedModel computes from `images`, `large` and `encoded` of
-PROBE.npz. It imports nothing but TensorFlow and NumPy, so that it sees what a
-user sees who has only the export.
+imports TensorFlow, from PATHS if need be, prints STARTED and writes what the
+SavedModel computes from `images`, `large` and `encoded` of PROBE.npz. It
+imports nothing but TensorFlow and NumPy, so that it sees what a user sees who
+has only the export.
 """
 
+import os
 import sys
 
-import numpy as np
-import tensorflow as tf
+STARTED = "started"
+
+if __name__ == "__main__":
+    # Of PYTHONPATH, a user's own packages or a cluster's modules, which -I
+    # leaves out.
+    sys.path += [p for p in sys.argv.pop().split(os.pathsep) if p]
+
+import numpy as np  # noqa: E402
+import tensorflow as tf  # noqa: E402
 
 
 def outputs_of(module, probe) -> dict[str, np.ndarray]:
@@ -46,6 +55,7 @@ def as_array(value: tf.Tensor) -> np.ndarray:
 
 def main() -> None:
     """Loads, runs, writes."""
+    print(STARTED, flush=True)
     export, probe_file, found_file = sys.argv[1:]
     module = tf.saved_model.load(export)
     with np.load(probe_file) as probe:

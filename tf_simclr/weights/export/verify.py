@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tf_simclr.errors import ExportFailed
+from tf_simclr.progress import say
 from tf_simclr.weights.export import clean_load
 from tf_simclr.weights.export.hub_module import HubModule
 
@@ -21,7 +22,12 @@ _PATIENCE = 1800
 
 
 def verify_saved_model(
-    path: str, module: HubModule, image_size: int, *, new_process: bool
+    path: str,
+    module: HubModule,
+    image_size: int,
+    *,
+    new_process: bool,
+    python: str = sys.executable,
 ) -> None:
     """Loads a SavedModel and compares all its functions with the network.
 
@@ -30,14 +36,17 @@ def verify_saved_model(
       module: what was saved.
       image_size: side of the network's images.
       new_process: whether to load it in a process of its own which does not
-        have this package.
+        have this package. Where none can start, in this one.
+      python: what that process runs.
 
     Raises:
       ExportFailed: it cannot be loaded, or computes something else.
     """
     probe = _probe(image_size)
-    load = _load_elsewhere if new_process else _load_here
-    found = load(path, probe)
+    if new_process:
+        found = _load_elsewhere(path, probe, python)
+    else:
+        found = _load_here(path, probe)
     compare(_expected(module, probe), found, path)
 
 
@@ -114,8 +123,12 @@ def _load_here(
 
 
 def _load_elsewhere(
-    path: str, probe: Mapping[str, np.ndarray]
+    path: str,
+    probe: Mapping[str, np.ndarray],
+    python: str,
 ) -> dict[str, np.ndarray]:
+    """As `_load_here`, in a process without this package; if none can start,
+    in this one."""
     environment = {
         name: value
         for name, value in os.environ.items()
@@ -126,24 +139,48 @@ def _load_elsewhere(
         probe_file = os.path.join(folder, "probe.npz")
         found_file = os.path.join(folder, "found.npz")
         np.savez(probe_file, **probe)
-        process = subprocess.run(
-            [
-                sys.executable,
-                "-I",
-                clean_load.__file__,
-                os.path.abspath(path),
-                probe_file,
-                found_file,
-            ],
-            cwd=folder,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=_PATIENCE,
-            check=False,
-        )
+        arguments = [os.path.abspath(path), probe_file, found_file]
+        paths = os.pathsep.join(_paths_without_package())
+        try:
+            process = subprocess.run(
+                [python, "-I", clean_load.__file__, *arguments, paths],
+                cwd=folder,
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=_PATIENCE,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise ExportFailed(
+                f"{path} is not loaded after {_PATIENCE} seconds."
+            ) from error
+        except OSError as error:
+            return _instead(path, probe, str(error))
+        lines = process.stderr.strip().splitlines() or ["no message"]
+        if clean_load.STARTED not in process.stdout.split():
+            return _instead(path, probe, lines[-1])
         if process.returncode:
-            lines = process.stderr.strip().splitlines() or ["no message"]
             raise ExportFailed(f"{path} cannot be loaded: {lines[-1]}")
         with np.load(found_file) as found:
             return dict(found)
+
+
+def _paths_without_package() -> list[str]:
+    """Where this process imports from, but for the folders of this package."""
+    return [
+        path
+        for path in map(os.path.abspath, filter(os.path.exists, sys.path))
+        if not os.path.exists(os.path.join(path, "tf_simclr", "process.py"))
+        or os.path.exists(os.path.join(path, "tensorflow"))
+    ]
+
+
+def _instead(
+    path: str, probe: Mapping[str, np.ndarray], why: str
+) -> dict[str, np.ndarray]:
+    say(
+        "notice     the export is checked in this process, since no other one"
+        f" can import TensorFlow: {why}"
+    )
+    return _load_here(path, probe)
