@@ -260,6 +260,14 @@ def test_a_run_its_checkpoint_and_its_export_are_one_network(finetuned, rows):
     np.testing.assert_array_equal(export.embed(rows), features)
 
 
+def test_an_output_of_the_head_is_there_where_the_head_is(pretrained, rows):
+    model = pretrained.model
+    network = model.network(rows / np.float32(255), training=False)
+    np.testing.assert_allclose(
+        model.embed(rows, "projection"), network.projection, atol=1e-5
+    )
+
+
 def test_images_may_come_in_any_way(finetuned, rows, files, monkeypatch):
     model = finetuned.model
     expected = model.embed(rows)
@@ -286,8 +294,6 @@ def test_images_may_come_in_any_way(finetuned, rows, files, monkeypatch):
     check(".")
     answers = model.predict("more")
     assert answers.ids == (os.path.join("more", "6.png"),)
-    projection = model.embed(rows, "projection")
-    np.testing.assert_allclose(projection, network.projection, atol=1e-5)
     logits = model.embed(rows, "logits")
     np.testing.assert_array_equal(logits, model.predict(rows).logits)
 
@@ -464,7 +470,7 @@ def test_images_that_cannot_be(tmp_path, finetuned, pretrained, rows):
     ):
         with pytest.raises(ts.UserError, match=message):
             model.embed(images)
-    with pytest.raises(ts.UserError, match="outputs are features, projection,"):
+    with pytest.raises(ts.UserError, match="outputs are features, logits. Rec"):
         model.embed(rows, "stem")
     broken = tmp_path / "broken.png"
     broken.write_text("no image")
@@ -474,7 +480,7 @@ def test_images_that_cannot_be(tmp_path, finetuned, pretrained, rows):
     unlabelled.model.classes = ()
     with pytest.raises(ts.UserError, match="learned no classes"):
         unlabelled.model.predict(rows)
-    with pytest.raises(ts.UserError, match="outputs are features, projection."):
+    with pytest.raises(ts.UserError, match="outputs are features, projection. R"):
         unlabelled.model.embed(rows, "logits")
 
 

@@ -107,7 +107,7 @@ def test_the_runtime_of_devices_agrees(compared):
     module = tf.saved_model.load(str(export))
     expected = module(tf.constant(views), training=False)
     found = runner(images=views)
-    assert set(found) == {"features", "projection", "logits", "probabilities"}
+    assert set(found) == {"features", "logits", "probabilities"}
     for name, value in found.items():
         assert np.abs(value - expected[name]).max() < 1e-4, name
 

@@ -181,7 +181,10 @@ class Model:
         return image_set.ids, np.concatenate(parts)
 
     def _check(self, name: str) -> None:
-        names = ["features", "projection"] + ["logits"] * bool(self.classes)
+        names = ["features"]
+        if self.network.architecture.kept_head_layers:
+            names.append("projection")
+        names += ["logits"] * bool(self.classes)
         if name not in names:
             raise UserError(
                 f"The network's outputs are {', '.join(names)}. Received:"

@@ -214,7 +214,8 @@ class NetworkOutputs(NamedTuple):
 
     @property
     def projection(self) -> tf.Tensor:
-        """(N, d), output of the last layer of the projection head."""
+        """(N, d), output of the last layer of the projection head; what goes
+        into it where the network has none of its layers."""
         return self.hiddens[-1]
 
     def by_name(self) -> dict[str, tf.Tensor]:

@@ -34,7 +34,6 @@ from tf_simclr.training.run_dir import check_writable
 
 FEATURES_FILE = "features.npz"
 MAP_FILE = "map.png"
-_OUTPUTS = ("features", "projection")
 
 
 def embed(config: Config) -> str:
@@ -65,7 +64,9 @@ def embed(config: Config) -> str:
     )
     say_notices(loaded.config, notices)
     size = loaded.image_size(images)
-    names = list(_OUTPUTS)
+    names = ["features"]
+    if loaded.network.architecture.kept_head_layers:
+        names.append("projection")
     if loaded.network.classifier is not None:
         names.append("logits")
         images = _with_classes_of_logits(images, loaded)

@@ -62,14 +62,13 @@ class ExportFunctions:
 
         Returns:
           The network's outputs by the original's names, and under plain
-          ones `features`, `projection` and, with a classifier, `logits` and
-          `probabilities`.
+          ones `features`, `projection` (where it has layers of the projection
+          head) and, with a classifier, `logits` and `probabilities`.
         """
         outputs = self._network(images, training=training)
-        named = {
-            "features": outputs.features,
-            "projection": outputs.projection,
-        }
+        named = {"features": outputs.features}
+        if self._network.architecture.kept_head_layers:
+            named["projection"] = outputs.projection
         if outputs.logits is not None:
             named["logits"] = outputs.logits
             named["probabilities"] = tf.nn.softmax(outputs.logits)
@@ -145,7 +144,8 @@ class ExportFunctions:
 
         Returns:
           `valid` (N,), False for what is no image and has zeros and empty
-          names in all else; `features`, `projection` and, if the network has
+          names in all else; `features`, `projection` (where the network has
+          layers of the projection head) and, if it has
           learned classes, `logits`, `probabilities`, the likeliest `class` and
           its `probability` (N,), and the few likeliest: `top_classes` and
           `top_probabilities` (N, k). `calibrated_probabilities` (N, C) where
@@ -161,7 +161,11 @@ class ExportFunctions:
 
     def _named(self, outputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Of a network's outputs those of one value or name per image."""
-        found = {name: outputs[name] for name in ("features", "projection")}
+        found = {
+            name: outputs[name]
+            for name in ("features", "projection")
+            if name in outputs
+        }
         if not self._class_names:
             return found
         best, indices = tf.math.top_k(

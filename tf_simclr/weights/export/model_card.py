@@ -29,7 +29,7 @@ import tensorflow as tf
 module = tf.saved_model.load("PATH_OF_THIS_FOLDER")
 # float32 images (N, H, W, 3) in [0, 1], of any size, as they are:
 outputs = module(images, training=False)
-outputs["features"], outputs["projection"]{logits}
+outputs["features"]{others}
 # The view that it was evaluated on, from uint8 or float images of any size:
 images = module.preprocess(images)
 # Encoded JPEG or PNG files:
@@ -89,8 +89,10 @@ def model_card(
     record = source.record
     architecture = source.network.architecture
     size = f"N, {source.image_size}, {source.image_size}, 3"
+    others = ["projection"] if architecture.kept_head_layers else []
+    others += ["probabilities"] if source.classifies else []
     loading = _LOADING[export_format].format(
-        logits=', outputs["probabilities"]' if source.classifies else "",
+        others="".join(f', outputs["{name}"]' for name in others),
         size=size,
         answers="names its class"
         if source.classifies
