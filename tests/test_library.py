@@ -480,7 +480,9 @@ def test_images_that_cannot_be(tmp_path, finetuned, pretrained, rows):
     unlabelled.model.classes = ()
     with pytest.raises(ts.UserError, match="learned no classes"):
         unlabelled.model.predict(rows)
-    with pytest.raises(ts.UserError, match="outputs are features, projection. R"):
+    with pytest.raises(
+        ts.UserError, match="outputs are features, projection. R"
+    ):
         unlabelled.model.embed(rows, "logits")
 
 

@@ -108,7 +108,8 @@ def test_every_file_has_its_line(tmp_path, finetuned, images, capsys):
     assert "4 files could not be read: cut off.jpg is damaged" in output
     header, *rows = found[finetuned]
     # No temperature was fitted: all images were right.
-    assert header == ["file", "class", "probability", "problem", "path"]
+    assert header[:4] == ["file", "class", "probability", "problem"]
+    assert header[4:] == ["path", "novelty"]
     classes = {file: name for file, name, *_ in rows}
     assert classes == {
         "blue.png": "blue",
@@ -120,7 +121,8 @@ def test_every_file_has_its_line(tmp_path, finetuned, images, capsys):
         "red": "red",
         "text, really.png": "",
     }
-    for file, name, probability, problem, path in rows:
+    for file, name, probability, problem, path, novelty in rows:
+        assert bool(novelty) == (not problem)
         assert probability == "" if not name else float(probability) > 1 / 3
         assert bool(problem) != bool(name)
         assert path == str(images / file)
@@ -135,7 +137,7 @@ def test_the_next_likeliest_and_the_unsure(tmp_path, finetuned, images, capsys):
     flags += [f"--images={images}", f"--model_dir={tmp_path / 'out'}"]
     assert main(*flags, "--top_k=2", "--min_probability=0.999") == 0
     header, *rows = predictions(tmp_path / "out")
-    assert header[5:] == ["class_2", "probability_2"]
+    assert header[5:] == ["class_2", "probability_2", "novelty"]
     good = [row for row in rows if not row[3]]
     assert len(good) == 4
     unsure = [row for row in good if not row[1]]
@@ -143,7 +145,7 @@ def test_the_next_likeliest_and_the_unsure(tmp_path, finetuned, images, capsys):
     assert f"{len(unsure)} of them are unsure" in capsys.readouterr().out
     for row in good:
         assert float(row[2]) >= float(row[6]) and row[5] in "012"
-    assert all(row[5:] == ["", ""] for row in rows if row[3])
+    assert all(row[5:] == ["", "", ""] for row in rows if row[3])
     page = (tmp_path / "out" / "predictions.html").read_text()
     # The least sure first, and why a file is not there.
     places = [page.index(f"<br>{row[0]}<") for row in good]
@@ -151,7 +153,41 @@ def test_the_next_likeliest_and_the_unsure(tmp_path, finetuned, images, capsys):
     assert np.argsort(places).tolist() == np.argsort(shares).tolist()
     assert page.count("<img") == 4 and "notes.txt" in page
     assert main(*flags, "--top_k=9") == 0
-    assert predictions(tmp_path / "out")[0][-2:] == ["class_3", "probability_3"]
+    assert predictions(tmp_path / "out")[0][-3:-1] == [
+        "class_3",
+        "probability_3",
+    ]
+
+
+def test_what_is_unlike_the_training_is_said(tmp_path, finetuned, capsys):
+    folder = tmp_path / "images"
+    write_image(folder / "green.png", 1)
+    # Nothing in the training has stripes, or a corner of another color.
+    stripes = np.zeros([14, 14, 3], np.uint8)
+    stripes[::2] = 255
+    stripes[:7, :7] = (255, 0, 255)
+    (folder / "odd.png").write_bytes(tf.io.encode_png(stripes).numpy())
+    flags = ["--mode=predict", f"--images={folder}"]
+    run = finetuned
+    (export,) = (finetuned / "saved_model").iterdir()
+    for checkpoint in (run, export):
+        out = tmp_path / checkpoint.name
+        code = main(*flags, f"--checkpoint={checkpoint}", f"--model_dir={out}")
+        assert code == 0
+        _, green, odd = predictions(out)
+        assert float(green[-1]) < 0.9 and float(odd[-1]) == 1
+        said = capsys.readouterr().out
+        assert "1 are less like the training images than 99 %" in said
+        assert said.count("odd.png") == 1
+        page = (out / "predictions.html").read_text()
+        assert page.count("unlike the training images") == 1
+    # Of other weights it would say nothing.
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy)
+    (copy / "novelty.npz").unlink()
+    code = main(*flags, f"--checkpoint={copy}", f"--model_dir={tmp_path / 'o'}")
+    assert code == 0
+    assert predictions(tmp_path / "o")[0][-1] == "path"
 
 
 def test_probabilities_are_calibrated_where_a_temperature_was_fitted(

@@ -18,6 +18,7 @@ from serving_stand_in import serving
 
 from tf_simclr.config import Config
 from tf_simclr.config.flat import to_flat
+from tf_simclr.evaluation.novelty import novelty_of
 from tf_simclr.models.network import Architecture, build_network
 from tf_simclr.models.resnet import ResNetShape
 from tf_simclr.training.run_record import DatasetRecord, RunRecord
@@ -50,7 +51,11 @@ def export(one_block, tmp_path_factory) -> str:
         config={**to_flat(Config()), "image_size": SIZE},
     )
     network = build_network(architecture, SIZE)
-    source = Exportable(network, record, 3, {TEMPERATURE: 1.5})
+    features = np.random.default_rng(0).normal(
+        size=(30, network.encoder.feature_dim)
+    )
+    novelty = novelty_of(features.astype(np.float32), features[:0])
+    source = Exportable(network, record, 3, {TEMPERATURE: 1.5}, novelty)
     folder = tmp_path_factory.mktemp("export")
     return export_saved_model(source, str(folder / "student"))
 

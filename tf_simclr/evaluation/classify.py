@@ -10,8 +10,11 @@ import tensorflow as tf
 from tf_simclr.data.sources.look import MAX_BYTES, what_is_wrong
 from tf_simclr.data.transcode import Unreadable, plain_bytes
 
+# Of 100 usual images one is as novel.
+_NOVEL = 0.99
 # (N,) encoded images -> `probabilities` (N, C), where known
-# `calibrated_probabilities`, and whether each is an image, `valid` (N,).
+# `calibrated_probabilities` and `novelty` (N,), and whether each is an image,
+# `valid` (N,).
 Classify = Callable[[tf.Tensor], dict[str, tf.Tensor]]
 
 
@@ -29,6 +32,8 @@ class Prediction:
         were asked for.
       calibrated: the calibrated probability of the likeliest class; None where
         nothing is known of it.
+      novelty: the share of usual images that are nearer to the training images;
+        None where nothing is known of it.
     """
 
     file: str
@@ -37,6 +42,12 @@ class Prediction:
     problem: str = ""
     top: tuple[tuple[str, float], ...] = ()
     calibrated: float | None = None
+    novelty: float | None = None
+
+    @property
+    def is_novel(self) -> bool:
+        """True if hardly any usual image is as unlike the training images."""
+        return self.novelty is not None and self.novelty >= _NOVEL
 
     @property
     def unsure(self) -> bool:
@@ -63,9 +74,11 @@ class Wanted:
         self,
         file: str,
         probabilities: np.ndarray,
-        calibrated: np.ndarray | None,
+        calibrated: np.ndarray | None = None,
+        novelty: float | None = None,
     ) -> Prediction:
-        """Of one file, from probabilities (C,) and calibrated ones (C,)."""
+        """Of one file, from probabilities (C,), calibrated ones (C,) and its
+        novelty."""
         order = np.argsort(-probabilities, kind="stable")[: self.top_k]
         top = tuple(
             (self.class_names[place], float(probabilities[place]))
@@ -74,7 +87,9 @@ class Wanted:
         name, share = top[0]
         sure = None if calibrated is None else float(calibrated[order[0]])
         known = (share if sure is None else sure) >= self.least
-        return Prediction(file, name if known else "", share, "", top, sure)
+        return Prediction(
+            file, name if known else "", share, "", top, sure, novelty
+        )
 
 
 def classify_files(
@@ -133,9 +148,9 @@ def _classify_good(
     names: Sequence[str],
     contents: Sequence[bytes],
     problems: dict[str, str],
-) -> dict[str, tuple[np.ndarray, np.ndarray | None]]:
+) -> dict[str, tuple[np.ndarray, np.ndarray | None, float | None]]:
     """Probabilities (C,) of the files without problems, by name, as they are
-    and calibrated, if that is known.
+    and calibrated, and their novelty, if these are known.
 
     Adds to `problems` the files that cannot be decoded.
     """
@@ -151,12 +166,15 @@ def _classify_good(
     calibrated: Sequence = [None] * len(rows)
     if "calibrated_probabilities" in outputs:
         calibrated = outputs["calibrated_probabilities"].numpy()
+    novelties: Sequence = [None] * len(rows)
+    if "novelty" in outputs:
+        novelties = outputs["novelty"].numpy().tolist()
     found = {}
-    for (name, data), row, sure, is_image in zip(
-        good, rows, calibrated, valid, strict=True
+    for (name, data), row, sure, novelty, is_image in zip(
+        good, rows, calibrated, novelties, valid, strict=True
     ):
         if is_image:
-            found[name] = row, sure
+            found[name] = row, sure, novelty
         else:
             problems[name] = what_is_wrong(data) or "cannot be decoded"
     return found

@@ -18,6 +18,7 @@ from tf_simclr.files import read_json, write_json
 from tf_simclr.methods.base import Method
 from tf_simclr.methods.job import Job
 from tf_simclr.models.momentum import trainable_variables
+from tf_simclr.modes.novelty import measure_novelty
 from tf_simclr.modes.prepare import prepare, say_notices, write_image_files
 from tf_simclr.modes.scores import leave_scores
 from tf_simclr.modes.selection import (
@@ -236,8 +237,11 @@ def _train_and_score(
         write_json(run_dir.file("flags.json"), to_flat(config))
     if config.output.export:
         fitted = {} if evaluation is None else temperature_of(run_dir.path)
+        novelty = measure_novelty(job, method)
+        if novelty is not None:
+            novelty.write(run_dir.path, step)
         path = export_saved_model(
-            Exportable(method.network, record, step, result | fitted),
+            Exportable(method.network, record, step, result | fitted, novelty),
             run_dir.file(EXPORTS),
             keep=config.compat.keep_hub_module_max,
             in_place=True,

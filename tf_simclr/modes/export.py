@@ -1,7 +1,5 @@
 """Writing a finished run or a checkpoint for others to use."""
 
-import numpy as np
-
 from tf_simclr.config.run import Config
 from tf_simclr.data.bad_images import naming_bad_images
 from tf_simclr.data.batches import evaluation_batches
@@ -97,7 +95,7 @@ def _compared(data: Splits | str) -> ImageSet | None:
         say(f"notice     the export is not compared on image files: {data}")
         return None
     images = data.train if data.evaluation is None else data.evaluation
-    return _evenly(images, IMAGES)
+    return images.evenly(IMAGES)
 
 
 def _representative(
@@ -118,13 +116,7 @@ def _representative(
             " images, which cannot be opened: name them by --dataset, or use"
             f" --quantize=float16. {data}"
         )
-    chosen = _evenly(data.train, _REPRESENTATIVE)
+    chosen = data.train.evenly(_REPRESENTATIVE)
     with naming_bad_images(chosen):
         batches = evaluation_batches(chosen, 1, loaded.config.data.image_size)
         return [batch["image"].numpy() for batch in batches]
-
-
-def _evenly(images: ImageSet, count: int) -> ImageSet:
-    """At most `count` images, evenly from all."""
-    places = np.arange(min(count, len(images))) * len(images)
-    return images.take(places // min(count, len(images)))

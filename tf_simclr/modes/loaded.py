@@ -103,7 +103,9 @@ class LoadedNetwork:
                 ),
                 config={**record.config, **seen},
             )
-        return Exportable(self.network, record, stored.step, stored.scores)
+        return Exportable(
+            self.network, record, stored.step, stored.scores, stored.novelty
+        )
 
 
 def load_network(

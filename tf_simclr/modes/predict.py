@@ -93,6 +93,13 @@ def predict(config: Config) -> str:
             f"{unsure} of them are unsure: no class is as probable as"
             f" --min_probability={output.min_probability:g}"
         )
+    novel = [found.file for found in predictions if found.is_novel]
+    if novel:
+        say(
+            f"{len(novel)} are less like the training images than 99 % of the"
+            " evaluation's (column novelty):"
+            f" {at_most(_SHOWN, novel)}"
+        )
     _draw(config, predictions, dict(files), source)
     if bad:
         say(f"{len(bad)} files could not be read: {_named(bad)}")
@@ -153,6 +160,8 @@ def _write(
     head += ["calibrated_probability"] * calibrated
     for place in range(2, top_k + 1):
         head += [f"class_{place}", f"probability_{place}"]
+    if any(found.novelty is not None for found in predictions):
+        head.append("novelty")
     rows: list[Sequence[str]] = [head]
     for found in predictions:
         row = [found.file, found.class_name]
@@ -163,6 +172,8 @@ def _write(
             row.append("" if sure is None else f"{sure:.6f}")
         for name, share in found.top[1:]:
             row += [name, f"{share:.6f}"]
+        if found.novelty is not None:
+            row.append(f"{found.novelty:.6f}")
         row += [""] * (len(head) - len(row))
         rows.append(row)
     write_csv(path, rows)

@@ -54,7 +54,8 @@ def _sheet(shown: Sequence[Shown], count: int) -> str:
     figures = "".join(
         f"<figure>{picture(image, found.file)}<figcaption>"
         f"<b>{html.escape(found.class_name or 'unsure')}</b>"
-        f" {100 * found.probability:.0f} %{_others(found)}<br>"
+        f" {100 * found.probability:.0f} %{_others(found)}"
+        f"{'<br>unlike the training images' * found.is_novel}<br>"
         f"{html.escape(found.file)}</figcaption></figure>"
         for found, image in shown
     )

@@ -11,6 +11,7 @@ import numpy as np
 from tf_simclr.data.class_mapping import KnownClasses
 from tf_simclr.errors import UserError
 from tf_simclr.evaluation.calibration import TEMPERATURES
+from tf_simclr.evaluation.novelty import Novelty, read_novelty
 from tf_simclr.files import read_json
 from tf_simclr.keras_compat import VALUE_SUFFIX, stored_paths
 from tf_simclr.models.network import Architecture
@@ -41,6 +42,7 @@ class StoredWeights:
       config: the flags of the run that made them, if known.
       record: the whole `config.json` of that run, if known.
       scores: its `result.json`, if it is of the same step, and TEMPERATURE.
+      novelty: what that of images is measured by, if known.
     """
 
     path: str
@@ -56,6 +58,7 @@ class StoredWeights:
     config: Mapping[str, Any] | None = None
     record: RunRecord | None = None
     scores: dict[str, float] = dataclasses.field(default_factory=dict)
+    novelty: Novelty | None = None
 
     @property
     def classes(self) -> KnownClasses:
@@ -155,6 +158,7 @@ def open_own(
         config=record.config,
         record=record,
         scores=_scores(folder, step),
+        novelty=read_novelty(folder, step),
     )
 
 

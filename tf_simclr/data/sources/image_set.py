@@ -98,6 +98,11 @@ class ImageSet:
             pixels = dataclasses.replace(pixels, how=how)
         return dataclasses.replace(self, pixels=pixels, framing=framing)
 
+    def evenly(self, count: int) -> "ImageSet":
+        """At most `count` images, evenly from all."""
+        count = min(count, len(self))
+        return self.take(np.arange(count) * len(self) // max(count, 1))
+
     def take(self, indices: np.ndarray) -> "ImageSet":
         """The images at `indices` (n,), in that order."""
         first_equal, groups = self.first_equal, self.groups

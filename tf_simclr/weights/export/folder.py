@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from tf_simclr.data.augment.framing import ORIGINAL_FRAMING, Framing
 from tf_simclr.data.decoding import AS_ORIGINAL, Decoding
 from tf_simclr.errors import UserError
+from tf_simclr.evaluation.novelty import Novelty
 from tf_simclr.files import write_json
 from tf_simclr.models.network import SimCLRNetwork
 from tf_simclr.training.run_record import (
@@ -32,12 +33,14 @@ class Exportable:
       step: training steps behind the weights.
       scores: its last evaluation, as in `result.json`; empty if unknown. Under
         TEMPERATURE, what the evaluation fitted, where it says something.
+      novelty: what that of images is measured by; None where it is not known.
     """
 
     network: SimCLRNetwork
     record: RunRecord
     step: int
     scores: Mapping[str, float]
+    novelty: Novelty | None = None
 
     @property
     def image_size(self) -> int:

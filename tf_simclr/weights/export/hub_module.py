@@ -10,6 +10,7 @@ from tf_simclr.data.augment.framing import ORIGINAL_FRAMING, Framing
 from tf_simclr.data.augment.policy import evaluation_image, evaluation_view
 from tf_simclr.data.decode import decode_for_view
 from tf_simclr.data.decoding import AS_ORIGINAL, Decoding
+from tf_simclr.evaluation.novelty import Novelty
 from tf_simclr.losses.classification import l2_loss
 from tf_simclr.models.layers import LayerFactory
 from tf_simclr.models.momentum import copy_weights, named_variables
@@ -33,6 +34,7 @@ class ExportFunctions:
       framing: what is seen of images, and how they are shrunk.
       temperature: divides the logits of calibrated probabilities; None: there
         are none.
+      novelty: what that of images is measured by; None: it is not.
     """
 
     def __init__(
@@ -43,7 +45,9 @@ class ExportFunctions:
         how: Decoding = AS_ORIGINAL,
         framing: Framing = ORIGINAL_FRAMING,
         temperature: float | None = None,
+        novelty: Novelty | None = None,
     ):
+        self._novelty = novelty
         self._temperature = temperature
         self._network = network
         self._image_size = image_size
@@ -150,7 +154,8 @@ class ExportFunctions:
           its `probability` (N,), and the few likeliest: `top_classes` and
           `top_probabilities` (N, k). `calibrated_probabilities` (N, C) where
           an evaluation has fitted a temperature (Guo et al., arXiv
-          1706.04599).
+          1706.04599). `distance` and `novelty` (N,) where the run has left
+          what they are measured by (see `Novelty`).
         """
         views, valid = self.decode(image_bytes)
         outputs = self._named(self.outputs(views))
@@ -176,6 +181,10 @@ class ExportFunctions:
             found["calibrated_probabilities"] = tf.nn.softmax(
                 outputs["logits"] / self._temperature
             )
+        if self._novelty is not None:
+            distances = self._novelty.distances(outputs["features"])
+            found["distance"] = distances
+            found["novelty"] = self._novelty.ranks(distances)
         return {
             **found,
             "logits": outputs["logits"],
@@ -234,6 +243,7 @@ def make_hub_module(source: Exportable) -> HubModule:
         source.decoding,
         source.framing,
         source.temperature,
+        source.novelty,
     )
     images = tf.TensorSpec([None, None, None, 3], tf.float32, "images")
     call = tf.function(functions.outputs, autograph=False)

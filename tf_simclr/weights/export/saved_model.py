@@ -63,6 +63,8 @@ def export_saved_model(
                 experimental_custom_gradients=True
             ),
         )
+        if source.novelty is not None:
+            source.novelty.write(temporary, source.step)
         write_text(
             os.path.join(temporary, CARD_FILE),
             model_card(source, "saved_model"),
