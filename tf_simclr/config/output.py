@@ -21,6 +21,16 @@ class OutputConfig:
         read_by=TRAINING,
         idle=(False,),
     )
+    logger: str = option(
+        "none",
+        "Where the curves of metrics.jsonl go besides: MLflow or Weights &"
+        " Biases, which take a package of that name. Their own environment"
+        " variables say where to (MLFLOW_TRACKING_URI, WANDB_MODE=offline).",
+        choices=("none", "mlflow", "wandb"),
+        recipe=False,
+        on_resume="free",
+        read_by=TRAINING,
+    )
     export_format: str = option(
         "saved_model",
         "What --mode=export writes: a SavedModel that serves and trains, or"

@@ -15,6 +15,7 @@ from tf_simclr.errors import UserError
 from tf_simclr.evaluation.evaluate import NO_SCORE, Evaluation, Evaluator
 from tf_simclr.evaluation.sample import evaluation_sample
 from tf_simclr.files import read_json, write_json
+from tf_simclr.loggers.base import followed
 from tf_simclr.methods.base import Method
 from tf_simclr.methods.job import Job
 from tf_simclr.models.momentum import trainable_variables
@@ -114,9 +115,18 @@ def execute(job: Job, method: Method) -> dict[str, float]:
             split = evaluator.sample.images.name
             notes += selection_notes(selection, split)
         _announce(job, notes, trained, total)
-        return _train_and_score(
-            job, method, record, evaluator, scored, selection
-        )
+        cluster = job.config.cluster if job.config.works_together else None
+        alone = cluster is None or cluster.is_chief
+        logger = job.config.output.logger if alone else "none"
+        with followed(logger, run_dir, job.stage, record.config) as told:
+            return _train_and_score(
+                dataclasses.replace(job, run_dir=told),
+                method,
+                record,
+                evaluator,
+                scored,
+                selection,
+            )
 
 
 def finished_result(

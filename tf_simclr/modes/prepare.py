@@ -25,6 +25,7 @@ from tf_simclr.data.sources.identity import content_checksum, ids_checksum
 from tf_simclr.data.sources.open import Splits, open_dataset
 from tf_simclr.data.sources.registry import kind_of
 from tf_simclr.errors import UserError
+from tf_simclr.loggers.base import check_logger
 from tf_simclr.methods.base import Method
 from tf_simclr.methods.job import Job, Source
 from tf_simclr.methods.registry import method_of
@@ -100,6 +101,7 @@ def prepare(config: Config) -> tuple[type[Method], Job]:
     Raises:
       UserError: weights, data, batch or directory cannot be used.
     """
+    check_logger(config.output.logger)
     begun = RunDirectory(config.run.model_dir).read_config()
     if begun is not None:
         config = as_begun(config, begun.config)

@@ -1,0 +1,1 @@
+"""Services that keep the curves of many runs, each in one file."""
