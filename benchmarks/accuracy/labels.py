@@ -129,6 +129,7 @@ def table(runs: list[dict], key: str, budgets: list[int]) -> str:
                     run[key]
                     for run in runs
                     if (run["way"], run["budget"]) == (way, budget)
+                    and not np.isnan(run[key])
                 ]
             )
             for budget in budgets
