@@ -22,6 +22,8 @@ from tf_simclr.weights.export.preprocess_script import SCRIPT_FILE
 IMAGES, SECONDS = 300, 60.0
 # A quantised model that agrees on less is not what was evaluated.
 LEAST = 0.95
+_NAMES = ("features", "probabilities")
+_AT_ONCE = 16
 _TINY = 1e-12
 
 # Outputs (n, d), by name.
@@ -70,19 +72,17 @@ def agreement_on_files(
     Args:
       functions: of the network, in TensorFlow.
       folder: of the export, with the script and the models.
-      images: the first ones are taken.
+      images: some are taken, evenly from all.
 
     Returns:
       None if no image can be read.
     """
     script = runpy.run_path(os.path.join(folder, SCRIPT_FILE))
+    chosen = images.evenly(IMAGES)
+    read = _arrays if isinstance(images.pixels, ArrayPixels) else _files
 
     def pairs() -> Iterator[tuple[Outputs, Outputs]]:
-        for index in range(min(IMAGES, len(images))):
-            try:
-                pixels, expected = _read(script, functions, images, index)
-            except (Unreadable, OSError, tf.errors.OpError):
-                continue
+        for pixels, expected in read(script, functions, chosen):
             yield expected, script["outputs"](script["preprocess"](pixels))
 
     return agreement(pairs())
@@ -124,20 +124,48 @@ def agreement(
     return Agreement(len(a), float(cosines.mean()), False)
 
 
-def _read(
-    script: Mapping[str, Any],
-    functions: ExportFunctions,
-    images: ImageSet,
-    index: int,
-) -> tuple[np.ndarray, Outputs]:
-    """Pixels (1, H, W, 3) as the script reads them, and the network's
-    outputs."""
-    if isinstance(images.pixels, ArrayPixels):
-        pixels = images.pixels.array[index : index + 1]
-        return pixels, functions.vectors(tf.constant(pixels))
-    data = images.pixels.stored(tf.constant(index)).numpy()
-    pixels = script["read_image"](io.BytesIO(data))
-    views, valid = functions.decode(tf.constant([plain_bytes(data)]))
-    if not valid.numpy()[0]:
-        raise Unreadable("cannot be decoded")
-    return pixels, functions.outputs(views)
+def _arrays(
+    script: Mapping[str, Any], functions: ExportFunctions, images: ImageSet
+) -> Iterator[tuple[np.ndarray, Outputs]]:
+    """Pixels (n, H, W, 3), and the network's outputs for them."""
+    array = images.pixels.array
+    spec = tf.TensorSpec([None, *array.shape[1:]], tf.uint8)
+    vectors = tf.function(
+        functions.vectors, input_signature=[spec], autograph=False
+    )
+    for start in range(0, len(array), _AT_ONCE):
+        pixels = array[start : start + _AT_ONCE]
+        yield pixels, vectors(tf.constant(pixels))
+
+
+def _files(
+    script: Mapping[str, Any], functions: ExportFunctions, images: ImageSet
+) -> Iterator[tuple[np.ndarray, Outputs]]:
+    """Pixels (1, H, W, 3) as the script reads them, and the network's outputs
+    for the file; what either cannot read is left out."""
+
+    @tf.function(
+        input_signature=[tf.TensorSpec([None], tf.string)], autograph=False
+    )
+    def serve(encoded: tf.Tensor) -> dict[str, tf.Tensor]:
+        views, valid = functions.decode(encoded)
+        outputs = functions.outputs(views)
+        found = {name: outputs[name] for name in _NAMES if name in outputs}
+        return {**found, "valid": valid}
+
+    for start in range(0, len(images), _AT_ONCE):
+        read: list[tuple[np.ndarray, bytes]] = []
+        for index in range(start, min(start + _AT_ONCE, len(images))):
+            try:
+                data = images.pixels.stored(tf.constant(index)).numpy()
+                pixels = script["read_image"](io.BytesIO(data))
+                read.append((pixels, plain_bytes(data)))
+            except (Unreadable, OSError, tf.errors.OpError):
+                continue
+        if not read:
+            continue
+        outputs = serve(tf.constant([data for _, data in read]))
+        found = {name: value.numpy() for name, value in outputs.items()}
+        for row in np.flatnonzero(found.pop("valid")):
+            rows = {name: value[row : row + 1] for name, value in found.items()}
+            yield read[row][0], rows
