@@ -11,6 +11,7 @@ from sklearn import metrics
 
 from tf_simclr.evaluation import classification_report as report_module
 from tf_simclr.evaluation.accuracy import (
+    Interval,
     bootstrap_intervals,
     by_blocks,
     label_ranks,
@@ -29,7 +30,11 @@ from tf_simclr.report.evaluation_charts import (
     reliability_bars,
 )
 from tf_simclr.report.evaluation_files import draw_evaluation
-from tf_simclr.report.evaluation_text import evaluation_text
+from tf_simclr.report.evaluation_text import (
+    evaluation_text,
+    interval_text,
+    score_text,
+)
 from tf_simclr.report.figures import (
     confusion_figure,
     picture_grid,
@@ -257,3 +262,10 @@ def test_a_plane_keeps_neighbours_together():
         score = metrics.silhouette_score(plane.points, labels[chosen])
         assert score > 0.5
     assert feature_plane(features[:1]).points.shape == (1, 2)
+
+
+def test_what_rounds_to_zero_has_no_sign():
+    found = Interval(-0.00003, -0.00004, 0.25)
+    assert score_text(found.value) == "0.0000"
+    assert interval_text(found) == "0.0000 to 0.2500"
+    assert score_text(-0.25) == "-0.2500"

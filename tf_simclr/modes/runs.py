@@ -144,7 +144,7 @@ def _seconds(path: str) -> float:
             continue
         records = tf.data.TFRecordDataset(os.path.join(path, name))
         # A killed process may have left half a record.
-        for record in records.apply(tf.data.experimental.ignore_errors()):
+        for record in records.ignore_errors():
             event = tf.compat.v1.Event.FromString(record.numpy())
             times.append(event.wall_time)
     return max(times) - min(times) if times else 0.0

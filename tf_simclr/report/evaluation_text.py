@@ -59,14 +59,19 @@ def evaluation_text(
 def score_rows(scores: Mapping[str, Interval]) -> list[tuple[str, str, str]]:
     """(title, value, interval) of each score of a report."""
     return [
-        (_TITLES[name], f"{score.value:.4f}", interval_text(score))
+        (_TITLES[name], score_text(score.value), interval_text(score))
         for name, score in scores.items()
     ]
 
 
 def interval_text(score: Interval) -> str:
     """Such as '0.9123 to 0.9567'."""
-    return f"{score.low:.4f} to {score.high:.4f}"
+    return f"{score_text(score.low)} to {score_text(score.high)}"
+
+
+def score_text(value: float) -> str:
+    """Such as '0.9123'. What rounds to zero has no sign."""
+    return f"{round(value, 4) + 0.0:.4f}"
 
 
 def interval_note(report: ClassificationReport) -> str:

@@ -5,7 +5,11 @@ import html
 from tf_simclr.config.flat import shell_command
 from tf_simclr.report.charts import Bar, bar_chart
 from tf_simclr.report.curves import stage_charts
-from tf_simclr.report.evaluation_text import evaluated, interval_note
+from tf_simclr.report.evaluation_text import (
+    evaluated,
+    interval_note,
+    score_text,
+)
 from tf_simclr.report.markup import legend, page, section, table
 from tf_simclr.report.pipeline_data import PipelineData, StageData
 from tf_simclr.report.pipeline_pictures import (
@@ -93,7 +97,7 @@ def _result_section(data: PipelineData) -> str:
             f"{100 * stage.top_1.value:.2f} %",
             f"{100 * stage.top_1.low:.1f} to {100 * stage.top_1.high:.1f} %",
             f"{stage.report.scores['macro_f1'].value:.4f}",
-            f"{stage.report.scores['cohen_kappa'].value:.4f}",
+            score_text(stage.report.scores["cohen_kappa"].value),
             f"{stage.parameters:,}",
         ]
         for stage in data.scored
