@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import pathlib
 import shutil
 
@@ -12,7 +13,9 @@ import tiny
 
 from tf_simclr import cli
 from tf_simclr.config.data import DataConfig
+from tf_simclr.data.sources.folder import walk
 from tf_simclr.data.sources.open import open_dataset
+from tf_simclr.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("one_block")
 
@@ -237,6 +240,44 @@ def test_a_page_interprets_no_name(tmp_path, finetuned, images):
     for text in ("<b>1", "<script>", "<i>"):
         assert text not in page
     assert "&lt;i&gt;.png" in page and "$&amp;" in page
+
+
+def test_names_and_folders_that_cannot_be_read_stop_nothing(
+    tmp_path, finetuned, images, capsys, monkeypatch
+):
+    data = (images / "green.png").read_bytes()
+    folder = os.fsencode(images)
+    for name in (b"\xff\xfe.png", b"caf\xe9/green.png", b"a\nb.png"):
+        path = os.path.join(folder, name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "wb") as file:
+            file.write(data)
+    (images / "closed").mkdir()
+    scan = os.scandir
+
+    def closed(path):
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    # Whoever runs the tests may be allowed to read everything.
+    monkeypatch.setattr(os, "scandir", closed)
+    code = main(
+        "--mode=predict",
+        f"--checkpoint={finetuned}",
+        f"--images={images}",
+        f"--model_dir={tmp_path / 'out'}",
+    )
+    assert code == 0
+    _, *rows = predictions(tmp_path / "out")
+    classes = {file: name for file, name, *_ in rows}
+    for name in ("\\xff\\xfe.png", "caf\\xe9/green.png", "a\nb.png"):
+        assert classes[name] == "1"
+    said = capsys.readouterr().out
+    assert "cannot be read: closed (Permission denied)" in said
+    monkeypatch.setattr(os, "scandir", scan)
+    with pytest.raises(UserError, match="not valid UTF-8: rename it"):
+        walk(str(images))
 
 
 def test_one_image(tmp_path, finetuned, images):

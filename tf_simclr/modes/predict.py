@@ -107,24 +107,37 @@ def predict(config: Config) -> str:
 
 
 def _image_files(images: str) -> list[tuple[str, str]]:
-    """(name relative to the folder, path) of all images, in order of name."""
+    """(name relative to the folder, path) of all images, in order of name.
+
+    Bytes of a name that are no UTF-8 are written as in Python, such as \\xff.
+    """
     if os.path.isfile(images):
-        return [(os.path.basename(images), images)]
+        return [(_shown(os.path.basename(images)), images)]
     if not os.path.isdir(images):
         raise UserError(
             f"--images={images} is neither a folder nor an image file."
         )
     root = os.path.abspath(images)
-    tree = walk(root)
+    tree = walk(root, tolerant=True)
     if tree.runs:
         say(
             f"{root}: left out folders of earlier runs:"
             f" {at_most(_SHOWN, sorted(tree.runs))}"
         )
+    if tree.unreadable:
+        say(
+            f"{root}: left out folders that cannot be read:"
+            f" {_shown(at_most(_SHOWN, sorted(tree.unreadable)))}"
+        )
     names = sorted([*tree.image_names(), *tree.other_names])
     if not names:
         raise UserError(tree.nothing_found())
-    return [(name, os.path.join(root, name)) for name in names]
+    return [(_shown(name), os.path.join(root, name)) for name in names]
+
+
+def _shown(name: str) -> str:
+    """A name as text that any file may hold."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _draw(
@@ -166,7 +179,7 @@ def _write(
     for found in predictions:
         row = [found.file, found.class_name]
         row.append("" if found.problem else f"{found.probability:.6f}")
-        row += [found.problem, paths[found.file]]
+        row += [found.problem, _shown(paths[found.file])]
         if calibrated:
             sure = found.calibrated
             row.append("" if sure is None else f"{sure:.6f}")

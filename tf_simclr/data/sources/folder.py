@@ -45,6 +45,7 @@ class FolderTree:
       shards: TFRecord shards.
       idx: files of images in the IDX format.
       other_names: all files that are no images by their name.
+      unreadable: folders that cannot be read, with the reason.
     """
 
     root: str
@@ -57,6 +58,7 @@ class FolderTree:
     shards: list[str] = dataclasses.field(default_factory=list)
     idx: list[str] = dataclasses.field(default_factory=list)
     other_names: list[str] = dataclasses.field(default_factory=list)
+    unreadable: list[str] = dataclasses.field(default_factory=list)
 
     def image_names(self) -> list[str]:
         """Names of all images relative to the root, sorted."""
@@ -98,7 +100,7 @@ class FolderTree:
         )
 
 
-def walk(root: str) -> FolderTree:
+def walk(root: str, *, tolerant: bool = False) -> FolderTree:
     """Lists all that lies below a folder, without opening any file.
 
     Hidden entries are ignored, links are followed, and a folder that can be
@@ -106,6 +108,8 @@ def walk(root: str) -> FolderTree:
 
     Args:
       root: an absolute path.
+      tolerant: whether folders that cannot be read, but for the root, are
+        listed as such, and names may be no valid UTF-8.
 
     Raises:
       UserError: a folder cannot be read, or a name is not valid UTF-8.
@@ -127,6 +131,9 @@ def walk(root: str) -> FolderTree:
             with os.scandir(path) as scanned:
                 entries = sorted(scanned, key=operator.attrgetter("name"))
         except OSError as error:
+            if tolerant and folder:
+                tree.unreadable.append(f"{folder} ({error.strerror})")
+                continue
             raise UserError(
                 f"The folder {path} cannot be read: {error.strerror}."
             ) from error
@@ -135,7 +142,7 @@ def walk(root: str) -> FolderTree:
             tree.runs.append(folder)
             continue
         tree.stamps[path] = (status.st_mtime_ns, status.st_size)
-        folders = _sort_out(tree, folder, entries)
+        folders = _sort_out(tree, folder, entries, tolerant)
         for entry in folders:
             place = f"{folder}/{entry.name}" if folder else entry.name
             (linked if entry.is_symlink() else pending).append(place)
@@ -145,7 +152,7 @@ def walk(root: str) -> FolderTree:
 
 
 def _sort_out(
-    tree: FolderTree, folder: str, entries: list[os.DirEntry]
+    tree: FolderTree, folder: str, entries: list[os.DirEntry], tolerant: bool
 ) -> list[os.DirEntry]:
     """Notes the files of one folder; returns its sub-folders."""
     folders, images = [], []
@@ -154,7 +161,8 @@ def _sort_out(
         for entry in entries
         if not entry.name.startswith(".") and entry.name not in _IGNORED_NAMES
     ]
-    _check_names(tree.root, folder, [entry.name for entry in shown])
+    if not tolerant:
+        _check_names(tree.root, folder, [entry.name for entry in shown])
     for entry in shown:
         name = entry.name
         kind = _kind(entry)
