@@ -329,3 +329,13 @@ def test_a_data_file_that_vanishes(tmp_path, monkeypatch, undisturbed):
     assert "A data file has vanished" in message and str(file) in message
     assert len(message.splitlines()) == 1
     assert_same(folder, train(folder), undisturbed)
+
+
+def test_a_library_of_cuda_that_xla_does_not_find():
+    error = tf.errors.InternalError(
+        None, None, "libdevice not found at ./libdevice.10.bc [Op:__inference]"
+    )
+    message = explain(error)
+    assert "pip install -r requirements-gpu.txt" in message
+    assert "without --jit_compile" in message
+    assert len(message.splitlines()) == 1

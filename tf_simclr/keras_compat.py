@@ -343,6 +343,14 @@ def is_full_disk(error: Exception) -> bool:
     return _says(error, "No space left")
 
 
+def is_missing_libdevice(error: Exception) -> bool:
+    """True if XLA does not find the file of CUDA's functions that it needs.
+
+    Why: the class is that of any internal error.
+    """
+    return _says(error, "libdevice")
+
+
 def is_from_dataset(error: Exception) -> bool:
     """True if an error of TensorFlow comes from an input pipeline.
 

@@ -25,6 +25,13 @@ def _is_of_process(error: Exception) -> bool:
 # The first that fits is taken.
 _SENTENCES = (
     (
+        keras_compat.is_missing_libdevice,
+        "XLA does not find CUDA's libdevice: pip install -r"
+        " requirements-gpu.txt brings it, XLA_FLAGS=--xla_gpu_cuda_data_dir=DIR"
+        " names the folder of CUDA that has nvvm/libdevice, and without"
+        " --jit_compile nothing needs it",
+    ),
+    (
         keras_compat.is_missing_file,
         "A data file has vanished; put it back, then the same command continues"
         " from the last checkpoint",
