@@ -8,6 +8,7 @@ import tiny
 
 from tf_simclr import cli
 from tf_simclr.config import (
+    AugmentConfig,
     Config,
     DataConfig,
     ModelConfig,
@@ -140,3 +141,17 @@ def test_a_run_does_not_lie_among_its_images(tmp_path):
     with pytest.raises(UserError, match="is the folder of --dataset"):
         same = f"{tmp_path}/../{tmp_path.name}"
         from_flat({**flags, "model_dir": same}).check()
+
+
+@pytest.mark.parametrize(
+    "flag, on_gpu, made",
+    [
+        ("auto", True, "device"),
+        ("auto", False, "host"),
+        ("host", True, "host"),
+        ("device", False, "device"),
+    ],
+)
+def test_views_are_made_where_it_is_likely_to_be_fast(flag, on_gpu, made):
+    config = AugmentConfig(augment_on=flag)
+    assert config.placed(on_device=on_gpu).augment_on == made

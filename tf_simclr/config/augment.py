@@ -154,17 +154,29 @@ class AugmentConfig:
     )
 
     augment_on: str = option(
-        "host",
+        "auto",
         "Where views are made: host makes them on the CPU, ahead of the step;"
         " device leaves all but reading and decoding to the device's own"
-        " step, for a CPU that cannot keep up. The views are the same.",
-        choices=("host", "device"),
-        on_resume="told",
+        " step, for a CPU that cannot keep up; auto takes device on GPUs, else"
+        " host. The views are the same.",
+        choices=("auto", "host", "device"),
+        on_resume="free",
         read_by=TRAINING | PREVIEW,
     )
 
     def __post_init__(self) -> None:
         check_fields(self)
+
+    def placed(self, *, on_device: bool) -> "AugmentConfig":
+        """The same, with `auto` resolved.
+
+        Args:
+          on_device: what `auto` means here.
+        """
+        if self.augment_on != "auto":
+            return self
+        place = "device" if on_device else "host"
+        return dataclasses.replace(self, augment_on=place)
 
     def supervised(self) -> "AugmentConfig":
         """Crop, flip and affine only: the views of fine-tuning (paper, 4.1).

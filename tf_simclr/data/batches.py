@@ -131,7 +131,7 @@ class TrainingBatches:
           `label` int32 (batch_size,), -1 where unknown, and `index` int64
           (batch_size,).
         """
-        if self.augment.augment_on == "host":
+        if self.augment.augment_on != "device":
             return batch
         spec = self._spec
         made = spec.make(batch["images"], batch["boxes"], batch["draws"])

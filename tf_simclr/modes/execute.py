@@ -187,7 +187,11 @@ def make_task(job: Job, method: Method) -> Task:
         )
         state["weight_ema"] = average.state
     contrastive = "view1" in method.views
-    augment = config.augment
+    # What `Config.check` refuses where it is asked for.
+    compiled_parts = config.train.jit_compile and config.train.micro_batch_size
+    augment = config.augment.placed(
+        on_device=device_kinds(job.strategy) == {"GPU"} and not compiled_parts
+    )
     return Task(
         method=method,
         batches=TrainingBatches(
