@@ -17,6 +17,7 @@ from benchmarks.accuracy import (
     imbalance,
     label_efficiency,
     labels,
+    novelty,
     pretraining_probe,
 )
 from benchmarks.accuracy.digits import ROWS as DIGITS_ROWS
@@ -358,6 +359,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "any_teacher": lambda: any_teacher.table(
         stored_results("any_teacher")["rows"]
     ),
+    "novelty": lambda: novelty.table(stored_results("novelty")),
     "carried_students": lambda: carried_students.table(
         stored_results("carried_students")
     ),
