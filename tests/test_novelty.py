@@ -68,6 +68,15 @@ def test_it_belongs_to_the_weights_of_its_step(tmp_path):
     assert read_novelty(folder, 4) is None
 
 
+@pytest.mark.parametrize("size", [0, 10, 300])
+def test_a_damaged_file_is_said(tmp_path, capsys, size):
+    novelty_of(directions(0, 50, 99), directions()).write(str(tmp_path), 3)
+    path = tmp_path / "novelty.npz"
+    path.write_bytes(path.read_bytes()[:size])
+    assert read_novelty(str(tmp_path), 3) is None
+    assert "so that novelty is left out: " in capsys.readouterr().out
+
+
 def test_features_of_zeros_are_no_error():
     novelty = novelty_of(np.zeros([3, 4], np.float32), np.zeros([0, 4]))
     found = novelty.ranks(novelty.distances(tf.zeros([1, 4])))

@@ -2,17 +2,18 @@
 
 The distance to the nearest training image among normalised features, of which a
 sample is kept: Sun et al., Out-of-distribution detection with deep nearest
-neighbors (ICML 2022, arXiv 2204.06507), whose figure 4 has few neighbours of a
-sample about as good as more of all.
+neighbors (ICML 2022, arXiv 2204.06507), with one neighbour.
 """
 
 import dataclasses
 import os
+from zipfile import BadZipFile
 
 import numpy as np
 import tensorflow as tf
 
 from tf_simclr.files import write_npz
+from tf_simclr.progress import say
 
 NOVELTY_FILE = "novelty.npz"
 # Training images that are kept, and others that tell which distances are usual.
@@ -91,14 +92,18 @@ def novelty_of(known: np.ndarray, usual: np.ndarray) -> Novelty:
 
 def read_novelty(folder: str, step: int) -> Novelty | None:
     """What `Novelty.write` left for the weights of a step; None where there
-    is none, or of others."""
+    is none, or of others, or it cannot be read, which is said."""
     path = os.path.join(folder, NOVELTY_FILE)
     if not os.path.exists(path):
         return None
-    with np.load(path) as found:
-        if int(found["step"]) != step:
-            return None
-        return Novelty(found["features"], found["quantiles"])
+    try:
+        with np.load(path) as found:
+            if int(found["step"]) != step:
+                return None
+            return Novelty(found["features"], found["quantiles"])
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+        say(f"{path} cannot be read, so that novelty is left out: {error}")
+        return None
 
 
 def _similarities(features: tf.Tensor, known: tf.Tensor) -> tf.Tensor:
