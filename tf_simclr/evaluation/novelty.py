@@ -97,7 +97,8 @@ def read_novelty(folder: str, step: int) -> Novelty | None:
     if not os.path.exists(path):
         return None
     try:
-        with np.load(path) as found:
+        # Of a damaged archive, np.load would leave the file open.
+        with open(path, "rb") as file, np.load(file) as found:
             if int(found["step"]) != step:
                 return None
             return Novelty(found["features"], found["quantiles"])
