@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tiny
+import yaml
 
 from tf_simclr import cli
 from tf_simclr.config.cluster import Cluster, read_cluster
@@ -211,6 +212,23 @@ class Job:
             for index in range(2)
         ]
 
+    def start_by_kubernetes(
+        self, model_dir: pathlib.Path
+    ) -> list[subprocess.Popen]:
+        """The same by the script of the page, as two pods of its Job."""
+        script, ports = manifest()[1], free_ports(2)
+        for index, port in enumerate(ports):
+            host = f"pretrain-{index}.pretrain:5000"
+            assert host in script
+            script = script.replace(host, f"localhost:{port}")
+        return [
+            self.start(
+                model_dir,
+                TF_CONFIG=run_script(script, JOB_COMPLETION_INDEX=str(index)),
+            )
+            for index in range(2)
+        ]
+
     def start_both(self, model_dir: pathlib.Path) -> list[subprocess.Popen]:
         places = [f"localhost:{port}" for port in free_ports(2)]
         return [
@@ -219,6 +237,48 @@ class Job:
             )
             for index in range(2)
         ]
+
+
+def manifest() -> tuple[dict, str]:
+    """The Job of docs/scaling.md, and its pods' script."""
+    page = (tiny.ROOT / "docs" / "scaling.md").read_text()
+    service, job = yaml.safe_load_all(
+        re.search(r"```yaml\n(.*?)```", page, re.S)[1]
+    )
+    pod = job["spec"]["template"]["spec"]
+    # The name that DNS makes of a pod.
+    assert service["metadata"]["name"] == pod["subdomain"]
+    assert service["spec"]["selector"] == {"job-name": job["metadata"]["name"]}
+    (container,) = pod["containers"]
+    assert container["command"] == ["/bin/sh", "-c"]
+    (script,) = container["args"]
+    return job, script
+
+
+def run_script(script: str, **environment: str) -> str:
+    """TF_CONFIG as a pod's script sets it, in place of its command."""
+    shown = script.split("exec python run.py")[0] + 'echo "$TF_CONFIG"'
+    return subprocess.run(
+        ["/bin/sh", "-ec", shown],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+
+
+def test_pods_of_kubernetes_know_their_place():
+    job, script = manifest()
+    for index in range(job["spec"]["completions"]):
+        text = run_script(script, JOB_COMPLETION_INDEX=str(index))
+        cluster = read_cluster({"TF_CONFIG": text})
+        places = ("pretrain-0.pretrain:5000", "pretrain-1.pretrain:5000")
+        assert cluster == Cluster(places, index)
+    # Codes of a run that shall go on.
+    again = {os.EX_TEMPFAIL, 128 + signal.SIGKILL, 128 + signal.SIGTERM}
+    rules = job["spec"]["podFailurePolicy"]["rules"]
+    ignored = [r for r in rules if r["action"] == "Ignore"][-1]
+    assert set(ignored["onExitCodes"]["values"]) == again
 
 
 def tensors(folder: pathlib.Path) -> dict[str, np.ndarray]:
@@ -257,7 +317,7 @@ def test_two_machines_train_evaluate_and_export_though_one_is_stopped(tmp_path):
     assert not (together / "result.json").exists()
 
     # The same commands go on, are asked to stop in one place, and go on again.
-    chief, other = job.start_both(together)
+    chief, other = job.start_by_kubernetes(together)
     wait_for_checkpoint(together, 40, chief)
     other.terminate()
     said = []
