@@ -19,7 +19,7 @@ import tensorflow as tf
 
 
 def predict(module: Any, body: dict[str, Any]) -> dict[str, Any]:
-    """What the server answers to a body."""
+    """The server's answer to a body."""
     name = body.get("signature_name", "serving_default")
     signature = module.signatures[name]
     ((key, spec),) = signature.structured_input_signature[1].items()

@@ -1,4 +1,4 @@
-"""How far two models agree, in numbers worked out by hand."""
+"""Agreement of two models, in numbers worked out by hand."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""How unlike the training an image is: closed forms, and files."""
+"""Novelty: closed forms, and files."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""How well novelty tells images of other kinds from those of the training.
+"""Novelty of images of other kinds beside those of the training.
 
     python benchmarks/accuracy/novelty.py --run=runs/digits/distill
 

@@ -1,6 +1,6 @@
-"""How unlike its training images an image is, by the features of a network.
+"""Novelty: the distance of an image from its network's training images.
 
-The distance to the nearest training image among normalised features, of which a
+It is that to the nearest training image among normalised features, of which a
 sample is kept: Sun et al., Out-of-distribution detection with deep nearest
 neighbors (ICML 2022, arXiv 2204.06507), with one neighbour.
 """
@@ -27,7 +27,7 @@ _TINY = 1e-12
 
 @dataclasses.dataclass(frozen=True)
 class Novelty:
-    """What the novelty of an image is measured by.
+    """Measures the novelty of images.
 
     Attributes:
       features: float16 (M, d), of training images, of length 1.
@@ -91,8 +91,8 @@ def novelty_of(known: np.ndarray, usual: np.ndarray) -> Novelty:
 
 
 def read_novelty(folder: str, step: int) -> Novelty | None:
-    """What `Novelty.write` left for the weights of a step; None where there
-    is none, or of others, or it cannot be read, which is said."""
+    """Reads what `Novelty.write` left for the weights of a step; None where
+    there is none, or of others, or it cannot be read, which is said."""
     path = os.path.join(folder, NOVELTY_FILE)
     if not os.path.exists(path):
         return None

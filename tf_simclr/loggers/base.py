@@ -114,15 +114,15 @@ def followed(
             " or leave the flag out."
         ) from error
     write_json(path, {**ids, name: logger.id})
-    followed = FollowedDirectory(run_dir.path, _Careful(logger, name))
+    told = FollowedDirectory(run_dir.path, _Careful(logger, name))
     finished = False
     try:
-        yield followed
+        yield told
         finished = True
     finally:
         path = run_dir.file("result.json")
         result = read_json(path) if finished and os.path.exists(path) else {}
-        followed.logger.close(_numbers("eval", result), finished=finished)
+        told.logger.close(_numbers("eval", result), finished=finished)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,7 +12,6 @@ from tf_simclr.modes.stored_data import check_stored_images
 from tf_simclr.progress import say
 from tf_simclr.training.run_dir import RunDirectory, check_writable
 from tf_simclr.training.same_run import same_run
-from tf_simclr.weights.export.agreement import IMAGES
 from tf_simclr.weights.export.folder import Exportable, ExportFolder
 from tf_simclr.weights.export.onnx_export import check_onnx, export_onnx
 from tf_simclr.weights.export.saved_model import export_saved_model
@@ -90,12 +89,11 @@ def _open_data(loaded: LoadedNetwork) -> Splits | str:
 
 
 def _compared(data: Splits | str) -> ImageSet | None:
-    """Images to compare an export with its network on, evenly from all."""
+    """Images to compare an export with its network on."""
     if isinstance(data, str):
         say(f"notice     the export is not compared on image files: {data}")
         return None
-    images = data.train if data.evaluation is None else data.evaluation
-    return images.evenly(IMAGES)
+    return data.train if data.evaluation is None else data.evaluation
 
 
 def _representative(

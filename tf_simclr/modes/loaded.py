@@ -164,7 +164,7 @@ def _with_likely_size(config: Config, stored: StoredWeights) -> Config:
     tell: CIFAR's with the stem for them, else ImageNet's."""
     if "image_size" in config.given:
         return config
-    small = getattr(stored.architecture.encoder, "cifar_stem", False)
+    small = stored.architecture.encoder.cifar_stem
     size = WHOLE_IMAGE_SIZE if small else config.data.image_size
     say(
         f"{stored.path}: does not tell the size of its images, which is taken"

@@ -1,4 +1,4 @@
-"""What the novelty of images is measured by, from a stage's own images."""
+"""Novelty measured from the images of a stage."""
 
 import numpy as np
 

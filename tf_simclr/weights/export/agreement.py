@@ -1,4 +1,4 @@
-"""Whether a small runtime names the classes that the network does."""
+"""Agreement of a small runtime with the network that it was made from."""
 
 import dataclasses
 import io
@@ -32,7 +32,7 @@ Outputs = Mapping[str, np.ndarray]
 
 @dataclasses.dataclass(frozen=True)
 class Agreement:
-    """What was found.
+    """Result of a comparison of two models.
 
     Attributes:
       images: how many were compared.
@@ -49,7 +49,7 @@ class Agreement:
 
     @property
     def text(self) -> str:
-        """What was found, in words."""
+        """The result in words."""
         if not self.classifies:
             return (
                 f"{self.images} images: features of cosine similarity"

@@ -80,7 +80,7 @@ def _weights(
     size: int,
     antialias: bool,
 ) -> tf.Tensor:
-    """What each pixel along an axis counts for each output pixel.
+    """Weights of the pixels along an axis for each output pixel.
 
     Args:
       side: the image's length along the axis.

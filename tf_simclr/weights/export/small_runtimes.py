@@ -1,5 +1,5 @@
-"""What exports for ONNX and TFLite share: the functions they compute, and how
-they are compared and described.
+"""Common parts of exports for ONNX and TFLite: the functions they compute,
+their comparison with the network, and their description.
 
 Beside the model, which gives vectors and is not trained, lies one that makes
 its images from pixels of any size, and `preprocess.py`, which reads files for
