@@ -142,6 +142,7 @@ def test_paths_are_stored_absolute(here):
         "images",
         "label_ids",
         "model_dir",
+        "prepare_cache",
         "teacher",
         "teacher_targets",
         "unlabeled_dataset",

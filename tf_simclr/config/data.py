@@ -11,6 +11,7 @@ from tf_simclr.config.field import (
     SPLITS,
     TRAINING,
     WRITING,
+    Needs,
     check_fields,
     option,
 )
@@ -166,6 +167,21 @@ class DataConfig:
         of_original=True,
         on_resume="free",
         read_by=TRAINING,
+    )
+    prepare_cache: str | None = option(
+        None,
+        "Folder for shrunk copies of large images: their shorter side is twice"
+        " the view's. They are written once, known by the content of their"
+        " files, and read by every later training on the same images. Scores"
+        " are computed on the files themselves.",
+        path=True,
+        # The size of the copies is told.
+        on_resume="free",
+        read_by=TRAINING,
+        needs=Needs(
+            "with --data_service, whose workers read no TFRecord shards",
+            lambda config: config.data.data_service is None,
+        ),
     )
     data_service: str | None = option(
         None,

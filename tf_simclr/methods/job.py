@@ -59,6 +59,8 @@ class Job:
         count.
       ids: checksum of the training images' ids and labels.
       content: that of their pictures; None where it is not known.
+      shrunk_to: the shorter side of the copies that training reads; None: it
+        reads the files themselves.
     """
 
     config: Config
@@ -73,6 +75,7 @@ class Job:
     listed: ImageSet
     ids: str
     content: str | None = None
+    shrunk_to: int | None = None
 
     @functools.cached_property
     def overlap(self) -> Overlap | None:

@@ -359,6 +359,7 @@ def _record(job: Job, method: Method, trained: int, total: int) -> RunRecord:
         chance=method.chance(),
         overlap=job.overlap,
         unequal_labels=job.unequal_labels,
+        shrunk_to=job.shrunk_to,
     )
     return RunRecord.of_run(
         job.config,

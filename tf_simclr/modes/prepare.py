@@ -21,7 +21,9 @@ from tf_simclr.data.labels import (
 )
 from tf_simclr.data.same_image import with_equal_found
 from tf_simclr.data.service import check_reachable
+from tf_simclr.data.shrunk_copies import side_of_copies, with_shrunk_copies
 from tf_simclr.data.sources.identity import content_checksum, ids_checksum
+from tf_simclr.data.sources.image_set import ImageSet
 from tf_simclr.data.sources.open import Splits, open_dataset
 from tf_simclr.data.sources.registry import kind_of
 from tf_simclr.errors import UserError
@@ -159,7 +161,8 @@ def prepare_job(
         # Before they are decoded: an image is known by where it lies.
         images = with_equal_found(images)
     with naming_bad_images(images):
-        kept = keep_decoded(images, config.data.cache_dataset)
+        copies, shrunk_to = _shrunk(images, config)
+        kept = keep_decoded(copies, config.data.cache_dataset)
     if service is not None:
         check_servable(kept)
     if not labels_only:
@@ -177,7 +180,18 @@ def prepare_job(
         listed=listed,
         ids=ids,
         content=content,
+        shrunk_to=shrunk_to,
     )
+
+
+def _shrunk(images: ImageSet, config: Config) -> tuple[ImageSet, int | None]:
+    """What training reads, and the shorter side of copies, if it reads any."""
+    folder = config.data.prepare_cache
+    if folder is None:
+        return images, None
+    side = side_of_copies(config.data.image_size)
+    copies = with_shrunk_copies(images, folder, side)
+    return copies, None if copies is images else side
 
 
 def _plan(config: Config, images: int, labels_only: bool) -> SchedulePlan:

@@ -120,6 +120,8 @@ class DerivedRecord(_Part):
       chance: {metric: its value for a network that knows nothing}.
       overlap: evaluation images among the training images.
       unequal_labels: {class: labelled images}, where their numbers are unequal.
+      shrunk_to: the shorter side of the copies that training read; None: it
+        read the files themselves.
       selected_on: the split whose scores decided which weights the run ends
         with, as `split`, and `of`, the identity of the images.
       other: keys that this version does not know.
@@ -138,6 +140,7 @@ class DerivedRecord(_Part):
     chance: Mapping[str, float] | None = None
     overlap: Overlap | None = None
     unequal_labels: Mapping[str, int] | None = None
+    shrunk_to: int | None = None
     selected_on: Mapping[str, Any] | None = None
     other: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 

@@ -243,6 +243,12 @@ def _pictures(stored: RunRecord, record: RunRecord) -> list[str]:
     ]
 
 
+def _read(shrunk_to: int | None) -> str:
+    if shrunk_to is None:
+        return "the image files"
+    return f"copies shrunk to {shrunk_to} pixels"
+
+
 def _conditions(stored: RunRecord, record: RunRecord) -> list[str]:
     """Lines on what no flag decides alone: arithmetic, devices, versions."""
     lines = []
@@ -253,6 +259,11 @@ def _conditions(stored: RunRecord, record: RunRecord) -> list[str]:
         old, new = (getattr(part.derived, name) for part in (stored, record))
         if old is not None and new is not None and old != new:
             lines.append(f"changed    {name}: {new}, no longer {old}")
+    old, new = (part.derived.shrunk_to for part in (stored, record))
+    if old != new:
+        lines.append(
+            f"changed    training reads {_read(new)}, no longer {_read(old)}"
+        )
     old, new = stored.versions, record.versions
     others = [
         f"{name} {new[name]}, no longer {old[name]}"

@@ -72,7 +72,7 @@ def look_at(
             look = _decoded(data, header, seen)
         if look.why:
             return look
-        return dataclasses.replace(look, digest=_digest(data))
+        return dataclasses.replace(look, digest=content_digest(data))
     except Unreadable as error:
         return Look(str(error))
 
@@ -87,7 +87,8 @@ def what_is_wrong(data: bytes, large: int = _LARGE) -> str:
     return look_at(data, large).why
 
 
-def _digest(data: bytes) -> int:
+def content_digest(data: bytes) -> int:
+    """64 bits of a file's contents, never 0."""
     digest = hashlib.blake2b(data, digest_size=8).digest()
     return int.from_bytes(digest, "little") | 1
 

@@ -236,6 +236,17 @@ def read_examples(
     )
 
 
+def read_places(path: str) -> tuple[np.ndarray, np.ndarray]:
+    """Offsets and lengths, int64 (N,), of the examples of a shard.
+
+    Raises:
+      UserError: it is damaged or compressed.
+    """
+    found = [(offset, len(data)) for offset, data in _read_shard(path)]
+    offsets, lengths = np.array(found, np.int64).reshape(-1, 2).T
+    return offsets, lengths
+
+
 def _read_shard(path: str) -> Iterator[tuple[int, bytes]]:
     """(offset, bytes) of every example."""
     with open(path, "rb") as file:
