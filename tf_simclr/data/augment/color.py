@@ -19,8 +19,10 @@ def to_planes(images: tf.Tensor) -> tf.Tensor:
     Returns:
       float32 (B, C, H, W), 0 to 1.
     """
-    # Faster than `tf.transpose` by half.
-    planes = tf.stack(tf.unstack(images, axis=3), axis=1)
+    # Faster than `tf.transpose` by half on CPUs, and not `tf.stack`, which GPUs
+    # leave to the host where it is about bytes.
+    channels = tf.unstack(images, axis=3)
+    planes = tf.concat([c[:, tf.newaxis] for c in channels], axis=1)
     return tf.image.convert_image_dtype(planes, tf.float32)
 
 
