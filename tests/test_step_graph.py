@@ -7,11 +7,16 @@ import collections
 
 import pytest
 import tensorflow as tf
+from small_job import small_job
 from tensorflow.python.framework import kernels
 from tiny import write_npz
+from tiny_network import tiny_network
 
 from benchmarks.lib.step_graph import step_graph
 from tf_simclr.config.flat import from_flat, parse_overrides
+from tf_simclr.methods.distill import Distillation
+from tf_simclr.methods.fixmatch import FixMatch
+from tf_simclr.training.step import make_replica_step
 
 pytestmark = [
     pytest.mark.usefixtures("one_block"),
@@ -74,6 +79,60 @@ def test_all_of_a_step_runs_on_a_gpu(tmp_path, flags):
     config = from_flat(values)
     config.check()
     assert on_host(step_graph(config)) == {}
+
+
+LABELS = [0, -1, 1, -1, 2, -1, 0, -1]
+
+
+class Consistent(FixMatch):
+    """Of a network that has no encoder to freeze."""
+
+    def build(self, job):
+        return job.build(None)
+
+
+def consistent():
+    consistency = {
+        "unlabeled_ratio": 1,
+        "confidence_rule": "adaptive",
+        "fairness_weight": 0.3,
+        "align_distribution": "labels",
+    }
+    job = small_job(
+        tiny_network(),
+        stage="finetune",
+        labels=LABELS,
+        consistency=consistency,
+    )
+    return Consistent(job)
+
+
+def distilling():
+    job = small_job(
+        tiny_network(),
+        tiny_network(),
+        stage="distill",
+        labels=LABELS,
+        teacher=tiny_network(1),
+        objective={"distillation_alpha": 0.7, "class_balance": "loss"},
+    )
+    return Distillation(job)
+
+
+@pytest.mark.parametrize("make", [consistent, distilling])
+def test_so_does_one_of_the_stages_with_labels(make):
+    method = make()
+    # The classifier does not read it.
+    head = {v.ref() for v in method.network.head.trainable_variables}
+    method.trainable = [v for v in method.trainable if v.ref() not in head]
+    image = tf.TensorSpec([8, 8, 8, 3])
+    count = tf.TensorSpec([8], tf.int32)
+    batch = {"image": image, "label": count}
+    batch["index"] = tf.TensorSpec([8], tf.int64)
+    if make is consistent:
+        batch["strong"] = image
+    step = tf.function(make_replica_step(method), autograph=False)
+    assert on_host(step.get_concrete_function(batch).graph) == {}
 
 
 def test_what_the_host_would_compute_is_found():
