@@ -31,6 +31,7 @@ from benchmarks.speed import (
     input_gradients,
     memory,
     neighbour_search,
+    roofline,
     suggest_scale,
 )
 
@@ -143,6 +144,19 @@ def gpu_table() -> str:
             f" {found['peak_bytes']['GPU:0'] / 2**30:.1f} |"
         )
     return "\n".join(lines)
+
+
+def _h200_rate() -> float:
+    """Measured pairs per second of the bare step in bfloat16."""
+    cases = stored_results("train_step_h200")["cases"]
+    rates = cases["R50 224px, mixed_bfloat16"]["pairs_per_second"]
+    return statistics.median(rates["bare"])
+
+
+def _h200_share() -> float:
+    """What they are of the roofline's bound, in percent."""
+    bounds = stored_results("roofline")["cases"]["R50 224px"]["bounds"]
+    return 100 * _h200_rate() / bounds["H200"]["pairs_per_second"]
 
 
 def _views(case: dict, name: str) -> float | None:
@@ -350,6 +364,12 @@ TABLES: dict[str, Callable[[], str]] = {
     "labels.spreading": lambda: _labels("spreading"),
     "labels.linear": lambda: _labels("linear"),
     "labels.estimate": lambda: _labels("estimate"),
+    "roofline.bounds": lambda: roofline.bounds_table(
+        stored_results("roofline")["cases"]
+    ),
+    "roofline.kernels": lambda: roofline.asked_table(
+        stored_results("roofline")["cases"], "R50 224px"
+    ),
     "suggest_scale": lambda: suggest_scale.table(
         stored_results("suggest_scale")["runs"]
     ),
@@ -380,6 +400,8 @@ FIGURES: dict[str, Callable[[], float]] = {
         for budget in (10, 20, 40, 100)
     },
     **{f"photos.{key}": functools.partial(photos, key) for key in PHOTOS},
+    "gpu.bfloat16": _h200_rate,
+    "roofline.share": _h200_share,
     "train_step.against_torch": lambda: (
         _rate("mixed_bfloat16", "bare")
         / max(_other("compiled"), _other("eager"))

@@ -100,4 +100,14 @@ H100 = Machine(
     host_cores=112,
     input_rate=63e9,
 )
+# NVIDIA's data sheets of T4 (float16 on its tensor cores) and H200 SXM.
+T4 = dataclasses.replace(
+    A100,
+    name="T4",
+    flops=65e12,
+    memory=16e9,
+    memory_rate=320e9,
+    input_rate=15.75e9,
+)
+H200 = dataclasses.replace(H100, name="H200", memory=141e9, memory_rate=4800e9)
 MACHINES = {machine.name: machine for machine in (TPU_V3, A100, H100)}

@@ -74,13 +74,14 @@ def step_operations(flags: str) -> list[Operation]:
     with tempfile.TemporaryDirectory() as folder:
         graph = step_graph(configuration(flags, folder))
     return [
-        _described(operation)
+        described(operation)
         for operation in graph.get_operations()
         if operation.type not in FREE
     ]
 
 
-def _described(operation: tf.Operation) -> Operation:
+def described(operation: tf.Operation) -> Operation:
+    """What is counted of an operation of a graph."""
     inputs = list(map(_size, operation.inputs))
     outputs = list(map(_size, operation.outputs))
     times = 2 if operation.type in _READ_TWICE else 1

@@ -220,6 +220,10 @@ def unmade_array_batches(
     ids = example_ids(images)
 
     def load(epochs: tf.Tensor, indices: tf.Tensor) -> Batch:
+        # What is known of the batch, the step's graph is planned by.
+        epochs, indices = (
+            tf.ensure_shape(part, [batch_size]) for part in (epochs, indices)
+        )
         stored = tf.gather(pixels, indices)
         return {
             "images": stored,
