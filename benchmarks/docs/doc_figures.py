@@ -29,6 +29,7 @@ from benchmarks.lib.spreads import median_and_range
 from benchmarks.robustness import kill_test
 from benchmarks.speed import (
     input_gradients,
+    large_photos,
     memory,
     neighbour_search,
     roofline,
@@ -104,23 +105,6 @@ def train_step_table() -> str:
         rates = median_and_range(found["against"][name])
         cells = (rates, "") if bare else ("", rates)
         lines.append(f"| {title} | {cells[0]} | {cells[1]} |")
-    return "\n".join(lines)
-
-
-def large_photos_table() -> str:
-    """Pairs per second of large photographs, by how they are shrunk."""
-    rates = stored_results("large_photos")["pairs_per_second"]
-    base = statistics.median(rates["original"])
-    lines = ["| shrunk | pairs/s | ratio |", "|---|---:|---:|"]
-    for name, title in (
-        ("original", "as the original release does"),
-        ("antialias", "`--antialias`"),
-        ("antialias, whole images", "the same filter, on whole images"),
-    ):
-        ratio = statistics.median(rates[name]) / base
-        lines.append(
-            f"| {title} | {median_and_range(rates[name])} | {ratio:.2f} |"
-        )
     return "\n".join(lines)
 
 
@@ -344,7 +328,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "digits": digits_table,
     "train_step": train_step_table,
     "gpu": gpu_table,
-    "large_photos": large_photos_table,
+    "large_photos": lambda: large_photos.table(
+        stored_results("large_photos")["pairs_per_second"]
+    ),
     "views": views_table,
     "memory": lambda: memory.table(stored_results("memory")),
     "kills": kill_table,
@@ -400,6 +386,15 @@ FIGURES: dict[str, Callable[[], float]] = {
         for budget in (10, 20, 40, 100)
     },
     **{f"photos.{key}": functools.partial(photos, key) for key in PHOTOS},
+    "large_photos.kilobytes": lambda: (
+        stored_results("large_photos")["bytes_per_copy"] / 1000
+    ),
+    "large_photos.megabytes": lambda: (
+        stored_results("large_photos")["bytes_per_photo"] / 1e6
+    ),
+    "large_photos.milliseconds": lambda: (
+        1000 * stored_results("large_photos")["seconds_per_copy"]
+    ),
     "gpu.bfloat16": _h200_rate,
     "roofline.share": _h200_share,
     "train_step.against_torch": lambda: (

@@ -6,8 +6,9 @@ Makes a folder of 4000x3000 JPEG files (noise of many scales, quality 90) and
 times the input pipeline of pretraining on it at 224 pixels, in turns: decoding
 files whole, and the parts that views show, as the original release shrinks
 images; with --antialias, which decodes at a lower scale; with the same filter
-at no lower scale; and from the copies of --prepare_cache. The pass that makes
-these is timed, too. Results go to OUTPUT.json.
+at no lower scale; and from the copies of --prepare_cache. Each makes the views
+on the host, too, or leaves that to the device (--augment_on=device). The pass
+that makes copies is timed. Results go to OUTPUT.json.
 """
 
 import argparse
@@ -18,6 +19,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from unittest import mock
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
@@ -28,6 +30,15 @@ from benchmarks.lib.spreads import median_and_range
 from tf_simclr import process
 
 SIZE, HEIGHT, WIDTH, BATCH = 224, 3000, 4000, 4
+PLACES = ("host", "device")
+TITLES = {
+    "whole": "whole files",
+    "original": "the part that the crops show",
+    "antialias, full scale": "that, with the filter of `--antialias`",
+    "antialias": "`--antialias`: at a lower scale",
+    "prepare_cache": "`--prepare_cache`",
+    "prepare_cache, antialias": "`--prepare_cache --antialias`",
+}
 # More batches than a pipeline makes ahead.
 _AHEAD = 8
 
@@ -55,8 +66,8 @@ def make_photos(folder: pathlib.Path, count: int) -> int:
 
 
 def pipelines(folder: str, cache: str) -> tuple[dict, float]:
-    """{name: function that makes so many batches}, and the seconds per photo
-    of the pass that makes copies."""
+    """{(name, place of views): function that makes so many batches}, and the
+    seconds per photo of the pass that makes copies."""
     process.import_tensorflow()
     import tensorflow as tf
 
@@ -98,24 +109,59 @@ def pipelines(folder: str, cache: str) -> tuple[dict, float]:
         ("prepare_cache, antialias", copies, smooth),
     ):
         images = dataclasses.replace(images, framing=framing)
-        batches = TrainingBatches(
-            images, AugmentConfig(), SIZE, 0, contrastive=True
-        )
-        with contextlib.ExitStack() as stack:
-            if name == "whole":
-                stack.enter_context(
-                    mock.patch.object(file_batches, "decode_window", decode_all)
-                )
-            iterator = iter(batches.dataset(BATCH, 0, 10**6))
-        made[name] = lambda count, i=iterator: [next(i) for _ in range(count)]
+        for place in PLACES:
+            batches = TrainingBatches(
+                images,
+                AugmentConfig(augment_on=place),
+                SIZE,
+                0,
+                contrastive=True,
+            )
+            with contextlib.ExitStack() as stack:
+                if name == "whole":
+                    stack.enter_context(
+                        mock.patch.object(
+                            file_batches, "decode_window", decode_all
+                        )
+                    )
+                iterator = iter(batches.dataset(BATCH, 0, 10**6))
+            made[name, place] = lambda count, i=iterator: [
+                next(i) for _ in range(count)
+            ]
     return made, seconds
+
+
+def rate(make: Callable[[int], object], seconds: float) -> float:
+    """Pairs per second, over so many seconds at least."""
+    started, batches = time.perf_counter(), 0
+    while (taken := time.perf_counter() - started) < seconds:
+        make(_AHEAD)
+        batches += _AHEAD
+    return BATCH * batches / taken
+
+
+def table(found: dict[str, dict[str, list[float]]]) -> str:
+    """Pairs per second by what is decoded and where views are made."""
+    lines = [
+        "| decoded | views on the host | ratio | views on the device | ratio |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for name, title in TITLES.items():
+        cells = []
+        for place in PLACES:
+            rates = found[name][place]
+            base = statistics.median(found["whole"][place])
+            ratio = statistics.median(rates) / base
+            cells += [median_and_range(rates), f"{ratio:.1f}"]
+        lines.append(f"| {title} | {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def main() -> None:
     """Measures and writes."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--photos", type=int, default=16)
-    parser.add_argument("--batches", type=int, default=8)
+    parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--output", default="runs/large_photos")
     arguments = parser.parse_args()
@@ -133,25 +179,14 @@ def main() -> None:
             for name, make in made.items():
                 # What was made ahead, while another one was timed.
                 make(_AHEAD)
-                started = time.perf_counter()
-                make(arguments.batches)
-                taken = time.perf_counter() - started
-                rates[name].append(BATCH * arguments.batches / taken)
-    base = statistics.median(rates["whole"])
-    lines = [
-        "# Photographs of 4000x3000",
-        "",
-        "| decoded | pairs/s | times whole files |",
-        "|---|---:|---:|",
-        *(
-            f"| {name} | {median_and_range(found)} |"
-            f" {statistics.median(found) / base:.2f} |"
-            for name, found in rates.items()
-        ),
-    ]
-    text = "\n".join([*lines, ""])
+                rates[name].append(rate(make, arguments.seconds))
+    found = {
+        name: {place: rates[name, place] for place in PLACES}
+        for name in dict.fromkeys(name for name, _ in rates)
+    }
+    text = f"# Photographs of {WIDTH}x{HEIGHT}\n\n{table(found)}\n"
     results = {
-        "pairs_per_second": rates,
+        "pairs_per_second": found,
         "bytes_per_photo": size,
         "bytes_per_copy": copied // arguments.photos,
         "seconds_per_copy": seconds,

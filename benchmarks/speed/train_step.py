@@ -1,7 +1,7 @@
 """Pairs per second of the pretraining step, bare and from end to end.
 
     python benchmarks/speed/train_step.py --output=runs/train_step \\
-        --against='torch=TORCH_PYTHON benchmarks/speed/against/torch_r18.py'
+        --against='torch=TORCH_PYTHON benchmarks/speed/against/torch_resnet.py'
 
 "bare" repeats one batch that lies on the device: forward, backward, update.
 "end to end" is what a run does: input, augmentation, step, metrics. Each

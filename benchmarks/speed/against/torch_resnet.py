@@ -1,14 +1,16 @@
-"""The bare pretraining step of ResNet-18 at 32x32 in PyTorch.
+"""The bare pretraining step of ResNet-18 or ResNet-50 in PyTorch.
 
     pip install torch==2.13.0        # into an environment of its own
-    python benchmarks/speed/against/torch_r18.py --batch=256 --compile
+    python benchmarks/speed/against/torch_resnet.py --batch=256 --compile
 
 The network of `--resnet_depth=18 --image_size=32`: 3x3 stem, four groups of
 two basic blocks, of which each group's first has a projected shortcut, and
-the three-layer projection head to 128; NT-Xent over both views. One batch
-that lies on the device, channels last, bfloat16 autocast (--float32: without).
-The update is momentum SGD with weight decay (fused), or with --optimizer=lars
-that of LARS, by hand. Prints `pairs/s: X` once per repeat.
+the three-layer projection head to 128; NT-Xent over both views. With
+--depth=50, bottleneck blocks; above 32 pixels, the stem of 7x7 and max
+pooling. One batch that lies on the device, channels last, bfloat16 autocast
+(--float32: without). The update is momentum SGD with weight decay (fused), or
+with --optimizer=lars that of LARS, by hand. Prints `pairs/s: X` once per
+repeat.
 """
 
 import argparse
@@ -53,23 +55,64 @@ class BasicBlock(nn.Module):
         return functional.relu(self.body(images) + self.shortcut(images))
 
 
-def make_network() -> nn.Module:
+class Bottleneck(nn.Module):
+    """Three convolutions, the middle one 3x3, and a shortcut."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int, project: bool):
+        super().__init__()
+        inner = outputs // 4
+        layers = []
+        for size, channels in ((1, inner), (3, inner), (1, outputs)):
+            step = stride if size == 3 else 1
+            before = inputs if not layers else inner
+            layers += [
+                nn.Conv2d(before, channels, size, step, size // 2, bias=False),
+                nn.BatchNorm2d(channels),
+                nn.ReLU(inplace=True),
+            ]
+        self.body = nn.Sequential(*layers[:-1])
+        self.shortcut = (
+            nn.Sequential(
+                nn.Conv2d(inputs, outputs, 1, stride, bias=False),
+                nn.BatchNorm2d(outputs),
+            )
+            if project
+            else nn.Identity()
+        )
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return functional.relu(self.body(images) + self.shortcut(images))
+
+
+# Depth -> block, blocks of each group, how many times its channels widen.
+NETWORKS = {
+    18: (BasicBlock, (2, 2, 2, 2), 1),
+    50: (Bottleneck, (3, 4, 6, 3), 4),
+}
+
+
+def make_network(depth: int, image_size: int) -> nn.Module:
     """Encoder and projection head."""
+    size, stride = (3, 1) if image_size <= 32 else (7, 2)
     layers = [
-        nn.Conv2d(3, 64, 3, 1, 1, bias=False),
+        nn.Conv2d(3, 64, size, stride, size // 2, bias=False),
         nn.BatchNorm2d(64),
         nn.ReLU(inplace=True),
     ]
+    if image_size > 32:
+        layers.append(nn.MaxPool2d(3, 2, 1))
+    block, counts, wider = NETWORKS[depth]
     inputs = 64
-    for index, outputs in enumerate((64, 128, 256, 512)):
-        stride = 1 if index == 0 else 2
-        layers.append(BasicBlock(inputs, outputs, stride, project=True))
-        layers.append(BasicBlock(outputs, outputs, 1, project=False))
-        inputs = outputs
+    for index, count in enumerate(counts):
+        outputs = 64 * 2**index * wider
+        for number in range(count):
+            stride = 2 if index and not number else 1
+            layers.append(block(inputs, outputs, stride, project=not number))
+            inputs = outputs
     layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
-    for outputs, last in ((512, False), (512, False), (128, True)):
+    for outputs, last in ((inputs, False), (inputs, False), (128, True)):
         layers += [
-            nn.Linear(512, outputs, bias=False),
+            nn.Linear(inputs, outputs, bias=False),
             nn.BatchNorm1d(outputs),
         ]
         if not last:
@@ -122,6 +165,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--image_size", type=int, default=32)
+    parser.add_argument("--depth", type=int, choices=NETWORKS, default=18)
     add_timing_options(parser)
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--float32", action="store_true")
@@ -129,7 +173,8 @@ def main() -> None:
     arguments = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.manual_seed(0)
-    network = make_network().to(device, memory_format=torch.channels_last)
+    network = make_network(arguments.depth, arguments.image_size)
+    network = network.to(device, memory_format=torch.channels_last)
     parameters = list(network.parameters())
     optimizer = LARS(parameters)
     if arguments.optimizer == "sgd":
