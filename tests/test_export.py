@@ -211,18 +211,23 @@ def elsewhere(tmp_path_factory):
 
 
 def snippets(export: str) -> list[str]:
-    """The Python code of README and of the model card, for this export."""
-    readme = (tiny.ROOT / "README.md").read_text()
-    section = re.search(r"### Features and export\n(.*?)\n### ", readme, re.S)
-    card = pathlib.Path(export, "README.md").read_text()
+    """The Python code of README, of the page on exports and of the model card,
+    for this export."""
+    pages = [tiny.ROOT / "README.md", tiny.ROOT / "docs" / "export.md"]
+    pages.append(pathlib.Path(export, "README.md"))
     found = [
         code
-        for text in (section[1], card)
-        for code in re.findall(r"```python\n(.*?)```", text, re.S)
+        for page in pages
+        for code in re.findall(r"```python\n(.*?)```", page.read_text(), re.S)
+        if "import tf_simclr" not in code
     ]
-    assert len(found) >= 2
+    assert len(found) >= 3
     return [
-        re.sub(r'"(PATH_OF_THIS_FOLDER|runs/exported/[^"]*)"', f"'{export}'", c)
+        re.sub(
+            r'"(PATH_OF_THIS_FOLDER|runs/[^"]*saved_model/[^"]*)"',
+            f"'{export}'",
+            c,
+        )
         for c in found
     ]
 
