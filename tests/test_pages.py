@@ -1,9 +1,12 @@
 """Links of README and the manual lead somewhere; README is a front page."""
 
 import re
+import shlex
 
 import pytest
 import tiny
+
+from tf_simclr import cli
 
 README = tiny.ROOT / "README.md"
 PAGES = [
@@ -88,3 +91,38 @@ def test_the_words_of_the_field_are_found(term):
         re.sub(r"\s+", " ", page.read_text().lower()) for page in PAGES
     )
     assert term in whole
+
+
+def commands(page):
+    """The arguments of each command of the page that runs this program."""
+    for block in re.findall(r"```bash\n(.*?)```", page.read_text(), re.DOTALL):
+        started = ""
+        for line in block.replace("\\\n", " ").splitlines():
+            started += line + "\n"
+            try:
+                words = shlex.split(started, comments=True)
+            except ValueError:
+                # A quotation that goes on in the next line.
+                continue
+            started = ""
+            for name in ("run.py", "tf-simclr"):
+                if name in words:
+                    yield words[words.index(name) + 1 :]
+
+
+@pytest.mark.parametrize(
+    "page", PAGES, ids=lambda page: str(page.relative_to(tiny.ROOT))
+)
+def test_commands_are_taken(page, monkeypatch):
+    monkeypatch.chdir(tiny.ROOT)
+    for arguments in commands(page):
+        config = cli.parse_config(["run.py", *arguments])
+        # Slurm would set what that one asks for.
+        if config is not None and "--cluster=slurm" not in arguments:
+            config.check()
+
+
+def test_commands_are_found():
+    found = [arguments for page in PAGES for arguments in commands(page)]
+    assert len(found) > 40
+    assert ["--recipe=digits"] in found
