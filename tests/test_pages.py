@@ -107,8 +107,7 @@ def commands(page):
             started = ""
             for name in ("run.py", "tf-simclr"):
                 if name in words:
-                    rest = words[words.index(name) + 1 :]
-                    yield [word for word in rest if word != "..."]
+                    yield words[words.index(name) + 1 :]
 
 
 @pytest.mark.parametrize(
@@ -117,6 +116,8 @@ def commands(page):
 def test_commands_are_taken(page, monkeypatch):
     monkeypatch.chdir(tiny.ROOT)
     for arguments in commands(page):
+        if "..." in arguments:
+            continue
         config = cli.parse_config(["run.py", *arguments])
         # Slurm would set what that one asks for.
         if config is not None and "--cluster=slurm" not in arguments:
