@@ -105,7 +105,9 @@ def _stages(
     def finish(config: AugmentConfig) -> Stage:
         variant = dataclasses.replace(spec, augment=config)
         draws = variant.draws(epochs, numbers)
-        function = variant.finishes(_ENDLESS, of_crops=True)[0]
+        compiles = variant.compiles(_ENDLESS)
+        finishes = variant.finishes(compiles=compiles, of_crops=True)
+        function = finishes[0]
 
         def apply(index: tf.Tensor, crops: tf.Tensor) -> tf.Tensor:
             views = [

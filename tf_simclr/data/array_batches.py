@@ -17,7 +17,8 @@ from tf_simclr.data.decode import (
 from tf_simclr.data.order import Locate, batches_of
 from tf_simclr.data.same_image import example_ids
 from tf_simclr.data.sources.image_set import ImageSet
-from tf_simclr.data.sources.pixels import ArrayPixels, on_host
+from tf_simclr.data.sources.pixels import ArrayPixels, Size, on_host
+from tf_simclr.process import cached
 
 # Images up to this size are kept in memory unasked.
 _SMALL = 64
@@ -135,17 +136,54 @@ def share_loader(
     pixels = on_host(images.pixels.array)
     labels = on_host(images.labels)
     ids = example_ids(images)
-    finishes = spec.finishes(total, of_crops=False)
-
+    make = _view_maker(
+        spec, size, images.pixels.size, compiles=spec.compiles(total)
+    )
     positions = tf.TensorSpec([size], tf.int64)
 
     @tf.function(autograph=False, input_signature=[positions, positions])
     def load(epochs: tf.Tensor, indices: tf.Tensor) -> Batch:
-        stored = tf.gather(pixels, indices)
-        boxes = _boxes(spec, stored, epochs, indices)
+        return {
+            **make(tf.gather(pixels, indices), epochs, indices),
+            "label": tf.gather(labels, indices),
+            "index": ids(indices),
+        }
+
+    return load
+
+
+# A pipeline trains several stages on the same views.
+@cached(maxsize=8)
+def _view_maker(
+    spec: ViewSpec, size: int, image: Size, *, compiles: bool
+) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]:
+    """A function that makes the finished views of a share of a batch, traced
+    once for all data sets with images of one size.
+
+    Args:
+      spec: the views.
+      size: images of a share.
+      image: their height and width.
+      compiles: whether XLA compiles a part of it.
+
+    Returns:
+      A function of images uint8 (size, H, W, 3), epochs and indices int64
+      (size,). It returns {name: float32 (size, S, S, 3)}.
+    """
+    finishes = spec.finishes(compiles=compiles, of_crops=False)
+    positions = tf.TensorSpec([size], tf.int64)
+    stored = tf.TensorSpec([size, *image, 3], tf.uint8)
+
+    @tf.function(
+        autograph=False, input_signature=[stored, positions, positions]
+    )
+    def make(
+        images: tf.Tensor, epochs: tf.Tensor, indices: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        boxes = _boxes(spec, images, epochs, indices)
         draws = spec.draws(epochs, indices)
-        planes = to_planes(stored)
-        batch = {"label": tf.gather(labels, indices), "index": ids(indices)}
+        planes = to_planes(images)
+        views = {}
         for view, name in enumerate(spec.names):
             placed = place(
                 planes,
@@ -154,10 +192,10 @@ def share_loader(
                 spec.augments[view],
                 spec.image_size,
             )
-            batch[name] = finishes[view](placed, draws[:, view])
-        return batch
+            views[name] = finishes[view](placed, draws[:, view])
+        return views
 
-    return load
+    return make
 
 
 def array_batches(

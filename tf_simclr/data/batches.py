@@ -148,13 +148,16 @@ class TrainingBatches:
         Returns:
           As `views`, of at most `count` images.
         """
-        count, size, total = min(count, len(self.images)), 0, steps
+        count, size = min(count, len(self.images)), 0
         if is_batched(self.images, self.image_size):
             size = share_size(self._spec, batch_size)
-            total = batch_size * steps // size
-        if not count <= size <= self.limits.share:
-            size, total = count, 1
-        batch = self.views(next(iter(self.dataset(size, 0, 1, total))))
+        if self.augment.augment_on != "device" and (
+            count <= size <= self.limits.share
+        ):
+            load = self._loader(size, batch_size * steps)
+            batch = load(*self._locate()(tf.range(size, dtype=tf.int64)))
+        else:
+            batch = self.views(next(iter(self.dataset(count, 0, 1))))
         return {name: value[:count] for name, value in batch.items()}
 
     def _locate(self) -> Locate:

@@ -46,7 +46,7 @@ def file_batches(
       `index` int64 (batch_size,), equal for equal images.
     """
     decode = window_decoder(images, spec.image_size)
-    finishes = spec.finishes(total, of_crops=True)
+    finishes = spec.finishes(compiles=spec.compiles(total), of_crops=True)
 
     def load(item: Item) -> Item:
         image, boxes = decode(item)

@@ -135,12 +135,12 @@ class ViewSpec:
         pixels = images * len(self.names) * self.image_size**2
         return pixels >= self.limits.compile_pixels and can_compile()
 
-    def finishes(self, images: int, *, of_crops: bool) -> list[Finish]:
-        """For each view all that follows the crop, by the way that is fastest.
+    def finishes(self, *, compiles: bool, of_crops: bool) -> list[Finish]:
+        """For each view all that follows the crop.
 
         Args:
-          images: how many there will be in all. The choice depends on it, so
-            it must be the same when a run resumes.
+          compiles: whether XLA compiles it, as `compiles` says. A run that
+            resumes must take the same way.
           of_crops: whether the function takes resized crops, or planes that
             `place` has moved already.
 
@@ -149,7 +149,6 @@ class ViewSpec:
           float32 (B, 3, S, S), white being 1, B known, and draws (B, N). They
           return views float32 (B, S, S, 3) in [0, 1].
         """
-        compiles = self.compiles(images)
         made: dict[AugmentConfig, Finish] = {}
         for config in self.augments:
             if config not in made:
