@@ -13,8 +13,7 @@ if [ -z "${PYTHON:-}" ]; then
   if [ ! -x "$PYTHON" ]; then
     python3 -m venv .venv-gpu
     "$PYTHON" -m pip install --quiet -r requirements-gpu.txt
-    # Their versions are those of the constraints.
-    "$PYTHON" -m pip install --quiet -c constraints.txt pytest pytest-xdist
+    "$PYTHON" -m pip install --quiet -r tests/requirements.txt
   fi
 fi
 exec "$PYTHON" benchmarks/speed/gpu.py "$@"
