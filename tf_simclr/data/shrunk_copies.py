@@ -12,8 +12,10 @@ import contextlib
 import dataclasses
 import fcntl
 import glob
+import hashlib
 import itertools
 import os
+import zipfile
 from collections.abc import Iterator
 
 import numpy as np
@@ -118,8 +120,10 @@ def _write(
     for start in range(0, len(missing), shard):
         chosen = missing[start : start + shard]
         digests = images.digests[chosen]
-        # By content: whoever does the same work writes the same file.
-        path = os.path.join(place, f"copies-{digests[0]:016x}-{len(chosen)}")
+        # By content: whoever does the same work writes the same file, and
+        # nobody writes over a file that another run reads.
+        name = hashlib.blake2b(digests.tobytes(), digest_size=16).hexdigest()
+        path = os.path.join(place, f"copies-{name}")
         part = itertools.islice(copies, len(chosen))
         write_shard(
             f"{path}.tfrecord", ((encoded, UNLABELLED, "") for encoded in part)
@@ -227,11 +231,8 @@ class _Copies:
             glob.glob(os.path.join(glob.escape(place), "*.npz"))
         ):
             shard = path.removesuffix(".npz") + ".tfrecord"
-            with np.load(path) as archive:
-                table = dict(archive)
-            if not os.path.isfile(shard) or (
-                os.path.getsize(shard) != table["bytes"]
-            ):
+            table = _table(path, shard)
+            if table is None:
                 say_once(f"{shard} is not whole: its copies are made again.")
                 continue
             number = np.full(len(table["digests"]), len(shards), np.int32)
@@ -268,6 +269,17 @@ class _Copies:
             ENCODED,
             images.pixels.how,
         )
+
+
+def _table(path: str, shard: str) -> dict[str, np.ndarray] | None:
+    """What a shard holds; None if it or its table is damaged."""
+    try:
+        with open(path, "rb") as file, np.load(file) as archive:
+            table = dict(archive)
+        whole = os.path.getsize(shard) == table["bytes"]
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        return None
+    return table if whole else None
 
 
 @contextlib.contextmanager
