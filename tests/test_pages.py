@@ -1,5 +1,6 @@
 """Links of README and the manual lead somewhere; README is a front page."""
 
+import ast
 import re
 import shlex
 
@@ -128,3 +129,12 @@ def test_commands_are_found():
     found = [arguments for page in PAGES for arguments in commands(page)]
     assert len(found) > 40
     assert ["--recipe=digits"] in found
+
+
+@pytest.mark.parametrize(
+    "page", PAGES, ids=lambda page: str(page.relative_to(tiny.ROOT))
+)
+def test_python_of_a_page_is_python(page):
+    text = page.read_text()
+    for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        ast.parse(block)

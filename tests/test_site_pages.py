@@ -1,5 +1,6 @@
 """The site of the manual is built from its pages, and needs no network."""
 
+import html
 import os
 import re
 import subprocess
@@ -61,3 +62,8 @@ def test_the_search_knows_the_words_of_the_field(site):
     index = (site / "search" / "search_index.json").read_text().lower()
     assert "gradient checkpointing" in index
     assert "momentum encoder" in index
+
+
+def test_code_stays_as_it_is(site):
+    page = re.sub(r"<[^>]*>", "", (site / "index.html").read_text())
+    assert '["serving_bytes"](image_bytes=files)' in html.unescape(page)

@@ -37,9 +37,9 @@ from benchmarks.speed import (
 )
 
 
-def digits_table() -> str:
+def digits_table(name: str = "digits") -> str:
     """Rows of `digits.py` for one label seed and for all."""
-    runs = stored_results("digits")["runs"]
+    runs = stored_results(name)["runs"]
     lines = [
         f"| method | label seed 0 | mean of {len(runs)} label seeds | sd |",
         "|---|---:|---:|---:|",
@@ -326,6 +326,7 @@ def _labels(key: str) -> str:
 EFFICIENCY_COUNTS = (1, 4, 10, 40, 100)
 TABLES: dict[str, Callable[[], str]] = {
     "digits": digits_table,
+    "digits_balanced": lambda: digits_table("digits_balanced"),
     "train_step": train_step_table,
     "gpu": gpu_table,
     "large_photos": lambda: large_photos.table(

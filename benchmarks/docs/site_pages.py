@@ -35,7 +35,11 @@ MODULES = (
     "tf_simclr.optimizers.lars",
     "tf_simclr.optimizers.schedule",
 )
-_LINK = re.compile(r"(!?)\[([^\]]*)\]\(\.\./([^)]*)\)")
+# Code comes first, so that what looks like a link in it stays.
+_LINK = re.compile(
+    r"```.*?```|`[^`\n]*`|(!?)\[((?:[^\]`]|`[^`\n]*`)*)\]\(([^)\s]+)\)",
+    re.DOTALL,
+)
 _CHART = re.compile(r"```mermaid\n(.*?)```", re.DOTALL)
 _NODE = re.compile(r'\["(.*?)"\]')
 _RESUME = {
@@ -47,9 +51,7 @@ _RESUME = {
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Adds the pages that come from elsewhere."""
-    front = (ROOT / "README.md").read_text().replace("](docs/", "](")
-    front = re.sub(r"\]\((?!http|#|[\w-]+\.(?:md|png)\b)", "](../", front)
-    front = re.sub(r"\]\(((?:CONTRIBUTING|CHANGELOG)\.md)", r"](../\1", front)
+    front = _LINK.sub(_from_root, (ROOT / "README.md").read_text())
     made = {"index.md": front, "flags.md": flags_page(), "api.md": api_page()}
     for name, text in made.items():
         files.append(File.generated(config, name, content=text))
@@ -58,14 +60,26 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
     """The page with links and pictures that the site can show."""
-    markdown = _LINK.sub(_linked, markdown)
-    return _CHART.sub(_as_list, markdown)
+    return _LINK.sub(_linked, _CHART.sub(_as_list, markdown))
+
+
+def _from_root(match: re.Match) -> str:
+    """A link of README as one of a page of the manual."""
+    picture, text, target = match.groups()
+    if target is None or target.startswith(("http", "#")):
+        return match[0]
+    if target.startswith("docs/"):
+        return f"{picture}[{text}]({target.removeprefix('docs/')})"
+    return f"{picture}[{text}](../{target})"
 
 
 def _linked(match: re.Match) -> str:
+    """A link that the site has, or its text."""
     picture, text, target = match.groups()
-    if target.startswith("README.md") and not picture:
-        return f"[{text}](index.md{target.removeprefix('README.md')})"
+    if target is None or not target.startswith("../"):
+        return match[0]
+    if target.startswith("../README.md") and not picture:
+        return f"[{text}](index.md{target.removeprefix('../README.md')})"
     return text
 
 
