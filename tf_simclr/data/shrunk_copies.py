@@ -272,7 +272,7 @@ class _Copies:
 
 
 def _table(path: str, shard: str) -> dict[str, np.ndarray] | None:
-    """What a shard holds; None if it or its table is damaged."""
+    """Table of what a shard holds; None if either is damaged."""
     try:
         with open(path, "rb") as file, np.load(file) as archive:
             table = dict(archive)

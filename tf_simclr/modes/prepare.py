@@ -185,7 +185,7 @@ def prepare_job(
 
 
 def _shrunk(images: ImageSet, config: Config) -> tuple[ImageSet, int | None]:
-    """What training reads, and the shorter side of copies, if it reads any."""
+    """Images as training reads them; the shorter side of copies, if any."""
     folder = config.data.prepare_cache
     if folder is None:
         return images, None

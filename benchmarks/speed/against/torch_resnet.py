@@ -30,6 +30,16 @@ LEARNING_RATE, MOMENTUM, WEIGHT_DECAY = 0.1, 0.9, 1e-4
 TRUST_COEFFICIENT = 0.001
 
 
+def shortcut(inputs: int, outputs: int, stride: int, project: bool):
+    """The way around a block's convolutions."""
+    if not project:
+        return nn.Identity()
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 1, stride, bias=False),
+        nn.BatchNorm2d(outputs),
+    )
+
+
 class BasicBlock(nn.Module):
     """Two 3x3 convolutions and a shortcut."""
 
@@ -42,14 +52,7 @@ class BasicBlock(nn.Module):
             nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False),
             nn.BatchNorm2d(outputs),
         )
-        self.shortcut = (
-            nn.Sequential(
-                nn.Conv2d(inputs, outputs, 1, stride, bias=False),
-                nn.BatchNorm2d(outputs),
-            )
-            if project
-            else nn.Identity()
-        )
+        self.shortcut = shortcut(inputs, outputs, stride, project)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return functional.relu(self.body(images) + self.shortcut(images))
@@ -71,14 +74,7 @@ class Bottleneck(nn.Module):
                 nn.ReLU(inplace=True),
             ]
         self.body = nn.Sequential(*layers[:-1])
-        self.shortcut = (
-            nn.Sequential(
-                nn.Conv2d(inputs, outputs, 1, stride, bias=False),
-                nn.BatchNorm2d(outputs),
-            )
-            if project
-            else nn.Identity()
-        )
+        self.shortcut = shortcut(inputs, outputs, stride, project)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return functional.relu(self.body(images) + self.shortcut(images))
