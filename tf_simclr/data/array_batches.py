@@ -18,6 +18,7 @@ from tf_simclr.data.order import Locate, batches_of
 from tf_simclr.data.same_image import example_ids
 from tf_simclr.data.sources.image_set import ImageSet
 from tf_simclr.data.sources.pixels import ArrayPixels, Size, on_host
+from tf_simclr.data.threads import with_threads
 from tf_simclr.process import cached
 
 # Images up to this size are kept in memory unasked.
@@ -79,7 +80,8 @@ def keep_decoded(
     if too_much or (not wanted and max(height, width) > _SMALL):
         return images
     array = np.empty(shape, np.uint8)
-    for index, image in enumerate(decoded_images(images).prefetch(64)):
+    decoded = with_threads(decoded_images(images).prefetch(64))
+    for index, image in enumerate(decoded):
         if image.shape != shape[1:]:
             return images
         array[index] = image

@@ -27,6 +27,7 @@ from tf_simclr.data.order import (
     every_image,
 )
 from tf_simclr.data.sources.image_set import ImageSet
+from tf_simclr.data.threads import with_threads
 
 # Batches made ahead of the step that takes them.
 _AHEAD = 2
@@ -120,7 +121,7 @@ class TrainingBatches:
                 batches = unmade_file_batches(images, spec, order, batch_size)
             else:
                 batches = file_batches(images, spec, order, batch_size, total)
-        return _with_threads(batches.prefetch(_AHEAD))
+        return with_threads(batches.prefetch(_AHEAD))
 
     def views(self, batch: Batch) -> Batch:
         """The views of a batch of `dataset`, or of a part of one, for use
@@ -246,17 +247,4 @@ def evaluation_batches(
         batches = tf.data.Dataset.zip({"image": views, "label": labels}).batch(
             batch_size
         )
-    return _with_threads(batches.prefetch(_AHEAD))
-
-
-def _with_threads(dataset: tf.data.Dataset) -> tf.data.Dataset:
-    """One thread for each operation: calls run side by side instead.
-
-    As many as there are cores, and not as many as TensorFlow finds best: the
-    thread that looks for that number sleeps for up to a minute, and whoever
-    closes the iterator may have to wait for it.
-    """
-    options = tf.data.Options()
-    options.threading.max_intra_op_parallelism = 1
-    options.autotune.enabled = False
-    return dataset.with_options(options)
+    return with_threads(batches.prefetch(_AHEAD))

@@ -27,6 +27,7 @@ from tf_simclr.data.sources.image_set import UNLABELLED, ImageSet
 from tf_simclr.data.sources.look import content_digest
 from tf_simclr.data.sources.pixels import ArrayPixels, RecordPixels
 from tf_simclr.data.sources.records import ENCODED, read_places, write_shard
+from tf_simclr.data.threads import with_threads
 from tf_simclr.data.transcode import plain
 from tf_simclr.errors import DataFailed, UserError
 from tf_simclr.files import remove_unfinished, write_npz
@@ -168,7 +169,7 @@ def _shrunk(
         )
         return shrunk, tf.numpy_function(_digest, [stored], tf.uint64)
 
-    dataset = (
+    dataset = with_threads(
         tf.data.Dataset.from_tensor_slices(indices)
         .map(copy, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         .prefetch(os.cpu_count() or 1)

@@ -20,6 +20,7 @@ from tf_simclr.data.augment.color import (
 )
 from tf_simclr.data.augment.keys import Stream
 from tf_simclr.data.augment.make import split_draws
+from tf_simclr.data.threads import with_threads
 
 Finish = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
@@ -77,6 +78,7 @@ def can_compile() -> bool:
         # Tried now, also where a graph is being made.
         with tf.init_scope():
             dataset = tf.data.Dataset.from_tensors(1.0).map(negative)
+            dataset = with_threads(dataset)
             return float(next(iter(dataset))) == -1.0
     except tf.errors.OpError:
         return False
