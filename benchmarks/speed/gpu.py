@@ -106,7 +106,7 @@ def gpu_memory() -> int:
 def golden(tests: Sequence[str]) -> dict:
     """The tests that compare with the original's figures."""
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-n0", "-q", "-m", "golden", *tests],
+        [sys.executable, "-m", "pytest", "-n0", "-m", "golden", *tests],
         capture_output=True,
         text=True,
         check=False,
