@@ -156,7 +156,9 @@ class TrainingBatches:
             count <= size <= self.limits.share
         ):
             load = self._loader(size, batch_size * steps)
-            batch = load(*self._locate()(tf.range(size, dtype=tf.int64)))
+            places = self._locate()(tf.range(size, dtype=tf.int64))
+            # TensorFlow would warn that each run of a process has its own.
+            batch = load.get_concrete_function()(*places)
         else:
             batch = self.views(next(iter(self.dataset(count, 0, 1))))
         return {name: value[:count] for name, value in batch.items()}
