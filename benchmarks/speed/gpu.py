@@ -5,7 +5,7 @@
 Correctness: the tests that compare with the original's figures; a run that was
 stopped and continued against one that was not, bit by bit; and, with several
 GPUs, one of them against all. Speed: pairs per second of the pretraining step,
-bare and from end to end, of three networks in three precisions, with and
+bare and from end to end, of three networks in four number formats, with and
 without XLA; of the input from JPEG files; and of PyTorch's step where PyTorch
 is installed (--torch_python names its interpreter).
 

@@ -30,7 +30,9 @@ LEARNING_RATE, MOMENTUM, WEIGHT_DECAY = 0.1, 0.9, 1e-4
 TRUST_COEFFICIENT = 0.001
 
 
-def shortcut(inputs: int, outputs: int, stride: int, project: bool):
+def shortcut(
+    inputs: int, outputs: int, stride: int, project: bool
+) -> nn.Module:
     """The way around a block's convolutions."""
     if not project:
         return nn.Identity()
