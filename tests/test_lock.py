@@ -84,7 +84,7 @@ def test_without_locks_in_the_file_system_the_name_decides(
 
     monkeypatch.setattr(fcntl, "flock", unsupported)
     # The test's parent lives on.
-    named = {**vars(lock._this_process()), "pid": os.getppid(), **change}
+    named = {**vars(lock.this_process()), "pid": os.getppid(), **change}
     (tmp_path / LOCK_FILE).write_text(json.dumps(named))
     if taken:
         with locked(str(tmp_path)):

@@ -143,6 +143,7 @@ def test_paths_are_stored_absolute(here):
         "label_ids",
         "model_dir",
         "prepare_cache",
+        "scratch_dir",
         "teacher",
         "teacher_targets",
         "unlabeled_dataset",

@@ -25,7 +25,12 @@ from tf_simclr.config.flat import (
 from tf_simclr.config.lr_find import LR_FIND
 from tf_simclr.config.run import STAGES
 from tf_simclr.config.zoo import zoo_table
-from tf_simclr.errors import DataFailed, ExportFailed, UserError
+from tf_simclr.errors import (
+    DataFailed,
+    ExportFailed,
+    StorageFailed,
+    UserError,
+)
 from tf_simclr.recipes import recipes, with_recipes
 
 _USAGE = """\
@@ -218,10 +223,11 @@ def run_mode(config: Config) -> int:
     if not config.train.jit_compile:
         process.compile_views_only()
     process.import_tensorflow()
+    from tf_simclr.storage.staged import with_local_files
     from tf_simclr.training.workers import run_on_workers
 
     function = functools.partial(run_on_workers, _function(mode))
-    return exit_code(function, config)
+    return exit_code(functools.partial(with_local_files, function), config)
 
 
 def _function(mode: str) -> Callable[[Config], Any]:
@@ -247,7 +253,12 @@ def exit_code(function: Callable[[Config], Any], config: Config) -> int:
     except WorkerLost as error:
         complain(error)
         return os.EX_TEMPFAIL
-    except (TrainingFailed, DataFailed, ExportFailed) as error:
+    except (
+        TrainingFailed,
+        DataFailed,
+        ExportFailed,
+        StorageFailed,
+    ) as error:
         complain(error)
         return 1
     except (Interrupted, Terminated) as error:

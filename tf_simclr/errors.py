@@ -26,6 +26,13 @@ class ExportFailed(Exception):
     """
 
 
+class StorageFailed(Exception):
+    """Object storage cannot be read or written; exit code 1.
+
+    Its message names the object and what the storage answered.
+    """
+
+
 def at_most(
     count: int,
     items: Sequence[object],

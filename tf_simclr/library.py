@@ -10,7 +10,7 @@ import dataclasses
 import functools
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,13 +18,7 @@ import numpy as np
 from tf_simclr.config.flat import from_flat, options, suggestions
 from tf_simclr.config.reading import check_read
 from tf_simclr.config.run import Config
-from tf_simclr.data.sources.folder import walk
-from tf_simclr.data.sources.image_set import (
-    UNLABELLED,
-    ImageSet,
-    image_set_of_array,
-)
-from tf_simclr.data.sources.pixels import FilePixels
+from tf_simclr.data.sources.given_images import Images, image_set_of
 from tf_simclr.errors import UserError
 from tf_simclr.evaluation.predict import Predictor, names_of
 from tf_simclr.models.network import SimCLRNetwork
@@ -35,10 +29,9 @@ from tf_simclr.modes.loaded import LoadedNetwork, load_network
 from tf_simclr.modes.pipeline import pipeline as run_pipeline
 from tf_simclr.modes.suggest import write_suggestion
 from tf_simclr.progress import Counter, say
-
-# A path of an image or of a folder of images, several paths of images, or an
-# array.
-Images = str | os.PathLike | Iterable[str | os.PathLike] | np.ndarray
+from tf_simclr.storage.addresses import address_of, is_address
+from tf_simclr.storage.objects import names_in
+from tf_simclr.storage.staged import with_local_files, with_local_inputs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,7 +159,7 @@ class Model:
     ) -> tuple[tuple[str, ...], np.ndarray]:
         """Ids of the images, and (N, d) of an output."""
         self._check(name)
-        image_set = _image_set(images).shown(self._how, self._framing)
+        image_set = image_set_of(images).shown(self._how, self._framing)
         if name not in self._predictors:
             self._predictors[name] = Predictor(
                 self.network,
@@ -197,7 +190,8 @@ class Result:
     """A finished run.
 
     Attributes:
-      path: absolute path of its directory, the `model_dir`.
+      path: absolute path of its directory, the `model_dir`, or its address on
+        object storage.
       metrics: contents of its `result.json`, such as
         `eval/label_top_1_accuracy`.
     """
@@ -220,7 +214,8 @@ class Result:
     @property
     def files(self) -> dict[str, str]:
         """{name: path} of the files and folders in the directory."""
-        names = sorted(os.listdir(self.path))
+        listed = names_in if is_address(self.path) else os.listdir
+        names = sorted(listed(self.path))
         return {name: os.path.join(self.path, name) for name in names}
 
 
@@ -293,6 +288,10 @@ def suggest(config: Config | None = None, **flags: Any) -> list[Suggested]:
       DataFailed: an image cannot be read.
     """
     config = _complete(_config("suggest", config), _checked(flags, "suggest"))
+    return with_local_files(_suggested, config)
+
+
+def _suggested(config: Config) -> list[Suggested]:
     path = write_suggestion(config)
     with open(path, encoding="utf-8", newline="") as file:
         return [
@@ -316,7 +315,7 @@ def load(path: str | os.PathLike, **flags: Any) -> Model:
     flags = _checked(flags, "embed", checkpoint=os.fspath(path), model_dir=None)
     config = from_flat(flags)
     check_read(config)
-    return Model(load_network(config))
+    return Model(load_network(with_local_inputs(config)))
 
 
 def evaluate(
@@ -349,7 +348,7 @@ def evaluate(
         flags = _checked(
             flags, "eval", checkpoint=os.fspath(path), model_dir=model_dir
         )
-        return run_evaluation(_complete(None, flags))
+        return with_local_files(run_evaluation, _complete(None, flags))
 
 
 def export(
@@ -374,7 +373,7 @@ def export(
     flags = _checked(
         flags, "export", checkpoint=os.fspath(path), model_dir=model_dir
     )
-    return run_export(_complete(None, flags))
+    return address_of(with_local_files(run_export, _complete(None, flags)))
 
 
 def _train(
@@ -384,8 +383,9 @@ def _train(
     flags: Mapping[str, Any],
 ) -> Result:
     config = _complete(_config(mode, config), _checked(flags, mode))
-    metrics = function(config)
-    return Result(os.path.abspath(config.run.model_dir), metrics)
+    metrics = with_local_files(function, config)
+    path = config.run.model_dir
+    return Result(path if is_address(path) else os.path.abspath(path), metrics)
 
 
 def _config(mode: str, config: Config | None) -> Config | None:
@@ -447,41 +447,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, type):
         return f"{value.__module__}:{value.__qualname__}"
     return value
-
-
-def _image_set(images: Images) -> ImageSet:
-    """Images of any kind, without labels."""
-    if isinstance(images, str | os.PathLike):
-        return _files(_paths(os.fspath(images)))
-    if hasattr(images, "__array__"):
-        return image_set_of_array(images)
-    paths = list(images)
-    for path in paths:
-        if not isinstance(path, str | os.PathLike):
-            raise UserError(
-                "Images are paths or one array: put arrays of one size together"
-                f" with numpy.stack. Received: {type(path).__name__}"
-            )
-    return _files([os.fspath(path) for path in paths])
-
-
-def _paths(path: str) -> list[str]:
-    """The images of a folder, or the path itself."""
-    if not os.path.isdir(path):
-        return [path]
-    tree = walk(os.path.abspath(path))
-    if not tree.images:
-        raise UserError(tree.nothing_found())
-    return [os.path.join(path, name) for name in tree.image_names()]
-
-
-def _files(paths: list[str]) -> ImageSet:
-    missing = [path for path in paths if not os.path.isfile(path)]
-    if missing or not paths:
-        raise UserError(
-            "Images are files, folders of images or arrays. Received:"
-            f" {missing[0] if missing else 'none'}"
-        )
-    labels = np.full(len(paths), UNLABELLED, np.int32)
-    pixels = FilePixels("", tuple(paths))
-    return ImageSet("images", pixels, labels, (), tuple(paths))

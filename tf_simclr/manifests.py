@@ -136,6 +136,11 @@ def read_manifest(folder: str, step: int) -> Manifest:
     )
 
 
+def is_manifest(name: str) -> bool:
+    """True for the name of a file that says that a checkpoint is whole."""
+    return name.endswith(_SUFFIX)
+
+
 def manifest_steps(folder: str) -> list[int]:
     """Ascending steps of the checkpoints that have a manifest."""
     return _steps(folder, re.escape(_SUFFIX))

@@ -318,8 +318,8 @@ def _carried(way: str, budget: int) -> float:
     )
 
 
-def _labels(key: str) -> str:
-    runs = stored_results("labels")["runs"]
+def _labels(key: str, results: str = "labels") -> str:
+    runs = stored_results(results)["runs"]
     return labels.table(runs, key, sorted({run["budget"] for run in runs}))
 
 
@@ -351,6 +351,12 @@ TABLES: dict[str, Callable[[], str]] = {
     "labels.spreading": lambda: _labels("spreading"),
     "labels.linear": lambda: _labels("linear"),
     "labels.estimate": lambda: _labels("estimate"),
+    **{
+        f"labels_fashion.{key}": functools.partial(
+            _labels, key, "labels_fashion"
+        )
+        for key in ("spreading", "poisson_mbo", "linear", "estimate")
+    },
     "roofline.bounds": lambda: roofline.bounds_table(
         stored_results("roofline")["cases"]
     ),

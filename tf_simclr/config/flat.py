@@ -12,6 +12,7 @@ from tf_simclr.config.run import Config
 from tf_simclr.config.zoo import with_zoo_model
 from tf_simclr.errors import UserError
 from tf_simclr.process import command
+from tf_simclr.storage.addresses import address_of
 
 # At most this share of the letters may be wrong.
 _MOST_ERRORS = 0.5
@@ -340,7 +341,7 @@ def command_words(config: Config) -> list[str]:
     """
     unread = {flag.option.field.name for flag in unread_flags(config)}
     return [
-        _word(option.field.name, value)
+        _word(option.field.name, _named(option, value))
         for option in options()
         if option.field.name in config.given - unread
         and option.group != "pipeline"
@@ -359,6 +360,13 @@ def shell_command(words: Sequence[str], width: int = 78) -> str:
         else:
             lines[-1] += f" {word}"
     return " \\\n".join(lines)
+
+
+def _named(option: Option, value: Any) -> Any:
+    """The address of a local copy, which lasts; another value as it is."""
+    if option.role["path"] and isinstance(value, str) and os.path.isabs(value):
+        return address_of(value)
+    return value
 
 
 def _word(name: str, value: Any) -> str:

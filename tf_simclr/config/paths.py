@@ -8,6 +8,7 @@ from typing import Any
 from tf_simclr.config.flat import flags_with, options
 from tf_simclr.config.teacher import FEATURES
 from tf_simclr.data.sources.registry import goes_by_name
+from tf_simclr.storage.addresses import address_of, is_address
 
 
 def path_options() -> list[str]:
@@ -18,11 +19,12 @@ def path_options() -> list[str]:
 def with_absolute_paths(values: Mapping[str, Any]) -> dict[str, Any]:
     """{flag: value} with paths that mean the same in any directory.
 
-    Names of data sets and addresses stay as they are.
+    Names of data sets and addresses stay as they are; the local copy of an
+    address becomes the address.
     """
     names, several = flags_with(path="or_name"), flags_with(path="several")
     found = {
-        name: os.path.abspath(values[name])
+        name: address_of(os.path.abspath(values[name]))
         for name in path_options()
         if values.get(name)
         and name not in several
@@ -70,10 +72,12 @@ def is_local_dataset(name: str) -> bool:
 
 
 def _absolute_unless_word(path: str) -> str:
-    return path if path == FEATURES else os.path.abspath(path)
+    if path == FEATURES or is_address(path):
+        return path
+    return address_of(os.path.abspath(path))
 
 
 def _is_path(value: str, *, or_name: bool) -> bool:
     if or_name:
         return is_local_dataset(value)
-    return "://" not in value
+    return not is_address(value)

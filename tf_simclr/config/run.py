@@ -17,6 +17,7 @@ from tf_simclr.config.consistency import ConsistencyConfig
 from tf_simclr.config.data import DataConfig
 from tf_simclr.config.field import (
     EVERYTHING,
+    LOADING,
     PIPELINE,
     TRAINING,
     WRITING,
@@ -39,6 +40,7 @@ from tf_simclr.config.train import TrainConfig
 from tf_simclr.config.zoo import ZOO
 from tf_simclr.data.sources.registry import goes_by_name
 from tf_simclr.errors import UserError
+from tf_simclr.storage.addresses import address_of, is_address
 
 STAGES = ("pretrain", "finetune", "distill")
 # Modes that write nothing into a model_dir of their own.
@@ -108,6 +110,21 @@ class RunConfig:
         recipe=False,
         on_resume="free",
         read_by=WRITING | LABEL | {"runs"},
+    )
+    scratch_dir: str | None = option(
+        None,
+        "Folder for the local copies of what lies on object storage"
+        " (addresses such as gs://bucket/images); default: one in the system's"
+        " folder for temporary files.",
+        path=True,
+        recipe=False,
+        on_resume="free",
+        read_by=WRITING | LABEL | {"runs"},
+        needs=Needs(
+            "without an address such as gs://bucket/run",
+            # A run that is read may have learned from images of one.
+            lambda c: c.run.mode in LOADING or bool(c.addresses),
+        ),
     )
 
     def __post_init__(self) -> None:
@@ -194,6 +211,21 @@ class Config:
                     f"Config takes a {field.type.__name__} as {field.name}."
                     f" Received: {value!r}"
                 )
+
+    @property
+    def addresses(self) -> dict[str, str]:
+        """{flag: its value} of the flags that name a place on object storage,
+        or the local copy of one."""
+        values = {
+            option.field.name: option.value_in(self)
+            for option in declared_options(type(self))
+            if option.role["path"]
+        }
+        return {
+            name: value
+            for name, value in values.items()
+            if value and (is_address(value) or address_of(value) != value)
+        }
 
     @property
     def stage(self) -> str:

@@ -29,6 +29,7 @@ from tf_simclr.modes.selection import (
     selection_of,
 )
 from tf_simclr.progress import say, say_once
+from tf_simclr.storage.addresses import address_of
 from tf_simclr.training.best import (
     USUAL_SELECTION,
     EarlyStop,
@@ -366,7 +367,7 @@ def _record(job: Job, method: Method, trained: int, total: int) -> RunRecord:
         job.stage,
         architecture=method.network.architecture,
         dataset=DatasetRecord(
-            name=data.dataset,
+            name=address_of(data.dataset),
             train_split=data.train_split,
             image_size=data.image_size,
             train_images=len(job.splits.train),
@@ -468,8 +469,8 @@ def start_block(
         arithmetic += ", TF32"
     return "\n".join(
         [
-            f"--- {job.stage}: {job.run_dir.path}",
-            f"  data       {data.dataset} at {data.image_size}x"
+            f"--- {job.stage}: {address_of(job.run_dir.path)}",
+            f"  data       {address_of(data.dataset)} at {data.image_size}x"
             f"{data.image_size}: {len(job.images)} images to train on,"
             f" {labelled}; {tested}",
             f"  training   {trained:,} of {total:,} parameters,"

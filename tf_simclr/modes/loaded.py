@@ -20,6 +20,8 @@ from tf_simclr.models.network import (
     build_network,
 )
 from tf_simclr.progress import say
+from tf_simclr.storage.addresses import address_of
+from tf_simclr.storage.staged import with_local_inputs
 from tf_simclr.training.devices import set_up_arithmetic
 from tf_simclr.training.run_record import (
     DatasetRecord,
@@ -84,7 +86,8 @@ class LoadedNetwork:
                 dataset=DatasetRecord(class_names=names),
                 config=with_absolute_paths(to_flat(self.config)),
                 weights=WeightsRecord(
-                    kind=stored.kind, path=os.path.abspath(stored.path)
+                    kind=stored.kind,
+                    path=address_of(os.path.abspath(stored.path)),
                 ),
                 versions=versions(),
             )
@@ -156,7 +159,8 @@ def _with_stored_data(config: Config, stored: StoredWeights) -> Config:
         given=config.given,
         inherited=frozenset(values),
     )
-    return as_begun(config, stored.config)
+    # A run elsewhere may have learned from images of object storage.
+    return with_local_inputs(as_begun(config, stored.config))
 
 
 def _with_likely_size(config: Config, stored: StoredWeights) -> Config:

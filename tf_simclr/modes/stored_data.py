@@ -23,6 +23,7 @@ from tf_simclr.errors import UserError
 from tf_simclr.files import read_json
 from tf_simclr.modes.prepare import index_folders
 from tf_simclr.progress import say
+from tf_simclr.storage.addresses import address_of
 from tf_simclr.training.run_dir import LABELS_FILE
 from tf_simclr.training.same_run import other_images
 from tf_simclr.weights.stored import StoredWeights
@@ -162,7 +163,8 @@ def compare_with_training(
     data = DataConfig(**{**values, **looked_at})
     same = _place(data.dataset) == _place(config.data.dataset)
     if same:
-        data = dataclasses.replace(data, data_dir=config.data.data_dir)
+        place, data_dir = config.data.dataset, config.data.data_dir
+        data = dataclasses.replace(data, dataset=place, data_dir=data_dir)
     if not same and not _on_disk(data.dataset):
         return Seen(_not_compared(data))
     try:
@@ -218,4 +220,6 @@ def _on_disk(name: str) -> bool:
 
 
 def _place(name: str) -> str:
-    return os.path.realpath(name) if os.path.exists(name) else name
+    if not os.path.exists(name):
+        return name
+    return address_of(os.path.realpath(name))

@@ -34,7 +34,7 @@ class Holder:
 
     def may_live(self) -> bool:
         """Whether it may still run: it does, or ran on another machine."""
-        here = _this_process()
+        here = this_process()
         if self.host != here.host:
             return True
         if self.boot_id != here.boot_id:
@@ -68,7 +68,7 @@ def locked(folder: str) -> Iterator[None]:
         if before is not None:
             say(f"{path} was left behind by {before}; taken over.")
         file.truncate(0)
-        file.write(json.dumps(dataclasses.asdict(_this_process())) + "\n")
+        file.write(json.dumps(dataclasses.asdict(this_process())) + "\n")
         file.flush()
         try:
             yield
@@ -94,7 +94,8 @@ def _read(text: str) -> Holder | None:
         return None
 
 
-def _this_process() -> Holder:
+def this_process() -> Holder:
+    """This process, as a lock names it."""
     boot_id = ""
     if os.path.exists(_BOOT_ID):
         with open(_BOOT_ID, encoding="ascii") as file:

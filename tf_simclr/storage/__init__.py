@@ -1,0 +1,1 @@
+"""Images and runs on object storage, by way of local copies."""
