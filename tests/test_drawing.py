@@ -41,6 +41,18 @@ def test_pictures_of_such_names():
     assert picture_grid(pictures, [f"{name} for $" for name in NAMES])
 
 
+@pytest.mark.parametrize("columns", [2, 4, 8])
+def test_each_picture_lies_in_its_cell(columns):
+    pictures = np.zeros((2 * columns, 4, 4, 3))
+    png = picture_grid(pictures, ["x"] * len(pictures), columns)
+    pixels = tf.io.decode_png(png, channels=3).numpy()
+    height, width = pixels.shape[0] // 2, pixels.shape[1] // columns
+    for number in range(len(pictures)):
+        row, column = divmod(number, columns)
+        middle = (row + 0.6) * height, (column + 0.5) * width
+        assert not pixels[tuple(map(int, middle))].any(), (row, column)
+
+
 def test_markdown_shows_names_as_they_are():
     marks = "\\`*_[]<>|$~&#"
     assert literal(marks) == "".join(f"\\{mark}" for mark in marks)

@@ -48,11 +48,11 @@ def test_labels_are_chosen_after_pretraining(tmp_path, capsys):
     stored = json.loads((folder / "finetune" / "labels.json").read_text())
     assert sorted(stored["ids"]) == sorted(row["path"] for row in labels)
     # Two rounds, and the second one knew the labels of the first.
-    assert "6 of 24 images to label next (kmeans; 0 have a label)" in said
-    assert "6 of 24 images to label next (kmeans; 6 have a label)" in said
+    assert "6 of 24 images to label next (typiclust; 0 have a label)" in said
+    assert "6 of 24 images to label next (typiclust; 6 have a label)" in said
     assert "distilled student" in said and "12 labelled in 3 classes" in said
     report = (folder / "report.md").read_text()
-    assert "12 labels, chosen by kmeans in 2 rounds, label seed 0." in report
+    assert "12 labels, chosen by typiclust in 2 rounds, label seed 0." in report
     assert (folder / "distill" / "propagated.npz").exists()
     # Half of them, and all.
     half, every = result["labels_spent"]

@@ -31,7 +31,11 @@ PARTS = {
     "validation": ["--train_split=train[:80%]", "--eval_split=train[80%:]"],
     "test": [],
 }
-CHOICES = {"class_balanced": "drawn class by class", "suggest": "suggested"}
+CHOICES = {
+    "class_balanced": "drawn class by class",
+    "kmeans": "suggested by kmeans",
+    "typiclust": "suggested by typiclust",
+}
 # Labels per class -> --propagate_labels, whether along the pretrained features,
 # --propagation.
 WAYS = {
@@ -152,6 +156,7 @@ class Study:
             f"--image_size={_value('image_size')}",
             *self._part[:1],
             "--mode=suggest",
+            f"--suggest={choice}",
             "--ignore_labels",
             f"--features={self._features}",
             f"--label_budget={count * CLASSES}",

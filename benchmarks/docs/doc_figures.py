@@ -17,6 +17,7 @@ from benchmarks.accuracy import (
     imbalance,
     label_efficiency,
     labels,
+    losses,
     novelty,
     pretraining_probe,
 )
@@ -351,6 +352,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "labels.spreading": lambda: _labels("spreading"),
     "labels.linear": lambda: _labels("linear"),
     "labels.estimate": lambda: _labels("estimate"),
+    "labels_fashion.validation": lambda: _labels(
+        "spreading", "labels_fashion_validation"
+    ),
     **{
         f"labels_fashion.{key}": functools.partial(
             _labels, key, "labels_fashion"
@@ -377,6 +381,7 @@ TABLES: dict[str, Callable[[], str]] = {
         stored_results("carried_students")
     ),
     "carried_ways": lambda: carried_ways.table(stored_results("carried_ways")),
+    "losses": lambda: losses.table(stored_results("losses")["runs"]),
     "imbalance": lambda: imbalance.table(stored_results("imbalance")["runs"]),
     **{f"ablations.{study}": _ablation(study) for study in TITLES},
 }

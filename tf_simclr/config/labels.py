@@ -10,7 +10,7 @@ from tf_simclr.errors import UserError
 SUGGEST = frozenset({"suggest"})
 CHOOSING = SUGGEST | PIPELINE
 LABEL = frozenset({"label"})
-SUGGESTIONS = ("kmeans", "typiclust", "probcover", "uncertain", "random")
+SUGGESTIONS = ("typiclust", "kmeans", "probcover", "uncertain", "random")
 # More are no few labels, and k-means takes hours.
 _LARGEST_BUDGET = 100_000
 _LARGEST_PORT = 2**16 - 1
@@ -55,9 +55,9 @@ class LabelsConfig:
         ),
     )
     suggest: str = option(
-        "kmeans",
-        "How --mode=suggest chooses. kmeans: the image nearest to the center of"
-        " each cluster of features. typiclust: the most typical image of each"
+        "typiclust",
+        "How --mode=suggest chooses. typiclust: the most typical image of each"
+        " cluster of features. kmeans: the image nearest to the center of each"
         " cluster. probcover: those whose neighbourhoods cover the most others."
         " uncertain: those whose class is least certain from the labels there"
         " are, which pays from some hundred labels on. random: any.",

@@ -185,7 +185,7 @@ def uncertain(pool: Pool, budget: int, seed: int) -> list[Suggestion]:
     if len(np.unique(pool.labels)) < 2:
         raise UserError(
             "--suggest=uncertain needs labels of at least two classes: label"
-            " some images first, those of --suggest=kmeans."
+            " some images first, those of --suggest=typiclust."
         )
     sample = np.union1d(_sample(pool, seed), pool.places)
     graph = neighbour_graph(

@@ -135,7 +135,7 @@ def picture_grid(
             va="bottom",
             fontsize=8,
         )
-    axes.set(xlim=(0, _CELL[0] * _COLUMNS), ylim=(_CELL[1] * rows, 0))
+    axes.set(xlim=(0, _CELL[0] * columns), ylim=(_CELL[1] * rows, 0))
     axes.axis("off")
     return _png(figure)
 
