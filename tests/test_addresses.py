@@ -1,10 +1,11 @@
 """Addresses of object storage and the places of their copies."""
 
+import json
 import os
 
 import pytest
 
-from tf_simclr.errors import UserError
+from tf_simclr.errors import StorageFailed, UserError
 from tf_simclr.storage.addresses import (
     READ,
     RUNS,
@@ -56,6 +57,23 @@ def test_other_paths_are_no_copies(tmp_path):
 def test_no_copy_lies_outside_of_its_folder(tmp_path, address):
     with pytest.raises(UserError, match="without . and .. in it"):
         local_place(address, str(tmp_path), READ)
+
+
+@pytest.mark.parametrize("name", ["../x", "a/../../x", "/etc/passwd"])
+def test_an_index_writes_nothing_outside(name, tmp_path):
+    from storage_faults import bucket
+
+    from tf_simclr.storage import objects
+    from tf_simclr.storage.mirror import INDEX_FILE, Mirror
+    from tf_simclr.storage.read_copies import copy_path
+
+    index = {"generation": "x", "files": {name: [1, 2]}}
+    address = bucket()
+    objects.write(f"{address}/{INDEX_FILE}", json.dumps(index).encode())
+    with pytest.raises(StorageFailed, match="outside of its folder"):
+        Mirror(address, str(tmp_path / "copy")).fetch()
+    with pytest.raises(StorageFailed, match="outside of its folder"):
+        copy_path(address, "checkpoint", scratch_folder(str(tmp_path)))
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):

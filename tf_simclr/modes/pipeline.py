@@ -46,6 +46,7 @@ from tf_simclr.report.evaluation_files import EVALUATION_FILE
 from tf_simclr.report.pipeline_recall import is_unequal
 from tf_simclr.report.pipeline_text import result_table
 from tf_simclr.signals import TrainingFailed
+from tf_simclr.storage.staged import with_local_inputs
 from tf_simclr.training.run_dir import RunDirectory, check_writable
 
 _PIPELINE_FLAGS = tuple(
@@ -370,6 +371,8 @@ def _part_config(
         and objective.propagate_along == "pretrained"
     ):
         found = from_flat({"features": features_path(config)}, found)
+    # The part may name images or labels of its own, on object storage, too.
+    found = with_local_inputs(found)
     # The other flags are those of all parts.
     return dataclasses.replace(found, shared=found.given - own.keys())
 

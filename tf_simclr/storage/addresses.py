@@ -8,8 +8,9 @@ tells its address, so that a record holds what other machines can read.
 import os
 import pathlib
 import tempfile
+from collections.abc import Iterable
 
-from tf_simclr.errors import UserError
+from tf_simclr.errors import StorageFailed, UserError
 
 # Lies in a folder of copies, and tells it from any other folder.
 _MARK = ".copies-of-object-storage"
@@ -25,6 +26,24 @@ def is_address(value: object) -> bool:
     """
     scheme, separator, place = str(value).partition("://")
     return bool(separator and place) and scheme.isalnum()
+
+
+def check_inside(names: Iterable[str], address: str) -> None:
+    """Refuses names of objects that would be written outside of a folder.
+
+    Args:
+      names: below the address.
+      address: for the message.
+
+    Raises:
+      StorageFailed: names one.
+    """
+    for name in names:
+        if name.startswith("/") or ".." in name.split("/"):
+            raise StorageFailed(
+                f"{address} names an object outside of its folder, which is"
+                f" not copied. Received: {name!r}"
+            )
 
 
 def scratch_folder(given: str | None) -> str:

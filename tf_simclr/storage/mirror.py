@@ -20,6 +20,7 @@ from tf_simclr.files import read_json, write_json
 from tf_simclr.manifests import is_manifest
 from tf_simclr.progress import complain, say
 from tf_simclr.storage import objects
+from tf_simclr.storage.addresses import check_inside
 from tf_simclr.storage.lease import LEASE_FILE, RENEWED_EVERY, Lease
 
 INDEX_FILE = ".index.json"
@@ -85,6 +86,7 @@ class Mirror:
                 # Removed here, and not yet there.
                 self._copied[name] = _NOWHERE, index["files"][name]
             return 0
+        check_inside(index["files"], self.address)
         if not index["files"]:
             if not state:
                 return 0

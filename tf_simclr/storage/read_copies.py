@@ -19,7 +19,7 @@ from tf_simclr.errors import UserError
 from tf_simclr.files import read_json, write_json
 from tf_simclr.progress import Counter, say
 from tf_simclr.storage import objects
-from tf_simclr.storage.addresses import READ, local_place
+from tf_simclr.storage.addresses import READ, check_inside, local_place
 from tf_simclr.storage.mirror import INDEX_FILE
 
 _TABLES = (".csv", ".tsv")
@@ -160,6 +160,7 @@ def _copied(folder: str, names: Sequence[str], scratch: str, what: str) -> str:
       scratch: the folder of all local copies.
       what: tells this copy from others of the same folder.
     """
+    check_inside(names, folder)
     place = local_place(folder, scratch, READ)
     digest = hashlib.sha256(f"{folder}\n{what}".encode()).hexdigest()[:16]
     record = os.path.join(scratch, "copied", f"{digest}.json")
