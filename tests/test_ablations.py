@@ -38,7 +38,20 @@ def score(config: Config) -> float:
         + config.objective.distillation_alpha
         + config.train.seed
         + config.data.label_seed
+        + config.augment.crop_min_area
+        + config.train.weight_ema
+        + config.train.train_epochs / 10
+        + len(config.objective.method or "")
+        + 2 * bool(config.objective.checkpoint)
+        + 3 * _is_student(config.objective.teacher)
     )
+
+
+def _is_student(teacher: str | None) -> bool:
+    if not teacher:
+        return False
+    result = json.loads((pathlib.Path(teacher) / "result.json").read_text())
+    return result["mode"] == "distill"
 
 
 @pytest.mark.parametrize("data", DATA)
@@ -60,9 +73,10 @@ def test_every_setting_is_scored_and_pretrainings_are_shared(
     assert len(scores) == 2 * len(list(variants()))
     results = (tmp_path / "runs").glob("*/result.json")
     modes = [json.loads(path.read_text())["mode"] for path in results]
-    # One for each setting of the pretraining, not of all else.
+    # One for each setting of the pretraining, not of all else, and that of the
+    # student.
     different = {one.pretrain for one in variants()}
-    assert modes.count("pretrain") == 2 * len(different)
+    assert modes.count("pretrain") == 2 * (len(different) + 1)
     tables = ablation_tables.tables(scores)
     assert list(tables) == list(TITLES)
     for study, table in tables.items():

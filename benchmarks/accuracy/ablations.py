@@ -19,6 +19,7 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 import shlex
 import sys
 import time
@@ -81,14 +82,31 @@ class Trial:
             f" --labels_per_class={labels} --checkpoint={pretrained}",
             data.recipe,
         )
-        if variant.distill is not None:
-            scored = _run(
+        if variant.distill is None:
+            return top_1(scored)
+        text = (
+            f"--mode=distill {recipe.distill_flags} {data.distill}"
+            f" {common} --labels_per_class={labels}"
+        )
+        teacher, student = finetuned, f"{STUDENT} {variant.distill}"
+        if variant.longer > 1:
+            epochs = int(re.search(r"--train_epochs=(\d+)", data.distill)[1])
+            student += f" --train_epochs={variant.longer * epochs}"
+        if variant.student_pretrained:
+            start = _run(
                 output,
-                f"--mode=distill {recipe.distill_flags} {data.distill}"
-                f" {common} {STUDENT} {variant.distill}"
-                f" --labels_per_class={labels} --teacher={finetuned}",
+                f"--mode=pretrain {recipe.pretrain_flags} {data.pretrain}"
+                f" {common} --nolineareval_while_pretraining {STUDENT}",
                 data.recipe,
             )
+            student += f" --checkpoint={start}"
+        for _ in range(variant.rounds - 1):
+            teacher = _run(
+                output, f"{text} {data.flags} --teacher={teacher}", data.recipe
+            )
+        scored = _run(
+            output, f"{text} {student} --teacher={teacher}", data.recipe
+        )
         return top_1(scored)
 
 

@@ -64,6 +64,10 @@ class Variant:
       distill: flags of a distillation of the fine-tuned network, whose score
         counts then, beyond the data's and `STUDENT`; None for none.
       labels: per class; 0 takes the data set's own number.
+      longer: how many times the data's number of epochs of distillation.
+      student_pretrained: whether the student, too, is pretrained.
+      rounds: distillations; all but the last of them into a network of the
+        teacher's size.
     """
 
     study: str
@@ -72,6 +76,9 @@ class Variant:
     finetune: str = ""
     distill: str | None = None
     labels: int = 0
+    longer: int = 1
+    student_pretrained: bool = False
+    rounds: int = 1
 
 
 TITLES = {
@@ -81,6 +88,7 @@ TITLES = {
     "temperature": "Temperature of NT-Xent",
     "memory": "The paper's memory",
     "distillation": "Distillation: temperature, by the weight of true labels",
+    "student": "Distillation: one change each",
     "batch": "Batch size, by the scaling of LARS's learning rate",
     "optimizer": "Optimizer at a batch of 64",
 }
@@ -93,6 +101,7 @@ REFERENCES = {
     "temperature": {"temperature": "0.5"},
     "memory": {"memory": "off"},
     "distillation": {"temperature": "1.0", "weight of true labels": "0.0"},
+    "student": {"change": "none"},
     "batch": {"batch": "128", "scaling": "sqrt"},
     "optimizer": {"optimizer": "adam", "learning rate": "0.002"},
 }
@@ -160,6 +169,7 @@ def variants() -> Iterator[Variant]:
         {"temperature": "-", "weight of true labels": "1.0"},
         distill="--distillation_alpha=0",
     )
+    yield from _student_variants()
     for batch in (32, 128, 512):
         for scaling, rate in (("linear", 0.3), ("sqrt", 0.075)):
             yield Variant(
@@ -181,3 +191,24 @@ def variants() -> Iterator[Variant]:
                 f"--optimizer={optimizer} --train_batch_size=64"
                 f" --learning_rate={rate} --learning_rate_scaling=none",
             )
+
+
+def _student_variants() -> Iterator[Variant]:
+    """One change of the distillation each."""
+    levers = "--method=benchmarks.lib.distill_levers"
+    changes = {
+        "none": {},
+        "twice the epochs": {"longer": 2},
+        "four times the epochs": {"longer": 4},
+        "a pretrained student": {"student_pretrained": True},
+        "self-distillation before it": {"rounds": 2},
+        "crops from 0.4 of the image": {"distill": "--crop_min_area=0.4"},
+        "crops from 0.95": {"distill": "--crop_min_area=0.95"},
+        "average of the weights, 0.99": {"distill": "--weight_ema=0.99"},
+        "mixup": {"distill": f"{levers}:Mixup"},
+        "label smoothing of 0.1": {"distill": f"{levers}:Smoothed"},
+    }
+    for name, change in changes.items():
+        # The teacher's answers alone: carried labels are another study.
+        flags = f"--propagate_labels=off {change.pop('distill', '')}".strip()
+        yield Variant("student", {"change": name}, distill=flags, **change)

@@ -171,8 +171,9 @@ def table(runs: list[dict]) -> str:
         row = ""
         for count in counts:
             run = cells.get((case, count))
-            row += " - | - |"[: 0 if run else None]
-            if run:
+            if run is None:
+                row += " - | - |"
+            else:
                 row += f" {run['seconds']:.1f} s | {run['memory_gib']:.1f} |"
         lines.append(f"| {case} |{row}")
     return "\n".join(lines)
