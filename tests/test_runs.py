@@ -1,5 +1,6 @@
 """`--mode=runs`: all runs below a folder in one table and on one page."""
 
+import dataclasses
 import json
 import pathlib
 import shutil
@@ -52,6 +53,17 @@ def test_a_line_for_every_run(folder, capsys):
     page = (folder / "runs.html").read_text()
     assert "<b>first" not in page and "&lt;b&gt;first &amp; _second_" in page
     assert page.count("<svg") == 2 and "bad/config.json" in page
+
+
+def test_the_chart_is_of_the_loss_that_progress_lines_show(folder):
+    from tf_simclr.modes.runs import _chart
+
+    (first, _), _ = find_runs(str(folder))
+    shown = _chart(first)
+    others = [{**line, "total_loss": 99.0} for line in first.curves]
+    assert _chart(dataclasses.replace(first, curves=others)) == shown
+    others = [{**line, "supervised_loss": 99.0} for line in first.curves]
+    assert _chart(dataclasses.replace(first, curves=others)) != shown
 
 
 def test_copies_keep_their_time(folder):

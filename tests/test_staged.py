@@ -20,10 +20,7 @@ from tf_simclr.config import Config
 from tf_simclr.errors import UserError
 from tf_simclr.keras_compat import OBJECT_GRAPH_KEY
 from tf_simclr.storage import objects
-from tf_simclr.storage.lease import LEASE_FILE
-from tf_simclr.storage.mirror import KeptUp
 from tf_simclr.storage.staged import with_local_files
-from tf_simclr.training.checkpoints import Checkpoints
 
 pytestmark = pytest.mark.usefixtures("one_block")
 
@@ -38,7 +35,6 @@ FLAGS = {
     "train_epochs": 2,
     "warmup_epochs": 0,
     "checkpoint_steps": 2,
-    "deterministic": True,
 }
 
 
@@ -68,75 +64,17 @@ def assert_same_weights(first, second, step):
         assert np.array_equal(value, two[key]), key
 
 
-class Killed(BaseException):
-    """In the place of a SIGKILL."""
-
-
-def killed_after(monkeypatch, address, step):
-    """The process ends as soon as the storage has the checkpoint."""
-    save, leave = Checkpoints.save, KeptUp.__exit__
-    name = f"{address}/checkpoints/ckpt-{step}.manifest.json"
-
-    def save_and_die(self, at, score, **options):
-        save(self, at, score, **options)
-        end = time.monotonic() + 60
-        while at.step == step and time.monotonic() < end:
-            if objects.exists(name):
-                raise Killed
-            time.sleep(0.1)
-
-    def without_a_word(self, kind, error, trace):
-        if kind is Killed:
-            return self._end()
-        return leave(self, kind, error, trace)
-
-    monkeypatch.setattr(Checkpoints, "save", save_and_die)
-    monkeypatch.setattr(KeptUp, "__exit__", without_a_word)
-
-
-def forget(address):
-    """The killed process counts as ended."""
-    path = f"{address}/{LEASE_FILE}"
-    lease = json.loads(objects.read(path))
-    lease["holder"]["pid"] = 2**22 + 1
-    objects.write(path, json.dumps(lease).encode())
-
-
-def test_killed_and_resumed_elsewhere_it_ends_with_the_same_weights(
-    images, tmp_path, monkeypatch, capfd
-):
-    place, local = images
-    whole = ts.pretrain(
-        dataset=local, model_dir=str(tmp_path / "whole"), **FLAGS
+def test_killed_and_resumed_elsewhere_it_ends_with_the_same_weights(tmp_path):
+    # Determinism, once asked for, holds for a whole process.
+    program = tiny.ROOT / "tests" / "storage_resume.py"
+    done = subprocess.run(
+        [sys.executable, str(program), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": ""},
     )
-    run = f"{bucket()}/run"
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        killed_after(patch, run, 4)
-        ts.pretrain(
-            dataset=place,
-            model_dir=run,
-            scratch_dir=str(tmp_path / "first"),
-            **FLAGS,
-        )
-    forget(run)
-    result = ts.pretrain(
-        dataset=place,
-        model_dir=run,
-        scratch_dir=str(tmp_path / "second"),
-        **FLAGS,
-    )
-    assert "Continuing from step 4 of 9" in capfd.readouterr().out
-    assert result.path == run
-    assert result.metrics == whole.metrics
-    second = tmp_path / "second" / "runs" / "ram" / run.removeprefix("ram://")
-    assert_same_weights(tmp_path / "whole", second, 9)
-    record = json.loads(objects.read(f"{run}/config.json"))
-    assert record["config"]["dataset"] == place
-    assert record["config"]["model_dir"] == run
-    assert record["dataset"]["name"] == place
-    assert str(tmp_path / "first") not in json.dumps(record)
-    assert "result.json" in result.files
-    assert not objects.exists(f"{run}/{LEASE_FILE}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines()[-1] == "same weights"
 
 
 def test_other_modes_read_a_run_and_its_images_by_their_addresses(
@@ -177,6 +115,24 @@ def test_other_modes_read_a_run_and_its_images_by_their_addresses(
         **FLAGS,
     )
     assert student.model.classes == ("0", "1", "2")
+
+
+def test_a_table_of_runs_takes_their_small_files(images, tmp_path, capsys):
+    place, _ = images
+    runs, scratch = bucket(), tmp_path / "scratch"
+    ts.pretrain(
+        dataset=place,
+        model_dir=f"{runs}/first",
+        scratch_dir=str(tmp_path / "elsewhere"),
+        **FLAGS,
+    )
+    flags = [f"--model_dir={runs}", f"--scratch_dir={scratch}"]
+    assert cli.main(["run.py", "--mode=runs", *flags]) == 0
+    line = capsys.readouterr().out.splitlines()[-4]
+    assert line.startswith("first") and line.endswith("-")
+    copied = [path.name for path in scratch.rglob("*") if path.is_file()]
+    assert "metrics.jsonl" in copied
+    assert not any("data-00000" in name for name in copied)
 
 
 def config(**flags):

@@ -12,11 +12,14 @@ from tf_simclr.config.run import Config
 from tf_simclr.errors import UserError
 from tf_simclr.evaluation.accuracy import Interval
 from tf_simclr.files import read_json, write_text
+from tf_simclr.methods.base import TOTAL_LOSS
+from tf_simclr.methods.registry import metrics_of
 from tf_simclr.metrics import KNN, TOP_1, Metric
 from tf_simclr.progress import duration, say
 from tf_simclr.report.curves import Curve, line_chart
 from tf_simclr.report.evaluation_files import EVALUATION_FILE
 from tf_simclr.report.markup import page, section, table
+from tf_simclr.storage.addresses import address_of
 from tf_simclr.training.run_dir import METRICS_FILE, RESULT_FILE, RunDirectory
 from tf_simclr.training.run_record import RECORD_FILE, RunRecord
 
@@ -42,7 +45,8 @@ class RunRow:
       score: {metric: value} of its result.
       interval: of its top-1 accuracy, if it was evaluated.
       seconds: from its first event to its last, with what lay between.
-      size: bytes of its folder.
+      size: bytes of its folder; None of a run on object storage, of which
+        only small files are here.
       curves: the lines of `metrics.jsonl`.
     """
 
@@ -53,7 +57,7 @@ class RunRow:
     score: Mapping[str, float]
     interval: Interval | None
     seconds: float
-    size: int
+    size: int | None
     curves: Sequence[Mapping[str, Any]]
 
 
@@ -130,7 +134,7 @@ def _row(root: str, path: str, record: RunRecord) -> RunRow:
         score={k: v for k, v in result.items() if k.startswith("eval/")},
         interval=interval,
         seconds=_seconds(path),
-        size=_size(path),
+        size=_size(path) if address_of(path) == path else None,
         curves=curves,
     )
 
@@ -181,7 +185,7 @@ def _cells(row: RunRow) -> tuple[str, ...]:
         score,
         f"{interval.low:.3f} to {interval.high:.3f}" if interval else "",
         duration(row.seconds),
-        f"{row.size / _MIB:.1f} MiB",
+        "-" if row.size is None else f"{row.size / _MIB:.1f} MiB",
     )
 
 
@@ -235,11 +239,16 @@ def _page(
 
 
 def _chart(row: RunRow) -> str:
-    points = [
-        (line["step"], line["total_loss"])
-        for line in row.curves
-        if line.get("split") == "train" and "total_loss" in line
-    ]
-    if not points:
-        return ""
-    return line_chart("loss", [Curve("loss", points, "c0", noisy=True)])
+    """The loss of progress lines and reports; of an unknown method the sum
+    that is minimised."""
+    losses = [m.name for m in metrics_of(row.record) if m.report == "loss"]
+    for name in (*losses, TOTAL_LOSS.name):
+        points = [
+            (line["step"], line[name])
+            for line in row.curves
+            if line.get("split") == "train" and name in line
+        ]
+        if points:
+            curve = Curve(name, points, "c0", noisy=True)
+            return line_chart("loss", [curve])
+    return ""

@@ -156,4 +156,5 @@ def _written_copy(config: Config) -> Iterator[Config]:
 
 def _is_note(name: str) -> bool:
     """True for what a table of runs reads."""
-    return posixpath.basename(name).endswith((".json", ".jsonl"))
+    base = posixpath.basename(name)
+    return base.endswith((".json", ".jsonl")) or ".tfevents." in base
