@@ -191,11 +191,24 @@ def test_options_are_refused_told_or_free_as_they_say():
         name, other = option.field.name, "another"
         record = changed("config", **{name: other})
         role = option.role["on_resume"]
-        if role == "fixed":
+        if RECORD.stage not in option.role["read_by"]:
+            # Of another part of the same pipeline.
+            assert compare(record) == [], name
+        elif role == "fixed":
             with pytest.raises(UserError, match=f"{name} is .*, not another"):
                 compare(record)
         else:
             assert len(compare(record)) == (role == "told"), name
+
+
+def test_a_finished_pretraining_serves_other_flags_of_later_stages():
+    old = dataclasses.replace(RECORD, stage="pretrain")
+    for name in ("propagation", "propagate_labels", "fine_tune_after_block"):
+        other = changed("config", old, **{name: "another"})
+        assert compare(other, stored=old) == []
+    other = changed("config", old, memory_size=8)
+    with pytest.raises(UserError, match="memory_size is 0, not 8"):
+        compare(other, stored=old)
 
 
 def run_at(place, dataset=(), **config):
@@ -233,7 +246,9 @@ def test_a_run_is_itself_by_whatever_path(tmp_path):
 @pytest.mark.parametrize("name", flags_with(on_resume="fixed"))
 def test_a_run_that_cannot_be_continued_is_another_one(name):
     other = changed("config", **{name: "another"})
-    assert not same_run(other, RECORD, in_place=True)
+    (role,) = (o.role for o in options() if o.field.name == name)
+    read = RECORD.stage in role["read_by"]
+    assert same_run(other, RECORD, in_place=True) == (not read)
     assert same_run(without_flag(name), RECORD, in_place=True)
     told = changed("config", learning_rate=0.1)
     assert same_run(told, RECORD, in_place=True)

@@ -5,7 +5,7 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from tf_simclr.config.flat import flags_with
+from tf_simclr.config.flat import flags_with, options
 from tf_simclr.config.methods import method_name
 from tf_simclr.config.paths import same_place
 from tf_simclr.data.sources.identity import changed_content, other_content
@@ -92,6 +92,7 @@ def continued(
     changes = [
         f"changed    --{name} is {new_flags[name]}, no longer {flags[name]}"
         for name in changed_flags(flags, new_flags)
+        if _reads(stored.stage, name)
     ]
     return [
         *_replanned(stored, record),
@@ -169,6 +170,8 @@ def _flags(old: RunRecord, new: RunRecord) -> Iterator[str]:
     for name in flags_with(on_resume="fixed"):
         if name not in first or name not in second:
             continue
+        if not _reads(old.stage, name):
+            continue
         asked = first[name], second[name]
         if name == "method":
             # The stage's own has a name, too.
@@ -176,6 +179,13 @@ def _flags(old: RunRecord, new: RunRecord) -> Iterator[str]:
             asked = tuple(map(method_name, asked, stages))
         if asked[0] != asked[1]:
             yield f"{name} is {asked[0]}, not {asked[1]}"
+
+
+def _reads(stage: str, name: str) -> bool:
+    """False for a flag of other stages alone, such as of another part of the
+    same pipeline."""
+    (found,) = (each for each in options() if each.field.name == name)
+    return not stage or stage in found.role["read_by"]
 
 
 def _labels(
