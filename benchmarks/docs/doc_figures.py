@@ -324,6 +324,11 @@ def _labels(key: str, results: str = "labels") -> str:
     return labels.table(runs, key, sorted({run["budget"] for run in runs}))
 
 
+DIGITS_RESULTS = (
+    *("digits", "digits_10", "digits_10_both", "digits_typiclust"),
+    *("digits_10_typiclust", "digits_validation_kmeans"),
+    "digits_validation_typiclust",
+)
 EFFICIENCY_COUNTS = (1, 4, 10, 40, 100)
 TABLES: dict[str, Callable[[], str]] = {
     "digits": digits_table,
@@ -388,7 +393,7 @@ TABLES: dict[str, Callable[[], str]] = {
 FIGURES: dict[str, Callable[[], float]] = {
     **{
         f"{name}.{key}": functools.partial(digits_mean, key, name)
-        for name in ("digits", "digits_10", "digits_10_both")
+        for name in DIGITS_RESULTS
         for key in DIGITS_ROWS
         if key != "self_distilled_top_1"
     },
