@@ -128,8 +128,9 @@ def test_a_table_of_runs_takes_their_small_files(images, tmp_path, capsys):
     )
     flags = [f"--model_dir={runs}", f"--scratch_dir={scratch}"]
     assert cli.main(["run.py", "--mode=runs", *flags]) == 0
-    line = capsys.readouterr().out.splitlines()[-4]
-    assert line.startswith("first") and line.endswith("-")
+    lines = capsys.readouterr().out.splitlines()
+    # Its size is not known: large files are not copied.
+    assert any(x.startswith("first") and x.endswith("-") for x in lines)
     copied = [path.name for path in scratch.rglob("*") if path.is_file()]
     assert "metrics.jsonl" in copied
     assert not any("data-00000" in name for name in copied)
