@@ -54,7 +54,7 @@ class Lease:
             raise UserError(self._refusal(self._read()))
 
     def is_held(self) -> bool:
-        """Whether the lease is still this one.
+        """True while the lease is still this one.
 
         Raises:
           StorageFailed: the object cannot be read.
