@@ -49,6 +49,7 @@ def die_after(address: str) -> None:
     def without_a_word(self, kind, error, trace):
         if kind is Killed:
             self._end()
+            self._end_renewals()
         else:
             leave(self, kind, error, trace)
 

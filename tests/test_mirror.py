@@ -194,6 +194,42 @@ def test_a_file_replaced_while_others_are_sent_is_sent_in_order(
     assert stored(address) == local(tmp_path)
 
 
+def test_the_index_names_what_an_attempt_that_ended_early_copied(
+    tmp_path, monkeypatch
+):
+    address, upload = bucket(), objects.upload
+    put(tmp_path, first="1", second="2")
+    os.utime(tmp_path / "first", (100, 100))
+
+    def vanishing(path, target, count=None):
+        (tmp_path / "second").unlink(missing_ok=True)
+        return upload(path, target, count)
+
+    monkeypatch.setattr(objects, "upload", vanishing)
+    Mirror(address, str(tmp_path)).send()
+    index = json.loads(objects.read(f"{address}/{INDEX_FILE}"))
+    assert list(index["files"]) == ["first"]
+
+
+def test_the_lease_is_renewed_while_a_large_file_is_copied(
+    tmp_path, monkeypatch
+):
+    renewed, upload = [], objects.upload
+    monkeypatch.setattr("tf_simclr.storage.mirror.RENEWED_EVERY", 0.05)
+    monkeypatch.setattr(Lease, "renew", lambda lease: renewed.append(1))
+
+    def slowly(path, target, count=None):
+        before, end = len(renewed), time.monotonic() + 30
+        while len(renewed) < before + 3 and time.monotonic() < end:
+            time.sleep(0.01)
+        assert len(renewed) >= before + 3
+        return upload(path, target, count)
+
+    monkeypatch.setattr(objects, "upload", slowly)
+    with kept_up(bucket(), tmp_path):
+        put(tmp_path, weights="large")
+
+
 def test_hidden_and_unfinished_files_stay_here(tmp_path):
     put(tmp_path, a="1")
     (tmp_path / ".lock").write_text("x")

@@ -23,7 +23,6 @@ import json
 import os
 import pathlib
 import resource
-import subprocess
 import sys
 import tempfile
 import time
@@ -34,6 +33,7 @@ import numpy as np
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 
 from benchmarks.lib.hardware import hardware
+from benchmarks.lib.own_process import measured_apart
 from benchmarks.lib.results import this_command, write_results
 from benchmarks.speed.suggest_scale import choose, write_features
 
@@ -201,14 +201,9 @@ def main() -> None:
             if {"suggest", "carry"} & {*arguments.cases}:
                 write_features(os.path.join(folder, "features.npy"), count)
             for case in arguments.cases:
-                done = subprocess.run(
-                    [sys.executable, __file__]
-                    + ["--measure", case, folder, str(count)],
-                    capture_output=True,
-                    text=True,
-                    check=True,
+                found = measured_apart(
+                    __file__, "--measure", case, folder, str(count)
                 )
-                found = json.loads(done.stdout.splitlines()[-1])
                 runs.append({"images": count, "case": case, **found})
                 print(runs[-1], flush=True)
     markdown = table(runs)

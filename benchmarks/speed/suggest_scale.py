@@ -11,7 +11,6 @@ import argparse
 import json
 import pathlib
 import resource
-import subprocess
 import sys
 import tempfile
 import time
@@ -21,6 +20,7 @@ import numpy as np
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 
 from benchmarks.lib.hardware import hardware
+from benchmarks.lib.own_process import measured_apart
 from benchmarks.lib.results import this_command, write_results
 
 BUDGET, DIMENSIONS, CLOUDS = 40, 512, 50
@@ -90,13 +90,7 @@ def main() -> None:
         for count in arguments.images:
             write_features(path, count)
             for method in arguments.methods:
-                done = subprocess.run(
-                    [sys.executable, __file__, "--choose", path, method],
-                    capture_output=True,
-                    text=True,
-                    check=True,
-                )
-                found = json.loads(done.stdout.splitlines()[-1])
+                found = measured_apart(__file__, "--choose", path, method)
                 runs.append({"images": count, "method": method, **found})
                 print(runs[-1], flush=True)
     markdown = table(runs)

@@ -62,6 +62,8 @@ class Mirror:
         self.address, self.folder = address, folder
         # {name: (the local file when it was copied, [bytes, CRC-32])}
         self._copied: dict[str, tuple[_File, list[int]]] = {}
+        # What the storage's index names, by {name: [bytes, CRC-32]}.
+        self._indexed: dict[str, list[int]] = {}
         self._lock = threading.Lock()
 
     def fetch(self) -> int:
@@ -82,6 +84,7 @@ class Mirror:
             index = {"files": dict.fromkeys(self._listed())}
         elif index["generation"] == state.get("generation"):
             self._know(index["files"])
+            self._indexed = index["files"]
             for name in index["files"].keys() - self._files().keys():
                 # Removed here, and not yet there.
                 self._copied[name] = _NOWHERE, index["files"][name]
@@ -159,8 +162,14 @@ class Mirror:
             self._copied[name] = file, [file.size, checksum]
             count += 1
         gone = self._copied.keys() - files.keys()
-        if not count and not gone:
-            return 0, True
+        marks = {
+            name: mark
+            for name, (_, mark) in self._copied.items()
+            if name not in gone
+        }
+        # An attempt before this one may have copied files and ended early.
+        if marks == self._indexed and not gone:
+            return count, True
         if not os.path.isdir(self.folder):
             raise StorageFailed(
                 f"The local copy of {self.address} has gone ({self.folder}):"
@@ -169,7 +178,6 @@ class Mirror:
         for name in gone:
             del self._copied[name]
         generation = uuid.uuid4().hex
-        marks = {name: mark for name, (_, mark) in self._copied.items()}
         index = {"generation": generation, "files": marks}
         objects.write(
             f"{self.address}/{INDEX_FILE}", json.dumps(index).encode()
@@ -177,6 +185,7 @@ class Mirror:
         write_json(
             os.path.join(self.folder, _STATE_FILE), {"generation": generation}
         )
+        self._indexed = marks
         # After the index, which names them no more.
         for name in gone:
             objects.remove(f"{self.address}/{name}")
@@ -273,7 +282,10 @@ class KeptUp:
         self._mirror, self._lease = mirror, lease
         self._copied_every = copied_every
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._work, daemon=True)
+        # Apart, since to copy a large file may take longer than a lease lasts.
+        self._copies = threading.Thread(target=self._copy, daemon=True)
+        self._renewals = threading.Thread(target=self._renew, daemon=True)
+        self._released = threading.Event()
         self._lost: StorageFailed | None = None
         # Nothing is sent from a copy that is not.
         self._complete = False
@@ -284,11 +296,13 @@ class KeptUp:
         Raises:
           StorageFailed: an object cannot be read.
         """
-        self._thread.start()
+        self._renewals.start()
+        self._copies.start()
         try:
             count = self._mirror.fetch()
         except BaseException:
             self._end()
+            self._end_renewals()
             self._lease.release()
             raise
         self._complete = True
@@ -296,7 +310,11 @@ class KeptUp:
 
     def _end(self) -> None:
         self._ended.set()
-        self._thread.join()
+        self._copies.join()
+
+    def _end_renewals(self) -> None:
+        self._released.set()
+        self._renewals.join()
 
     def __exit__(self, kind, error, trace) -> None:
         """Copies what is left, and ends the lease.
@@ -311,6 +329,7 @@ class KeptUp:
                 raise self._lost
             self._lease.renew()
             count = self._mirror.send()
+            self._end_renewals()
             self._lease.release()
             if count:
                 say(f"Copied to {self._mirror.address}")
@@ -322,19 +341,27 @@ class KeptUp:
             if error is None:
                 raise StorageFailed(sentence) from failed
             complain(StorageFailed(sentence))
+        finally:
+            self._end_renewals()
 
-    def _work(self) -> None:
-        since_copy = since_renewal = 0.0
+    def _renew(self) -> None:
+        while not self._released.wait(RENEWED_EVERY):
+            try:
+                self._lease.renew()
+            except StorageFailed as error:
+                complain(error)
+                if not self._still_ours():
+                    self._lost = error
+                    return
+
+    def _copy(self) -> None:
+        since_copy = 0.0
         while not self._ended.wait(_LOOKED_AT_EVERY):
             since_copy += _LOOKED_AT_EVERY
-            since_renewal += _LOOKED_AT_EVERY
+            if not self._complete or self._lost is not None:
+                continue
+            due = since_copy >= self._copied_every
             try:
-                if since_renewal >= RENEWED_EVERY:
-                    since_renewal = 0.0
-                    self._lease.renew()
-                if not self._complete:
-                    continue
-                due = since_copy >= self._copied_every
                 if self._mirror.has_new_checkpoint() or (
                     due and self._mirror.has_changed()
                 ):
@@ -342,9 +369,6 @@ class KeptUp:
                     self._mirror.send()
             except StorageFailed as error:
                 complain(error)
-                if not self._still_ours():
-                    self._lost = error
-                    return
 
     def _still_ours(self) -> bool:
         """False if another process is known to hold the lease."""
