@@ -9,8 +9,9 @@ import pytest
 import tensorflow as tf
 from pictures import encode, tile
 from PIL import Image
-from tiny import FLAGS, ONE_BLOCK, run
+from tiny import FLAGS
 
+from tf_simclr import cli
 from tf_simclr.config import Config, DataConfig
 from tf_simclr.data import shrunk_copies
 from tf_simclr.data.decode import decode_image
@@ -250,8 +251,8 @@ def test_a_service_does_not_read_them():
 
 
 @pytest.mark.slow
-def test_stages_read_them(photos, tmp_path):
-    """By the command line: pretraining writes, fine-tuning reads."""
+def test_stages_read_them(tmp_path, one_block, monkeypatch, capsys):
+    """Pretraining writes, fine-tuning reads."""
     folder = tmp_path / "classes"
     for number in range(24):
         place = folder / ("train", "test")[number % 4 == 3] / f"c{number % 3}"
@@ -259,32 +260,24 @@ def test_stages_read_them(photos, tmp_path):
         data = encode(tile(number, 60, 80), "JPEG", quality=95)
         (place / f"{number}.jpg").write_bytes(data)
     common = [*FLAGS, f"--dataset={folder}", "--image_size=8"]
-    common.append("--prepare_cache=cache")
-    pretrained = run(
-        *("--mode=pretrain", "--model_dir=a", *common),
-        program=ONE_BLOCK,
-        cwd=tmp_path,
-    )
-    assert pretrained.returncode == 0, pretrained.stderr
-    assert "Shrinking 18 of 18 images to 16 pixels" in pretrained.stdout
-    tuned = run(
-        *("--mode=finetune", "--checkpoint=a", "--model_dir=b", *common),
+    monkeypatch.chdir(tmp_path)
+
+    def printed(*flags: str) -> str:
+        assert cli.main(["run.py", *common, *flags]) == 0
+        return capsys.readouterr().out
+
+    cache = "--prepare_cache=cache"
+    pretrained = printed("--mode=pretrain", "--model_dir=a", cache)
+    assert "Shrinking 18 of 18 images to 16 pixels" in pretrained
+    tuned = printed(
+        *("--mode=finetune", "--checkpoint=a", "--model_dir=b", cache),
         "--train_batch_size=6",
-        program=ONE_BLOCK,
-        cwd=tmp_path,
     )
-    assert tuned.returncode == 0, tuned.stderr
-    assert "Shrinking" not in tuned.stdout
+    assert "Shrinking" not in tuned
     # Scores are computed on the files themselves.
     assert len(shards(tmp_path / "cache")) == 1
-    again = run(
-        *("--mode=pretrain", "--model_dir=a", *common[:-1]),
-        "--train_epochs=3",
-        program=ONE_BLOCK,
-        cwd=tmp_path,
-    )
-    assert again.returncode == 0
+    again = printed("--mode=pretrain", "--model_dir=a", "--train_epochs=3")
     told = (
         "training reads the image files, no longer copies shrunk to 16 pixels"
     )
-    assert told in again.stdout
+    assert told in again

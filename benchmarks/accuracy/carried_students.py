@@ -5,7 +5,8 @@
 One pretraining without labels (flags/fashion_mnist.cfg with fewer epochs) is
 shared. For each number of labels, way of choosing and seed the network is
 fine-tuned on the labels, and a student learns from it and from the labels
-carried along features, as `WAYS` says. Each cell is a line of
+carried along features, as `WAYS` says. With `--consistency NAME` consistency
+training comes between the two. Each cell is a line of
 OUTPUT/PART/scores.jsonl; what is there is not run again. Ends with a table.
 
 `WAYS` was chosen by `carried_ways.py`. --part=validation draws labels from the
@@ -15,6 +16,7 @@ scores on the test images.
 
 import argparse
 import csv
+import itertools
 import json
 import pathlib
 import sys
@@ -44,6 +46,26 @@ WAYS = {
     10: ("teacher", False, "poisson_mbo"),
     40: ("teacher", False, "spreading"),
 }
+# With which labels per class a network that was trained consistently is
+# left to its own answers, and with which labels are carried along its features.
+CARRIED_AFTER_CONSISTENCY = (1, 4)
+# Name -> flags of consistency training; none: no such stage.
+CONSISTENCY = {
+    "none": [],
+    "fixed": ["--confidence_rule=fixed"],
+    "adaptive": ["--confidence_rule=adaptive"],
+    "aligned": ["--confidence_rule=fixed", "--align_distribution=labels"],
+}
+_CONSISTENCY_STEPS = 500
+_CONSISTENCY_FLAGS = [
+    "--mode=finetune",
+    "--method=fixmatch",
+    "--keep_head",
+    "--ft_proj_selector=1",
+    "--train_batch_size=256",
+    "--learning_rate=0.0003",
+    "--weight_ema=0.99",
+]
 # The largest batch of the stages that see labels only.
 _LARGEST_BATCH = 100
 
@@ -54,7 +76,7 @@ class Study:
     Args:
       output: the folder, whose pretraining all parts share.
       part: 'validation' or 'test'.
-      pretrain_epochs, distill_epochs: of these stages.
+      pretrain_epochs, distill_epochs, consistency_steps: of these stages.
     """
 
     def __init__(
@@ -63,10 +85,12 @@ class Study:
         part: str,
         pretrain_epochs: int,
         distill_epochs: int,
+        consistency_steps: int = _CONSISTENCY_STEPS,
     ):
         self._pretrained = output / "pretrain"
         self._features = output / "features" / "features.npz"
         self._epochs = pretrain_epochs, distill_epochs
+        self._steps = consistency_steps
         self._part = PARTS[part]
         self._folder = output / part
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -96,52 +120,108 @@ class Study:
                 f"--model_dir={self._features.parent}",
             )
 
-    def run_cell(self, choice: str, count: int, seed: int) -> None:
+    def run_cell(
+        self, choice: str, count: int, seed: int, consistency: str
+    ) -> None:
         """Fine-tunes and distils with `count` labels per class."""
         started = time.monotonic()
         folder = self._folder / f"{choice}-{count}-{seed}"
-        labels = self._labels(choice, count, seed, folder)
-        batch = min(_LARGEST_BATCH, count * CLASSES)
+        common = [
+            *self._part,
+            *self._labels(choice, count, seed, folder),
+            "--noexport",
+        ]
         teacher, student = folder / "finetune", folder / "distill"
-        common = [*self._part, *labels, "--noexport"]
+        self._finetune(count, common, teacher)
+        accuracy = {"finetuned": top_1(teacher)}
+        if consistency != "none":
+            trained = folder / f"consistency-{consistency}"
+            self._train_consistently(consistency, common, teacher, trained)
+            accuracy["consistency"] = top_1(trained)
+            teacher, student = trained, folder / f"distill-{consistency}"
+        carried = self._carried(count, consistency != "none")
+        self._distil(carried, common, teacher, student)
+        line = {
+            "choice": choice,
+            "labels_per_class": count,
+            "label_seed": seed,
+            "consistency": consistency,
+            "accuracy": {**accuracy, "student": top_1(student)},
+            "seconds": round(time.monotonic() - started),
+        }
+        with self._scores.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def _finetune(
+        self, count: int, common: list[str], folder: pathlib.Path
+    ) -> None:
+        batch = min(_LARGEST_BATCH, count * CLASSES)
         run_program(
             *of_one_stage("finetune", RECIPE),
             *common,
             "--mode=finetune",
             f"--train_batch_size={batch}",
             f"--checkpoint={self._pretrained}",
-            f"--model_dir={teacher}",
+            f"--model_dir={folder}",
         )
-        carry, along_pretrained, propagation = WAYS[count]
-        features = [f"--features={self._features}"] * along_pretrained
+
+    def _train_consistently(
+        self,
+        setting: str,
+        common: list[str],
+        start: pathlib.Path,
+        folder: pathlib.Path,
+    ) -> None:
+        run_program(
+            *of_one_stage("consistency", RECIPE),
+            *common,
+            *_CONSISTENCY_FLAGS,
+            *CONSISTENCY[setting],
+            f"--train_steps={self._steps}",
+            f"--checkpoint={start}",
+            f"--model_dir={folder}",
+        )
+
+    def _distil(
+        self,
+        carried: list[str],
+        common: list[str],
+        teacher: pathlib.Path,
+        folder: pathlib.Path,
+    ) -> None:
         run_program(
             *of_one_stage("distill", RECIPE),
             *common,
-            *features,
+            *carried,
             "--mode=distill",
             f"--teacher={teacher}",
             f"--train_epochs={self._epochs[1]}",
+            f"--model_dir={folder}",
+        )
+
+    def _carried(self, count: int, after_consistency: bool) -> list[str]:
+        """Flags that say what is carried along which features."""
+        if after_consistency and count not in CARRIED_AFTER_CONSISTENCY:
+            return ["--propagate_labels=off"]
+        carry, along_pretrained, propagation = WAYS[count]
+        features = [f"--features={self._features}"] * along_pretrained
+        return [
+            *features,
             f"--propagate_labels={carry}",
             f"--propagation={propagation}",
             "--neighbour_search=approximate",
-            f"--model_dir={student}",
-        )
-        line = {
-            "choice": choice,
-            "labels_per_class": count,
-            "label_seed": seed,
-            "finetuned": top_1(teacher),
-            "student": top_1(student),
-            "seconds": round(time.monotonic() - started),
-        }
-        with self._scores.open("a") as file:
-            file.write(json.dumps(line) + "\n")
+        ]
 
-    def has(self, choice: str, count: int, seed: int) -> bool:
+    def has(self, choice: str, count: int, seed: int, consistency: str) -> bool:
         """Whether a cell has been run."""
         return any(
-            (x["choice"], x["labels_per_class"], x["label_seed"])
-            == (choice, count, seed)
+            (
+                x["choice"],
+                x["labels_per_class"],
+                x["label_seed"],
+                x["consistency"],
+            )
+            == (choice, count, seed, consistency)
             for x in self.scores
         )
 
@@ -180,26 +260,29 @@ def _value(name: str) -> object:
 def table(scores: list[dict]) -> str:
     """Markdown: mean and standard deviation over label seeds."""
     lines = [
-        "| labels | chosen | n | fine-tuned | student |",
-        "|---:|---|---:|---:|---:|",
+        "| labels | chosen | consistency training | n | fine-tuned"
+        " | trained consistently | student |",
+        "|---:|---|---|---:|---:|---:|---:|",
     ]
-    for choice, title in CHOICES.items():
-        for count in WAYS:
-            cells = [
-                line
-                for line in scores
-                if (line["choice"], line["labels_per_class"]) == (choice, count)
-            ]
-            if not cells:
-                continue
-            means = (
-                mean_and_deviation([line[key] for line in cells])
-                for key in ("finetuned", "student")
-            )
-            lines.append(
-                f"| {count * CLASSES} | {title} | {len(cells)} |"
-                f" {' | '.join(means)} |"
-            )
+    for choice, count, setting in itertools.product(CHOICES, WAYS, CONSISTENCY):
+        cells = [
+            line["accuracy"]
+            for line in scores
+            if (line["choice"], line["labels_per_class"], line["consistency"])
+            == (choice, count, setting)
+        ]
+        if not cells:
+            continue
+        means = (
+            mean_and_deviation([cell[key] for cell in cells])
+            if all(key in cell for cell in cells)
+            else "-"
+            for key in ("finetuned", "consistency", "student")
+        )
+        lines.append(
+            f"| {count * CLASSES} | {CHOICES[choice]} | {setting} |"
+            f" {len(cells)} | {' | '.join(means)} |"
+        )
     return "\n".join(lines)
 
 
@@ -213,9 +296,15 @@ def main() -> None:
     parser.add_argument(
         "--choices", nargs="*", choices=CHOICES, default=[*CHOICES]
     )
+    parser.add_argument(
+        "--consistency", nargs="*", choices=CONSISTENCY, default=["none"]
+    )
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--pretrain_epochs", type=int, default=8)
     parser.add_argument("--distill_epochs", type=int, default=2)
+    parser.add_argument(
+        "--consistency_steps", type=int, default=_CONSISTENCY_STEPS
+    )
     parser.add_argument("--output", default="runs/carried_students")
     arguments = parser.parse_args()
     study = Study(
@@ -223,13 +312,16 @@ def main() -> None:
         arguments.part,
         arguments.pretrain_epochs,
         arguments.distill_epochs,
+        arguments.consistency_steps,
     )
     study.prepare()
     for seed in range(arguments.seeds):
-        for choice in arguments.choices:
-            for count in arguments.labels:
-                if not study.has(choice, count, seed):
-                    study.run_cell(choice, count, seed)
+        for cell in itertools.product(
+            arguments.choices, arguments.labels, arguments.consistency
+        ):
+            choice, count, consistency = cell
+            if not study.has(choice, count, seed, consistency):
+                study.run_cell(choice, count, seed, consistency)
     print(f"\n{table(study.scores)}")
 
 

@@ -32,6 +32,7 @@ ROWS = {
     "carried_top_1": "labels carried along the pretrained features",
     "linear_top_1": "linear evaluation",
     "finetuned_top_1": "fine-tuned (teacher)",
+    "consistency_top_1": "consistency training",
     "self_distilled_top_1": "self-distilled",
     "distilled_top_1": "distilled student",
 }

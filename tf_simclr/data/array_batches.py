@@ -9,11 +9,7 @@ import tensorflow as tf
 from tf_simclr.data.augment.color import to_planes
 from tf_simclr.data.augment.make import place
 from tf_simclr.data.augment.spec import ViewSpec
-from tf_simclr.data.decode import (
-    decode_for_view,
-    decode_image,
-    read_geometry,
-)
+from tf_simclr.data.decode import traced_decoder, traced_geometry
 from tf_simclr.data.order import Locate, batches_of
 from tf_simclr.data.same_image import example_ids
 from tf_simclr.data.sources.image_set import ImageSet
@@ -41,14 +37,11 @@ def decoded_images(
     if isinstance(pixels, ArrayPixels):
         return tf.data.Dataset.from_tensor_slices(pixels.array)
 
-    def decode(index: tf.Tensor) -> tf.Tensor:
-        encoded = pixels.encoded(index)
-        if image_size is None:
-            return decode_image(encoded, pixels.how)
-        return decode_for_view(encoded, pixels.how, framing, image_size)
-
+    decode = traced_decoder(
+        pixels.how, None if image_size is None else framing, image_size
+    )
     return tf.data.Dataset.range(len(images)).map(
-        decode,
+        lambda index: decode(pixels.encoded(index)),
         num_parallel_calls=tf.data.AUTOTUNE,
         deterministic=True,
     )
@@ -74,7 +67,8 @@ def keep_decoded(
     pixels = images.pixels
     if isinstance(pixels, ArrayPixels):
         return images
-    height, width, _ = read_geometry(pixels.encoded(tf.constant(0))).numpy()
+    encoded = pixels.encoded(tf.constant(0))
+    height, width, _ = traced_geometry()(encoded).numpy()
     shape = (len(images), height, width, 3)
     too_much = np.prod(shape, dtype=np.int64) > most_bytes
     if too_much or (not wanted and max(height, width) > _SMALL):

@@ -22,6 +22,7 @@ from tf_simclr.data.orientation import (
     upright,
     upright_margins,
 )
+from tf_simclr.process import cached, once_per_process
 
 # The slow inverse cosine transform errs by less than the fast one, equals what
 # other libraries decode, and with vector instructions costs the same.
@@ -101,6 +102,46 @@ def read_geometry(encoded: tf.Tensor) -> tf.Tensor:
         lambda: tf.cond(_starts_with(encoded, _PNG_MAGIC), of_png, of_other),
     )
     return tf.ensure_shape(geometry, (3,))
+
+
+@once_per_process
+def traced_geometry() -> Callable[[tf.Tensor], tf.Tensor]:
+    """`read_geometry`, traced once for all data sets of a process."""
+    return _traced(read_geometry)
+
+
+@cached(maxsize=16)
+def traced_decoder(
+    how: Decoding,
+    framing: Framing | None = None,
+    image_size: int | None = None,
+) -> Callable[[tf.Tensor], tf.Tensor]:
+    """A decoder, traced once for all data sets of a process that it fits.
+
+    Args:
+      how: what becomes of transparency and of 16-bit values.
+      framing: says whether, and by how much, an image may be reduced.
+      image_size: side of the view that evaluation makes of it; None decodes
+        images whole.
+
+    Returns:
+      A function of an image file, string scalar, as `decode_for_view`.
+    """
+    if framing is None or image_size is None:
+        return _traced(lambda encoded: decode_image(encoded, how))
+    return _traced(
+        lambda encoded: decode_for_view(encoded, how, framing, image_size)
+    )
+
+
+def _traced(
+    function: Callable[[tf.Tensor], tf.Tensor],
+) -> Callable[[tf.Tensor], tf.Tensor]:
+    return tf.function(
+        function,
+        input_signature=[tf.TensorSpec([], tf.string)],
+        autograph=False,
+    ).get_concrete_function()
 
 
 def decode_window(

@@ -12,12 +12,13 @@ from tf_simclr.data.augment.spec import ViewSpec
 from tf_simclr.data.decode import (
     decode_reduced_window,
     decode_window,
-    read_geometry,
+    traced_geometry,
 )
 from tf_simclr.data.orientation import UPRIGHT, stored_boxes
 from tf_simclr.data.same_image import example_ids
 from tf_simclr.data.sources.image_set import ImageSet
 from tf_simclr.data.sources.pixels import ArrayPixels, on_host
+from tf_simclr.process import cached
 
 Item = dict[str, tf.Tensor]
 
@@ -148,25 +149,17 @@ def planned(
     def add_image(epoch: tf.Tensor, index: tf.Tensor) -> tuple:
         return epoch, index, *read(index)
 
+    make_plan = _plan_maker(spec)
+
     def plan(
         epochs: tf.Tensor,
         indices: tf.Tensor,
         stored: tf.Tensor,
         geometry: tf.Tensor,
     ) -> Item:
-        sizes, orientations = geometry[:, :2], geometry[:, 2]
-        boxes = spec.boxes(epochs, indices, sizes[:, 0], sizes[:, 1])
-        boxes = tf.cast(boxes, tf.int32)
-        first = tf.reduce_min(boxes[..., :2], axis=1)
-        last = tf.reduce_max(boxes[..., :2] + boxes[..., 2:], axis=1)
-        windows = tf.concat([first, last - first], axis=1)
-        offsets = tf.pad(first[:, tf.newaxis], [[0, 0], [0, 0], [0, 2]])
         return {
+            **make_plan(epochs, indices, geometry),
             "stored": stored,
-            "window": stored_boxes(windows, sizes, orientations),
-            "orientation": orientations,
-            "boxes": boxes - offsets,
-            "draws": spec.draws(epochs, indices),
             "label": tf.gather(labels, indices),
             "index": ids(indices),
         }
@@ -180,6 +173,51 @@ def planned(
     )
 
 
+# The picture of views and the training of a stage plan the same views.
+@cached(maxsize=8)
+def _plan_maker(
+    spec: ViewSpec,
+) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor], Item]:
+    """A function that plans the views of n images, traced once for all data
+    sets.
+
+    Args:
+      spec: the views.
+
+    Returns:
+      A function of epochs and indices, int64 (n,), and of the geometry, int32
+      (n, 3). It returns what `planned` yields besides the image itself.
+    """
+    positions = tf.TensorSpec([None], tf.int64)
+
+    @tf.function(
+        autograph=False,
+        input_signature=[
+            positions,
+            positions,
+            tf.TensorSpec([None, 3], tf.int32),
+        ],
+    )
+    def plan(
+        epochs: tf.Tensor, indices: tf.Tensor, geometry: tf.Tensor
+    ) -> Item:
+        sizes, orientations = geometry[:, :2], geometry[:, 2]
+        boxes = spec.boxes(epochs, indices, sizes[:, 0], sizes[:, 1])
+        boxes = tf.cast(boxes, tf.int32)
+        first = tf.reduce_min(boxes[..., :2], axis=1)
+        last = tf.reduce_max(boxes[..., :2] + boxes[..., 2:], axis=1)
+        windows = tf.concat([first, last - first], axis=1)
+        offsets = tf.pad(first[:, tf.newaxis], [[0, 0], [0, 0], [0, 2]])
+        return {
+            "window": stored_boxes(windows, sizes, orientations),
+            "orientation": orientations,
+            "boxes": boxes - offsets,
+            "draws": spec.draws(epochs, indices),
+        }
+
+    return plan
+
+
 def _reader(images: ImageSet) -> Callable[[tf.Tensor], tuple]:
     """A function of an image's index: what to decode, and the geometry."""
     pixels = images.pixels
@@ -187,9 +225,11 @@ def _reader(images: ImageSet) -> Callable[[tf.Tensor], tuple]:
         geometry = tf.constant([*pixels.size, UPRIGHT])
         return lambda index: (index, geometry)
 
+    geometry_of = traced_geometry()
+
     def read(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         encoded = pixels.encoded(index)
-        return encoded, read_geometry(encoded)
+        return encoded, geometry_of(encoded)
 
     return read
 
