@@ -280,7 +280,8 @@ def table(scores: list[dict]) -> str:
             for key in ("finetuned", "consistency", "student")
         )
         lines.append(
-            f"| {count * CLASSES} | {CHOICES[choice]} | {setting} |"
+            f"| {count * CLASSES} | {CHOICES[choice]} |"
+            f" {setting.replace('none', '-')} |"
             f" {len(cells)} | {' | '.join(means)} |"
         )
     return "\n".join(lines)

@@ -330,6 +330,18 @@ DIGITS_RESULTS = (
     "digits_validation_typiclust",
 )
 EFFICIENCY_COUNTS = (1, 4, 10, 40, 100)
+
+
+def _student_of_40(consistency: str) -> float:
+    """Of 40 labels per class on Fashion-MNIST, drawn class by class."""
+    return statistics.mean(
+        line["accuracy"]["student"]
+        for line in stored_results("carried_students")
+        if (line["choice"], line["labels_per_class"], line["consistency"])
+        == ("class_balanced", 40, consistency)
+    )
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "digits": digits_table,
     "digits_balanced": lambda: digits_table("digits_balanced"),
@@ -385,12 +397,21 @@ TABLES: dict[str, Callable[[], str]] = {
     "carried_students": lambda: carried_students.table(
         stored_results("carried_students")
     ),
+    "consistency_validation": lambda: carried_students.table(
+        stored_results("consistency_validation")
+    ),
     "carried_ways": lambda: carried_ways.table(stored_results("carried_ways")),
     "losses": lambda: losses.table(stored_results("losses")["runs"]),
     "imbalance": lambda: imbalance.table(stored_results("imbalance")["runs"]),
     **{f"ablations.{study}": _ablation(study) for study in TITLES},
 }
 FIGURES: dict[str, Callable[[], float]] = {
+    **{
+        f"carried.consistency.{setting}": functools.partial(
+            _student_of_40, setting
+        )
+        for setting in ("none", "adaptive")
+    },
     **{
         f"{name}.{key}": functools.partial(digits_mean, key, name)
         for name in DIGITS_RESULTS
