@@ -145,7 +145,7 @@ def test_a_process_takes_less_memory():
         # Enough pixels for the activations to be most of a process's memory.
         flags = (
             "--resnet_depth=18 --width_multiplier=0.25 --image_size=64"
-            f" --stem=cifar --train_batch_size=64{extra}"
+            f" --stem=cifar --train_batch_size=128{extra}"
         )
         done = subprocess.run(
             [

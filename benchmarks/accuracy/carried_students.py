@@ -6,8 +6,9 @@ One pretraining without labels (flags/fashion_mnist.cfg with fewer epochs) is
 shared. For each number of labels, way of choosing and seed the network is
 fine-tuned on the labels, and a student learns from it and from the labels
 carried along features, as `WAYS` says. With `--consistency NAME` consistency
-training comes between the two. Each cell is a line of
-OUTPUT/PART/scores.jsonl; what is there is not run again. Ends with a table.
+training comes between the two, and the student learns from that network alone.
+Each cell is a line of OUTPUT/PART/scores.jsonl; what is there is not run again.
+Ends with a table.
 
 `WAYS` was chosen by `carried_ways.py`. --part=validation draws labels from the
 first four fifths of the training images and scores on the others; --part=test
@@ -46,9 +47,6 @@ WAYS = {
     10: ("teacher", False, "poisson_mbo"),
     40: ("teacher", False, "spreading"),
 }
-# With which labels per class a network that was trained consistently is
-# left to its own answers, and with which labels are carried along its features.
-CARRIED_AFTER_CONSISTENCY = (1, 4)
 # Name -> flags of consistency training; none: no such stage.
 CONSISTENCY = {
     "none": [],
@@ -85,7 +83,7 @@ class Study:
         part: str,
         pretrain_epochs: int,
         distill_epochs: int,
-        consistency_steps: int = _CONSISTENCY_STEPS,
+        consistency_steps: int,
     ):
         self._pretrained = output / "pretrain"
         self._features = output / "features" / "features.npz"
@@ -132,6 +130,7 @@ class Study:
             "--noexport",
         ]
         teacher, student = folder / "finetune", folder / "distill"
+        carried = self._carried(count)
         self._finetune(count, common, teacher)
         accuracy = {"finetuned": top_1(teacher)}
         if consistency != "none":
@@ -139,7 +138,7 @@ class Study:
             self._train_consistently(consistency, common, teacher, trained)
             accuracy["consistency"] = top_1(trained)
             teacher, student = trained, folder / f"distill-{consistency}"
-        carried = self._carried(count, consistency != "none")
+            carried = ["--propagate_labels=off"]
         self._distil(carried, common, teacher, student)
         line = {
             "choice": choice,
@@ -199,10 +198,8 @@ class Study:
             f"--model_dir={folder}",
         )
 
-    def _carried(self, count: int, after_consistency: bool) -> list[str]:
+    def _carried(self, count: int) -> list[str]:
         """Flags that say what is carried along which features."""
-        if after_consistency and count not in CARRIED_AFTER_CONSISTENCY:
-            return ["--propagate_labels=off"]
         carry, along_pretrained, propagation = WAYS[count]
         features = [f"--features={self._features}"] * along_pretrained
         return [
@@ -279,9 +276,9 @@ def table(scores: list[dict]) -> str:
             else "-"
             for key in ("finetuned", "consistency", "student")
         )
+        training = "-" if setting == "none" else setting
         lines.append(
-            f"| {count * CLASSES} | {CHOICES[choice]} |"
-            f" {setting.replace('none', '-')} |"
+            f"| {count * CLASSES} | {CHOICES[choice]} | {training} |"
             f" {len(cells)} | {' | '.join(means)} |"
         )
     return "\n".join(lines)

@@ -33,13 +33,11 @@ def decoded_images(
       image_size: side of evaluation's view of them, for which JPEG files may
         be decoded at a lower scale; None decodes them whole.
     """
-    pixels, framing = images.pixels, images.framing
+    pixels = images.pixels
     if isinstance(pixels, ArrayPixels):
         return tf.data.Dataset.from_tensor_slices(pixels.array)
 
-    decode = traced_decoder(
-        pixels.how, None if image_size is None else framing, image_size
-    )
+    decode = traced_decoder(pixels.how, images.framing, image_size)
     return tf.data.Dataset.range(len(images)).map(
         lambda index: decode(pixels.encoded(index)),
         num_parallel_calls=tf.data.AUTOTUNE,

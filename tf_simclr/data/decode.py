@@ -111,14 +111,12 @@ def traced_geometry() -> Callable[[tf.Tensor], tf.Tensor]:
     Returns:
       A function of an image file, string scalar. It returns int32 (3,).
     """
-    return _traced(read_geometry)
+    return traced_of_bytes(read_geometry)
 
 
 @cached(maxsize=16)
 def traced_decoder(
-    how: Decoding,
-    framing: Framing | None = None,
-    image_size: int | None = None,
+    how: Decoding, framing: Framing, image_size: int | None
 ) -> Callable[[tf.Tensor], tf.Tensor]:
     """A decoder, traced once for all data sets of a process that it fits.
 
@@ -132,21 +130,32 @@ def traced_decoder(
       A function of an image file, string scalar. It returns uint8 (H, W, 3),
       upright, as `decode_for_view` does.
     """
-    if framing is None or image_size is None:
-        return _traced(lambda encoded: decode_image(encoded, how))
-    return _traced(
-        lambda encoded: decode_for_view(encoded, how, framing, image_size)
-    )
+
+    def decode(encoded: tf.Tensor) -> tf.Tensor:
+        if image_size is None:
+            return decode_image(encoded, how)
+        return decode_for_view(encoded, how, framing, image_size)
+
+    return traced_of_bytes(decode)
 
 
-def _traced(
+def traced_of_bytes(
     function: Callable[[tf.Tensor], tf.Tensor],
 ) -> Callable[[tf.Tensor], tf.Tensor]:
-    return tf.function(
-        function,
-        input_signature=[tf.TensorSpec([], tf.string)],
-        autograph=False,
-    ).get_concrete_function()
+    """Traces a function of one file, for the host.
+
+    Args:
+      function: of a string scalar.
+
+    Returns:
+      The same function; other graphs may call it.
+    """
+    with tf.device("CPU:0"):
+        return tf.function(
+            function,
+            input_signature=[tf.TensorSpec([], tf.string)],
+            autograph=False,
+        ).get_concrete_function()
 
 
 def decode_window(

@@ -186,7 +186,8 @@ def _plan_maker(
 
     Returns:
       A function of epochs and indices, int64 (n,), and of the geometry, int32
-      (n, 3). It returns what `planned` yields besides the image itself.
+      (n, 3). It returns `window`, `orientation`, `boxes` and `draws` of
+      `planned`, for all n.
     """
     positions = tf.TensorSpec([None], tf.int64)
 

@@ -8,7 +8,11 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from tf_simclr.data.decode import decode_image, may_be_transparent
+from tf_simclr.data.decode import (
+    decode_image,
+    may_be_transparent,
+    traced_of_bytes,
+)
 from tf_simclr.data.sources.image_header import ImageHeader
 from tf_simclr.data.transcode import Unreadable, header_of, plain_bytes
 from tf_simclr.process import once_per_process
@@ -121,7 +125,7 @@ def _decoded(
 
 @once_per_process
 def _decoder() -> Callable[[tf.Tensor], tf.Tensor]:
-    return _of_bytes(decode_image)
+    return traced_of_bytes(decode_image)
 
 
 @once_per_process
@@ -130,7 +134,7 @@ def _highest() -> Callable[[tf.Tensor], tf.Tensor]:
         values = tf.io.decode_png(data, channels=3, dtype=tf.uint16)
         return tf.reduce_max(tf.cast(values, tf.int32))
 
-    return _of_bytes(highest)
+    return traced_of_bytes(highest)
 
 
 @once_per_process
@@ -139,19 +143,10 @@ def _is_transparent() -> Callable[[tf.Tensor], tf.Tensor]:
         image = tf.io.decode_image(data, channels=4, expand_animations=False)
         return tf.reduce_any(image[..., 3] < 255)
 
-    return _of_bytes(
+    return traced_of_bytes(
         lambda data: tf.cond(
             may_be_transparent(data),
             lambda: any_is(data),
             lambda: tf.constant(False),
         )
     )
-
-
-def _of_bytes(
-    function: Callable[[tf.Tensor], tf.Tensor],
-) -> Callable[[tf.Tensor], tf.Tensor]:
-    with tf.device("CPU:0"):
-        return tf.function(
-            function, input_signature=[tf.TensorSpec([], tf.string)]
-        ).get_concrete_function()
