@@ -9,7 +9,8 @@ For each number of images, in a process of its own each:
   images for near-duplicates;
 - stored index: the same from the index that the first left;
 - labels: 10 labels per class are drawn;
-- suggest: 40 images are chosen by k-means on features of 512 numbers;
+- suggest: 40 images are chosen by typiclust, the default, on features of 512
+  numbers;
 - carry: 1,000 labels of 10 classes are carried along the same features by
   approximate neighbours (needs faiss-cpu);
 - evaluate: images of 8 pixels in memory are scored by a ResNet-18 of a
@@ -86,7 +87,7 @@ def labels(folder: str, count: int) -> None:
 
 def suggest(folder: str, count: int) -> None:
     """Chooses images to label."""
-    choose(os.path.join(folder, "features.npy"), "kmeans")
+    choose(os.path.join(folder, "features.npy"), "typiclust")
 
 
 def carry(folder: str, count: int) -> None:
