@@ -82,7 +82,7 @@ _DRIVER = "chromedriver"
 
 
 def can_drive() -> bool:
-    """Whether a browser can be made to press keys."""
+    """True if a browser can be made to press keys."""
     return find() is not None and shutil.which(_DRIVER) is not None
 
 

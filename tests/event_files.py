@@ -1,4 +1,4 @@
-"""What TensorBoard's files hold."""
+"""Contents of TensorBoard's files."""
 
 import pathlib
 

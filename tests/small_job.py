@@ -54,7 +54,7 @@ def small_job(
     optimizer: Mapping[str, Any] | None = None,
     consistency: Mapping[str, Any] | None = None,
 ) -> SmallJob:
-    """What a method starts with.
+    """A job as a method gets it.
 
     Args:
       networks: those that the method builds, in its order.

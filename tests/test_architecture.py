@@ -1,4 +1,4 @@
-"""What holds for the source as a whole: imports, sizes, docstrings, names."""
+"""Rules for the source as a whole: imports, sizes, docstrings, names."""
 
 import ast
 import pathlib
@@ -104,6 +104,23 @@ def test_docstrings_name_the_shapes_of_arrays(path):
         text = " ".join(ast.unparse(hint) for hint in hints if hint)
         if re.search(r"tf\.Tensor\b|np\.ndarray", text):
             assert _SHAPE.search(ast.get_docstring(node)), name
+
+
+def test_docstrings_open_with_a_noun_or_a_verb():
+    """A reader who skims them sees what each thing is."""
+    riddle = re.compile(
+        r"(What|Whether|Which|How|Where|Why|Those|That of|Such as|If|When)\b"
+    )
+    kinds = (*FUNCTIONS, ast.ClassDef, ast.Module)
+    found = [
+        f"{path.relative_to(ROOT)}: {text.splitlines()[0]}"
+        for folder in ("tf_simclr", "benchmarks", "tests")
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        for node in ast.walk(tree(path))
+        if isinstance(node, kinds)
+        and riddle.match(text := ast.get_docstring(node) or "")
+    ]
+    assert not found
 
 
 def test_the_page_names_files_that_exist():

@@ -1,4 +1,4 @@
-"""Which images are chosen to be labelled: by what, and the same every time."""
+"""Choice of images to label: each way, and the same every time."""
 
 import numpy as np
 import pytest

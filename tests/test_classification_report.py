@@ -1,4 +1,4 @@
-"""What predictions tell, and how it is written down."""
+"""Scores of predictions, and the files that hold them."""
 
 import dataclasses
 import functools

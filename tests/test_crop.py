@@ -31,7 +31,7 @@ def random_boxes(height, width, min_area, aspect) -> np.ndarray:
 
 @tf.function
 def reference_boxes(height, width, min_area, aspect) -> tf.Tensor:
-    """What the original release calls, one image at a time."""
+    """Boxes of the original release, one image at a time."""
 
     def one(seed):
         begin, size, _ = tf.image.stateless_sample_distorted_bounding_box(

@@ -1,4 +1,4 @@
-"""What a network is scored with, and what is left where it cannot be."""
+"""Scores of a network, and files where it cannot be scored."""
 
 import json
 import types

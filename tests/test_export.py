@@ -358,7 +358,8 @@ def test_what_is_no_image_spoils_no_batch(small):
 
 
 def test_the_record_says_how_images_are_shown(small):
-    """Those of version 0.1.0 do not: they were decoded as the original does."""
+    """Exports of version 0.1.0 do not: they were decoded as the original
+    does."""
     flags = {"alpha": "black", "eval_crop": "pad", "antialias": True}
     before = {k: v for k, v in small.record.config.items() if k not in flags}
     record = dataclasses.replace(small.record, config=before)

@@ -1,4 +1,4 @@
-"""What goes wrong in a run, really made to go wrong."""
+"""Failures of a run, really made to happen."""
 
 import json
 import os
@@ -256,7 +256,7 @@ def fill(folder):
 
 
 def failure(error: Exception) -> str:
-    """What run.py prints."""
+    """Output of run.py."""
     if isinstance(error, TrainingFailed):
         return str(error)
     return explain(error)

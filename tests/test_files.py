@@ -1,4 +1,4 @@
-"""What is written as JSON can be read by anything that reads JSON."""
+"""Files written as JSON can be read by anything that reads JSON."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""How long the first step took, said once."""
+"""Time of the first step, printed once."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""What evaluation sees of images, and shrinking with all pixels."""
+"""Evaluation's view of images, and shrinking with all pixels."""
 
 import io
 
@@ -29,7 +29,7 @@ SMOOTH = Framing(antialias=True)
 
 
 def resized(image, width, height):
-    """What Pillow makes of it, whose filters let all pixels count."""
+    """The image resized by Pillow, whose filters let all pixels count."""
     picture = Image.fromarray(image).resize(
         (width, height), Image.Resampling.BICUBIC
     )

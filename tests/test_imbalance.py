@@ -1,4 +1,4 @@
-"""What unequal classes are, and what an image of a rare one counts."""
+"""Unequal classes, and the weight of an image of a rare one."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,5 @@
-"""When a run logs, saves and evaluates; what its event files keep."""
+"""Steps at which a run logs, saves and evaluates; contents of its event
+files."""
 
 import re
 from fractions import Fraction

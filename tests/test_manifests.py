@@ -1,4 +1,4 @@
-"""Which checkpoints count, told from files alone."""
+"""Whole checkpoints, told from files alone."""
 
 import json
 

@@ -12,7 +12,7 @@ from tf_simclr.data.sources.pixels import (
 
 
 def read_all(pixels, indices) -> list[bytes]:
-    """What a `tf.data` pipeline reads."""
+    """Pixels that a `tf.data` pipeline reads."""
     dataset = tf.data.Dataset.from_tensor_slices(np.asarray(indices))
     dataset = dataset.map(pixels.stored, num_parallel_calls=2)
     return list(dataset.as_numpy_iterator())

@@ -44,7 +44,7 @@ def test_class_sizes_are_those_wanted(graph):
 
 
 def test_sizes_may_be_others():
-    """Where clouds overlap, the larger class takes what lies between."""
+    """In the overlap of two clouds, the larger class wins."""
     features = clouds(SIZE, CLASSES, 1.2)
     graph = neighbour_graph(nearest_neighbours(features, 8))
     shares = np.array([0.5, 0.25, 0.25])

@@ -359,7 +359,7 @@ def test_an_export_into_another_run_is_refused(tmp_path, finetuned, capsys):
 
 
 def test_predictions_are_a_list_of_images(tmp_path, finetuned, images):
-    """What was predicted can be corrected and trained on."""
+    """Predictions can be corrected and trained on."""
     out = tmp_path / "out"
     code = main(
         "--mode=predict",

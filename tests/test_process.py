@@ -1,4 +1,4 @@
-"""What holds for the whole process is set in one module, and early enough."""
+"""Process-wide settings stand in one module, and are made early enough."""
 
 import os
 import re

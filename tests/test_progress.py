@@ -1,4 +1,4 @@
-"""What a process says while it works."""
+"""Output of a process while it works."""
 
 import pytest
 

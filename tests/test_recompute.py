@@ -139,7 +139,8 @@ def test_fewer_activations_are_remembered():
 
 @pytest.mark.slow
 def test_a_process_takes_less_memory():
-    """What is computed twice in the graph is not computed once after all."""
+    """Recomputed activations are not merged with the first ones by the
+    graph's optimizer."""
     peaks = []
     for extra in ("", " --recompute"):
         # Enough pixels for the activations to be most of a process's memory.

@@ -1,4 +1,4 @@
-"""Which batches are used when some are left out."""
+"""Batches that are used when some are left out."""
 
 import pytest
 

@@ -13,7 +13,7 @@ DEVICES = (1, 2, 4)
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory) -> dict[int, dict[str, np.ndarray]]:
-    """What each number of devices found, see `replica_agreement.py`."""
+    """Results of each number of devices, see `replica_agreement.py`."""
     folder = tmp_path_factory.mktemp("replicas")
     dataset = tiny.write_npz(folder)
     program = str(tiny.ROOT / "tests" / "replica_agreement.py")

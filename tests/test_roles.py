@@ -1,4 +1,4 @@
-"""What each option says of itself: who reads it, what a resumed run does."""
+"""Roles of each option: its readers, and changes of it in a resumed run."""
 
 import dataclasses
 import types

@@ -125,7 +125,7 @@ def test_help_is_quick_and_exits_with_0():
 
 
 def test_help_imports_nothing_large():
-    """What takes seconds to import would keep --help from being quick."""
+    """Imports that take seconds would keep --help from being quick."""
     program = (
         "import sys, run; run.main(['run.py', '--helpfull']);"
         "print(*sorted({'numpy', 'tensorflow', 'tf_keras', 'sklearn'}"

@@ -1,4 +1,4 @@
-"""What `config.json` holds is read and written as it stands."""
+"""`config.json` is read and written without loss."""
 
 import json
 import pathlib

@@ -1,4 +1,4 @@
-"""What may change between two starts of a run, and what may not."""
+"""Changes between two starts of a run, allowed and refused."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""Which images of a split are scored."""
+"""Images of a split that are scored."""
 
 import numpy as np
 import pytest

@@ -71,7 +71,7 @@ def test_skipping_too_many_is_refused(torture):
 
 
 def test_thousands_of_damaged_files(capfd):
-    """What passes is decoded by training: as a whole and in part."""
+    """Images that pass are decoded by training: as a whole and in part."""
 
     @tf.function(input_signature=[tf.TensorSpec([], tf.string)])
     def decodes(encoded):

@@ -101,7 +101,7 @@ class Outside:
     name: str
 
     def calls(self) -> int:
-        """How often one of its sources has been called."""
+        """Number of calls of one of its sources."""
         return (self.folder / "calls").stat().st_size
 
 

@@ -37,7 +37,7 @@ def slowly(value: tf.Tensor) -> tf.Tensor:
 
 
 def seconds_waited(rows: Callable[[], tf.data.Dataset]) -> float:
-    """What `STEPS` steps report, with a single thread to run operations."""
+    """Waiting time of `STEPS` steps, with a single thread to run operations."""
     with tf.Graph().as_default():
         run_steps = step_module.make_step_function(
             Task(), tf.distribute.get_strategy(), TrainConfig()

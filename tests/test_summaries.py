@@ -1,4 +1,4 @@
-"""What goes to TensorBoard, and how much of it."""
+"""Contents and size of the TensorBoard files."""
 
 import json
 import math

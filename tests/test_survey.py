@@ -1,4 +1,4 @@
-"""What a scan counts, and what follows from it."""
+"""Counts of a scan, and their consequences."""
 
 import dataclasses
 import json

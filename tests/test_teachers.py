@@ -109,7 +109,7 @@ def begun(config):
 
 
 def answers(batch, size: int = SIZE) -> np.ndarray:
-    """What the model says of a batch, in the order of the student's classes
+    """Answers of the model to a batch, in the order of the student's classes
     2, 0, 1, which are the teacher's."""
     images = batch["image"]
     if images.shape[1] != size:

@@ -73,7 +73,7 @@ IN_GRAPH = (
 
 
 def shown(data, background):
-    """What Pillow shows: int (H, W, 3)."""
+    """Pixels as Pillow shows them: int (H, W, 3)."""
     image = Image.open(io.BytesIO(data))
     image.seek(0)
     image = ImageOps.exif_transpose(image).convert("RGBA")

@@ -34,7 +34,7 @@ STAGES = {
 
 
 def machine() -> str:
-    """What the last bit of a sum depends on: processor, cores, TensorFlow."""
+    """Conditions of the last bit of a sum: processor, cores, TensorFlow."""
     model = platform.processor()
     if os.path.exists("/proc/cpuinfo"):
         lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()

@@ -127,8 +127,8 @@ def parse_config(argv: Sequence[str]) -> Config | None:
 
 
 def _own_flags(argv: Sequence[str]) -> set[str]:
-    """The flags that stand on the command line itself: what several modes
-    read from a file need not all be for this one."""
+    """Names of the flags on the command line itself; flags of a flag file
+    may be meant for other modes."""
     values = _flag_values()
     # Its flag files may have allowed what is none of the flags.
     values(_without_flag_files(argv), known_only=True)
@@ -136,7 +136,7 @@ def _own_flags(argv: Sequence[str]) -> set[str]:
 
 
 def _parsed(argv: Sequence[str]) -> tuple[flags.FlagValues, list[str]]:
-    """The flags of a command line, and what is none."""
+    """Flags of a command line, and its other words."""
     values = _flag_values()
     try:
         return values, values(without_flag_files(argv))[1:]
@@ -236,7 +236,8 @@ def _function(mode: str) -> Callable[[Config], Any]:
 
 
 def exit_code(function: Callable[[Config], Any], config: Config) -> int:
-    """Calls a mode; says in one sentence why it ended early, if it did."""
+    """Calls a mode; prints one sentence if it ended early; returns the exit
+    code."""
     from tf_simclr.progress import complain
     from tf_simclr.signals import (
         Interrupted,

@@ -1,4 +1,5 @@
-"""Drawing with matplotlib: no picture costs a result, no text is a formula."""
+"""Drawing with matplotlib: failures cost no result, and text is never a
+formula."""
 
 import contextlib
 import re
@@ -30,7 +31,7 @@ def plain(text: str) -> str:
 
 @contextlib.contextmanager
 def drawing(what: str) -> Iterator[None]:
-    """Within it pictures are drawn; one that fails costs a line.
+    """Context in which pictures are drawn; a failure prints a line.
 
     Args:
       what: is drawn, for that line.

@@ -20,7 +20,7 @@ class DataFailed(Exception):
 
 
 class ExportFailed(Exception):
-    """What was exported does not compute what its network does; exit code 1.
+    """An export does not compute the outputs of its network; exit code 1.
 
     Its message names the export and the difference.
     """

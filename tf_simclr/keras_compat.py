@@ -239,7 +239,7 @@ def projective_transform(
 def shuffled_index(
     index: tf.Tensor, seed: tf.Tensor, max_index: tf.Tensor
 ) -> tf.Tensor:
-    """Where each index goes in a permutation of 0 ... max_index: (n,).
+    """New place of each index in a permutation of 0 ... max_index: (n,).
 
     Why: `tf.random.experimental.index_shuffle` takes other seeds, and the
     order of a run must not change. Replaced by it in a new format of runs.
@@ -307,7 +307,7 @@ _ALLOCATION = re.compile(r"(OOM|Out of memory)[^\n\[]*(\[[\d,]*\])?")
 
 
 def error_sentence(error: Exception) -> str:
-    """What an error of TensorFlow says, in one line, without its context.
+    """Message of a TensorFlow error, in one line, without its context.
 
     Why: `message` holds node names and stack traces, too. Replaced by nothing
     yet.

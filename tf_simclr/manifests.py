@@ -1,4 +1,4 @@
-"""Which checkpoints of a run are whole: a manifest beside each one tells.
+"""Manifests, which declare the checkpoints of a run whole.
 
 A checkpoint is `ckpt-STEP.index` and `ckpt-STEP.data-*`, as TensorFlow writes
 them, and `ckpt-STEP.manifest.json`, which is written last: a checkpoint
@@ -26,7 +26,7 @@ _BLOCK = 1 << 20
 
 @dataclasses.dataclass(frozen=True)
 class Manifest:
-    """What `ckpt-STEP.manifest.json` holds.
+    """Contents of `ckpt-STEP.manifest.json`.
 
     Attributes:
       step: steps behind the checkpoint.
@@ -66,7 +66,7 @@ class Choice:
 
 
 def prefix(folder: str, step: int) -> str:
-    """What the paths of a checkpoint's files begin with."""
+    """Common beginning of the paths of a checkpoint's files."""
     return os.path.join(folder, f"ckpt-{step}")
 
 
@@ -80,7 +80,7 @@ def write_manifest(
     scored_on: Mapping[str, Any] | None = None,
     planned: bool = True,
 ) -> None:
-    """Declares the files of a checkpoint, which have been written, whole."""
+    """Declares the files of a checkpoint, which have been written, complete."""
     files = {}
     for name in _files(folder, step):
         path = os.path.join(folder, name)
@@ -147,7 +147,7 @@ def manifest_steps(folder: str) -> list[int]:
 
 
 def problem(folder: str, step: int) -> str:
-    """Why a checkpoint cannot be used; '' if it is whole.
+    """The reason that a checkpoint cannot be used; '' if it is whole.
 
     All its bytes are read.
     """
@@ -229,7 +229,7 @@ def best_scored(folder: str, kind: Any = None) -> Manifest | None:
 
 
 def steps_to_keep(folder: str, step: int, count: int) -> list[int]:
-    """Which checkpoints stay once that of `step` has been saved.
+    """Steps of the checkpoints that stay once that of `step` has been saved.
 
     Returns:
       Ascending steps: `step`, the newest `count` of those that were planned,

@@ -1,4 +1,4 @@
-"""Metrics, each declared once: what it is called, drawn and compared with.
+"""Metrics, each declared once: name, chart, level of chance.
 
 Curves that belong together carry one name in several TensorBoard runs, so
 that they share a chart: those of training lie in the run's own directory,
@@ -16,7 +16,7 @@ RUNS = ("", EVALUATION, NEIGHBOURS, CHANCE)
 
 
 class Chart(NamedTuple):
-    """Where a metric is drawn in TensorBoard.
+    """The place of a metric in TensorBoard.
 
     Attributes:
       run: sub-directory of the run; '' for the run itself.
@@ -65,7 +65,7 @@ class Metric:
         return "eval" if self.name.startswith("eval/") else "train"
 
     def uncounted(self) -> "Metric":
-        """The same as a mean over the steps."""
+        """The metric as a mean over the steps."""
         return dataclasses.replace(self, counted_by="")
 
     def shown(self, value: float, chance: float | None = None) -> str:
@@ -92,8 +92,8 @@ def declare(metric: Metric) -> Metric:
 
 
 def metric_named(name: str) -> Metric:
-    """The metric of a key of `metrics.jsonl`; one that nobody declared, such
-    as a loss of somebody's own, is drawn by its name."""
+    """The metric of a key of `metrics.jsonl`; an undeclared one is drawn
+    under its key."""
     if name in _DECLARED:
         return _DECLARED[name]
     if name.startswith("eval/"):

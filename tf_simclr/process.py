@@ -122,7 +122,7 @@ def command() -> str:
 
 @contextlib.contextmanager
 def importing_from_here() -> Iterator[None]:
-    """Lets modules of the current directory be imported, as `python -m` does,
+    """Allows imports from the current directory, as `python -m` does,
     however the program was started."""
     sys.path.insert(0, "")
     try:
@@ -186,7 +186,7 @@ for line in sys.stdin.buffer:
 
 @once_per_process
 def drop_decoder_warnings() -> subprocess.Popen:
-    """From now on, hides what decoders print about damaged images.
+    """Hides the decoders' messages about damaged images from now on.
 
     They print it for each image, whenever it comes by, and name none. Another
     process reads along, so that nothing else is lost where this one crashes.

@@ -1,4 +1,4 @@
-"""What a user sees while a stage runs."""
+"""Lines that a user sees while a stage runs."""
 
 import contextlib
 import errno
@@ -27,8 +27,8 @@ def say(text: str) -> None:
 
 
 def complain(text: object) -> None:
-    """Prints on standard error why the program ends; it ends all the same
-    where nobody can read that any more."""
+    """Prints on standard error why the program ends; a closed stream is no
+    error."""
     with contextlib.suppress(OSError):
         print(f"{program()}: {text}", file=sys.stderr, flush=True)
 
@@ -40,7 +40,7 @@ def say_once(text: str) -> None:
 
 
 def duration(seconds: float) -> str:
-    """Such as '45s', '3m20s' or '2h05m'."""
+    """Words such as '45s', '3m20s' or '2h05m'."""
     seconds = int(round(seconds))
     if seconds < 60:
         return f"{seconds}s"
@@ -106,7 +106,7 @@ class Progress:
         self._shown = False
 
     def due(self) -> bool:
-        """Whether a line should be shown now: at once, then per interval."""
+        """True if a line should be shown now: at once, then per interval."""
         return (
             not self._shown or time.monotonic() - self._time >= self._interval
         )

@@ -1,4 +1,4 @@
-"""What each choice is worth: `ablation_studies.py`, over several seeds.
+"""The worth of each choice in `ablation_studies.py`, over several seeds.
 
     python benchmarks/accuracy/ablations.py --jobs=2 --output=runs/ablations
 
@@ -54,7 +54,7 @@ class Trial:
 
     @property
     def key(self) -> dict:
-        """What names it in a line of scores."""
+        """Names of a trial in a line of scores."""
         return {
             "data": self.data,
             "study": self.variant.study,
@@ -111,8 +111,8 @@ class Trial:
 
 
 def _network(pretrain: str) -> str:
-    """Those of the flags that tell which network it is: a recipe's own may not
-    contradict its weights."""
+    """Flags that describe the network; a recipe's own must not contradict
+    its weights."""
     names = ("--width_multiplier=", "--sk_ratio=")
     return " ".join(word for word in pretrain.split() if word.startswith(names))
 

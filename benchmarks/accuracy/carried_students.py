@@ -4,11 +4,10 @@
 
 One pretraining without labels (flags/fashion_mnist.cfg with fewer epochs) is
 shared. For each number of labels, way of choosing and seed the network is
-fine-tuned on the labels, and a student learns from it and from the labels
-carried along features, as `WAYS` says. With `--consistency NAME` consistency
-training comes between the two, and the student learns from that network alone.
-Each cell is a line of OUTPUT/PART/scores.jsonl; what is there is not run again.
-Ends with a table.
+fine-tuned on the labels, and with `--consistency NAME` trained consistently. A
+student then learns from that network (`--targets network`), or from the labels
+carried along features as `WAYS` says (`--targets labels`). Each cell is a line
+of OUTPUT/PART/scores.jsonl; what is there is not run again. Ends with a table.
 
 `WAYS` was chosen by `carried_ways.py`. --part=validation draws labels from the
 first four fifths of the training images and scores on the others; --part=test
@@ -54,6 +53,10 @@ CONSISTENCY = {
     "adaptive": ["--confidence_rule=adaptive"],
     "aligned": ["--confidence_rule=fixed", "--align_distribution=labels"],
 }
+# What names a cell in its line of scores.
+KEYS = ("choice", "labels_per_class", "label_seed", "consistency", "targets")
+# What a student learns -> title.
+TARGETS = {"labels": "carried labels", "network": "the network"}
 _CONSISTENCY_STEPS = 500
 _CONSISTENCY_FLAGS = [
     "--mode=finetune",
@@ -118,10 +121,9 @@ class Study:
                 f"--model_dir={self._features.parent}",
             )
 
-    def run_cell(
-        self, choice: str, count: int, seed: int, consistency: str
-    ) -> None:
-        """Fine-tunes and distils with `count` labels per class."""
+    def run_cell(self, cell: dict) -> None:
+        """Fine-tunes and distils as a cell (`KEYS`) says."""
+        choice, count, seed, consistency, targets = (cell[x] for x in KEYS)
         started = time.monotonic()
         folder = self._folder / f"{choice}-{count}-{seed}"
         common = [
@@ -129,22 +131,18 @@ class Study:
             *self._labels(choice, count, seed, folder),
             "--noexport",
         ]
-        teacher, student = folder / "finetune", folder / "distill"
-        carried = self._carried(count)
+        teacher, student = folder / "finetune", folder / f"distill-{targets}"
         self._finetune(count, common, teacher)
         accuracy = {"finetuned": top_1(teacher)}
         if consistency != "none":
             trained = folder / f"consistency-{consistency}"
             self._train_consistently(consistency, common, teacher, trained)
             accuracy["consistency"] = top_1(trained)
-            teacher, student = trained, folder / f"distill-{consistency}"
-            carried = ["--propagate_labels=off"]
-        self._distil(carried, common, teacher, student)
+            teacher = trained
+            student = folder / f"distill-{consistency}-{targets}"
+        self._distil(self._carried(count, targets), common, teacher, student)
         line = {
-            "choice": choice,
-            "labels_per_class": count,
-            "label_seed": seed,
-            "consistency": consistency,
+            **cell,
             "accuracy": {**accuracy, "student": top_1(student)},
             "seconds": round(time.monotonic() - started),
         }
@@ -198,8 +196,10 @@ class Study:
             f"--model_dir={folder}",
         )
 
-    def _carried(self, count: int) -> list[str]:
+    def _carried(self, count: int, targets: str) -> list[str]:
         """Flags that say what is carried along which features."""
+        if targets == "network":
+            return ["--propagate_labels=off"]
         carry, along_pretrained, propagation = WAYS[count]
         features = [f"--features={self._features}"] * along_pretrained
         return [
@@ -209,18 +209,9 @@ class Study:
             "--neighbour_search=approximate",
         ]
 
-    def has(self, choice: str, count: int, seed: int, consistency: str) -> bool:
-        """Whether a cell has been run."""
-        return any(
-            (
-                x["choice"],
-                x["labels_per_class"],
-                x["label_seed"],
-                x["consistency"],
-            )
-            == (choice, count, seed, consistency)
-            for x in self.scores
-        )
+    def has(self, cell: dict) -> bool:
+        """True if a cell has been run."""
+        return any({x: line[x] for x in KEYS} == cell for line in self.scores)
 
     def _labels(
         self, choice: str, count: int, seed: int, folder: pathlib.Path
@@ -257,16 +248,22 @@ def _value(name: str) -> object:
 def table(scores: list[dict]) -> str:
     """Markdown: mean and standard deviation over label seeds."""
     lines = [
-        "| labels | chosen | consistency training | n | fine-tuned"
+        "| labels | chosen | consistency training | student of | n | fine-tuned"
         " | trained consistently | student |",
-        "|---:|---|---|---:|---:|---:|---:|",
+        "|---:|---|---|---|---:|---:|---:|---:|",
     ]
-    for choice, count, setting in itertools.product(CHOICES, WAYS, CONSISTENCY):
+    for row in itertools.product(CHOICES, WAYS, CONSISTENCY, TARGETS):
+        choice, count, setting, targets = row
         cells = [
             line["accuracy"]
             for line in scores
-            if (line["choice"], line["labels_per_class"], line["consistency"])
-            == (choice, count, setting)
+            if (
+                line["choice"],
+                line["labels_per_class"],
+                line["consistency"],
+                line["targets"],
+            )
+            == row
         ]
         if not cells:
             continue
@@ -279,7 +276,7 @@ def table(scores: list[dict]) -> str:
         training = "-" if setting == "none" else setting
         lines.append(
             f"| {count * CLASSES} | {CHOICES[choice]} | {training} |"
-            f" {len(cells)} | {' | '.join(means)} |"
+            f" {TARGETS[targets]} | {len(cells)} | {' | '.join(means)} |"
         )
     return "\n".join(lines)
 
@@ -296,6 +293,9 @@ def main() -> None:
     )
     parser.add_argument(
         "--consistency", nargs="*", choices=CONSISTENCY, default=["none"]
+    )
+    parser.add_argument(
+        "--targets", nargs="*", choices=TARGETS, default=["labels"]
     )
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--pretrain_epochs", type=int, default=8)
@@ -314,12 +314,16 @@ def main() -> None:
     )
     study.prepare()
     for seed in range(arguments.seeds):
-        for cell in itertools.product(
-            arguments.choices, arguments.labels, arguments.consistency
+        for choice, count, consistency, targets in itertools.product(
+            arguments.choices,
+            arguments.labels,
+            arguments.consistency,
+            arguments.targets,
         ):
-            choice, count, consistency = cell
-            if not study.has(choice, count, seed, consistency):
-                study.run_cell(choice, count, seed, consistency)
+            values = choice, count, seed, consistency, targets
+            cell = dict(zip(KEYS, values, strict=True))
+            if not study.has(cell):
+                study.run_cell(cell)
     print(f"\n{table(study.scores)}")
 
 

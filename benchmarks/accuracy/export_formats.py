@@ -34,7 +34,7 @@ Classify = Callable[[np.ndarray], np.ndarray]
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """What was found about a format.
+    """Findings about a format.
 
     Attributes:
       name: of the format.

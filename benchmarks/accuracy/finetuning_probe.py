@@ -1,4 +1,4 @@
-"""How to fine-tune, to distil into the same network, and to do without.
+"""Settings of fine-tuning, self-distillation and supervised training, compared.
 
     python benchmarks/accuracy/finetuning_probe.py --jobs=2
 

@@ -131,7 +131,7 @@ class Study:
             file.write("".join(json.dumps(line) + "\n" for line in lines))
 
     def missing(self, cells: list[tuple[int, int]]) -> list[tuple[int, int]]:
-        """Those (labels per class, label seed) that have no scores yet."""
+        """Pairs (labels per class, label seed) that have no scores yet."""
         done = {
             (line["labels_per_class"], line["label_seed"])
             for line in self.scores

@@ -1,4 +1,4 @@
-"""How to pretrain: short pretrainings, each followed by many small probes.
+"""Settings of pretraining, compared by short runs with many small probes each.
 
     python benchmarks/accuracy/pretraining_probe.py --jobs=2 --output=runs/probe
 

@@ -1,4 +1,4 @@
-"""Whether README and docs say what was measured.
+"""Comparison of the figures in README and docs with the stored measurements.
 
     python benchmarks/docs/check_docs.py          exits with 1 at any difference
     python benchmarks/docs/check_docs.py --write  writes them anew

@@ -139,7 +139,8 @@ def _h200_rate() -> float:
 
 
 def _h200_share() -> float:
-    """What they are of the roofline's bound, in percent."""
+    """Measured pairs per second as a share of the roofline's bound, in
+    percent."""
     bounds = stored_results("roofline")["cases"]["R50 224px"]["bounds"]
     return 100 * _h200_rate() / bounds["H200"]["pairs_per_second"]
 
@@ -182,7 +183,7 @@ def views_table() -> str:
 
 
 def _large_views() -> dict:
-    """What was measured of views of 224 pixels from a folder."""
+    """Measurements of views of 224 pixels from a folder."""
     [case] = [
         case
         for case in stored_results("input_pipeline")["cases"]
@@ -197,7 +198,7 @@ def stage_cost(name: str) -> float:
 
 
 def views_ratio(name: str) -> float:
-    """How often the plain graph's rate, at 224 pixels from a folder."""
+    """Ratio to the plain graph's rate, at 224 pixels from a folder."""
     case = _large_views()
     return _views(case, name) / _views(case, "per image")
 

@@ -1,4 +1,4 @@
-"""What `ablations.py` varies: one or two things at a time.
+"""Settings that `ablations.py` varies, one or two at a time.
 
 The paper's own ablations (sections 4.1-4.3, appendices C and D), on images that
 two cores learn in minutes.

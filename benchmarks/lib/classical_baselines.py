@@ -1,4 +1,4 @@
-"""What people would otherwise use on few labels: classical classifiers."""
+"""Classical classifiers, the usual choice on few labels."""
 
 import functools
 

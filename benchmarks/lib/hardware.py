@@ -1,4 +1,4 @@
-"""What a benchmark ran on: processor, memory, devices, versions."""
+"""The hardware of a benchmark: processor, memory, devices, versions."""
 
 import os
 import pathlib

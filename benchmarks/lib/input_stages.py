@@ -41,7 +41,7 @@ Stage = Callable[[tf.data.Dataset], tf.data.Dataset]
 def stage_milliseconds(
     images: ImageSet, image_size: int, batch_size: int, repeats: int
 ) -> dict[str, list[float]]:
-    """What each stage costs for a pair of views.
+    """Milliseconds of each stage for a pair of views.
 
     What a stage works on is made before, and lies in memory.
 

@@ -115,7 +115,8 @@ def moment(
 
 
 def unfinished(folder: pathlib.Path) -> set[tuple[pathlib.Path, int]]:
-    """What a killed process left half-written, with the times of writing."""
+    """Files that a killed process left half-written, with the times of
+    writing."""
     paths = [*folder.glob("**/.writing-*"), *folder.glob("checkpoints/*_temp")]
     for path in folder.glob("checkpoints/ckpt-*.*"):
         manifest = path.name.split(".")[0] + ".manifest.json"

@@ -1,4 +1,4 @@
-"""What one image costs our network, counted from the network itself.
+"""Costs of one image in our network, counted from the network itself.
 
 The network is built as a graph that never runs: no variable gets memory, so
 that the largest one is counted as quickly as the smallest.

@@ -51,7 +51,7 @@ def configuration(flags: str, folder: str):
 
 
 def pretraining(config):
-    """What `--mode=pretrain` would train, and on what."""
+    """The job that `--mode=pretrain` would train."""
     from tf_simclr.modes.execute import make_task
     from tf_simclr.modes.prepare import prepare
     from tf_simclr.optimizers.factory import build_slots

@@ -19,7 +19,7 @@ def read_scores(folder: pathlib.Path) -> list[dict]:
 
 
 def run_folder(output: pathlib.Path, item: dict) -> pathlib.Path:
-    """Where the runs of an item lie, whatever other items there are."""
+    """Folder of the runs of an item, whatever other items there are."""
     text = json.dumps(item, sort_keys=True)
     return output / hashlib.sha256(text.encode()).hexdigest()[:16]
 

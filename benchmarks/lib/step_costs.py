@@ -1,4 +1,4 @@
-"""What one step of pretraining costs an accelerator: a roofline.
+"""Costs of one step of pretraining on an accelerator: a roofline.
 
 Work and bytes are those of our own network, rates those of the machine's data
 sheet. One number is fitted, the share of peak arithmetic that is reached: so
@@ -67,7 +67,7 @@ class Step:
 
     @property
     def device(self) -> float:
-        """What the accelerator does, one thing after the other."""
+        """Seconds of the accelerator's work, one part after the other."""
         return (
             self.compute
             + self.update
@@ -84,7 +84,7 @@ class Step:
 
     @property
     def bound(self) -> str:
-        """What takes longest."""
+        """The part that takes longest."""
         if self.input > self.device:
             return "input"
         parts = ("compute", "gradients", "norms", "update", "embeddings")

@@ -1,4 +1,4 @@
-"""What the graph of one pretraining step asks of a GPU, operation by operation.
+"""Operations that one pretraining step asks of a GPU, from its graph.
 
 The step is traced as a GPU would get it, and never runs.
 """
@@ -81,7 +81,7 @@ def step_operations(flags: str) -> list[Operation]:
 
 
 def described(operation: tf.Operation) -> Operation:
-    """What is counted of an operation of a graph."""
+    """Counts of an operation of a graph."""
     inputs = list(map(_size, operation.inputs))
     outputs = list(map(_size, operation.outputs))
     times = 2 if operation.type in _READ_TWICE else 1

@@ -65,7 +65,7 @@ COMPARED = ("metrics.jsonl", "result.json", "labels.json", "best.json")
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """What a run is: a stage, on parts of the CPU as so many devices."""
+    """A kind of run: a stage, on parts of the CPU as so many devices."""
 
     stage: str
     devices: int

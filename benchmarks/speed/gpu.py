@@ -59,7 +59,7 @@ COMPARED = (
 
 
 def output_of(command: Sequence[str]) -> str:
-    """What a command prints.
+    """Standard output of a command.
 
     Raises:
       RuntimeError: it failed; has the end of what it said.
@@ -164,7 +164,7 @@ def _difference(first: pathlib.Path, second: pathlib.Path) -> float:
 
 
 def step(flags: str, options: Sequence[str]) -> dict:
-    """What `one_step.py` says of one configuration."""
+    """Result of `one_step.py` for one configuration."""
     script = "benchmarks/speed/one_step.py"
     said = output_of([sys.executable, script, f"--flags={flags}", *options])
     return json.loads(said.splitlines()[-1])

@@ -201,7 +201,7 @@ def as_markdown(results: dict) -> str:
 
 
 def profile_table(case: dict) -> list[str]:
-    """What each stage costs, and which costs most."""
+    """A table of the stages' costs that marks the largest."""
     medians = {
         name: statistics.median(costs)
         for name, costs in case["core_ms"].items()

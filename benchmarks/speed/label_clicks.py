@@ -1,4 +1,4 @@
-"""How long the page of --mode=label waits for the answer to a click.
+"""Waiting time for a click on the page of --mode=label.
 
     python benchmarks/speed/label_clicks.py --output=runs/label_clicks
 

@@ -1,4 +1,4 @@
-"""What one GPU could do at most with our pretraining step, on paper.
+"""Upper bounds of our pretraining step on one GPU, on paper.
 
     python benchmarks/speed/roofline.py --output=benchmarks/results/roofline
 
@@ -49,7 +49,7 @@ _TURNED = {"FusedBatchNormV3": 2, "FusedBatchNormGradV3": 3}
 
 
 def kind_of(operation: Operation) -> str:
-    """What an operation belongs to: one of `KINDS`."""
+    """The kind of an operation: one of `KINDS`."""
     name = operation.kind
     if name.startswith(("Conv2D", "DepthwiseConv2d")):
         return CONVOLUTIONS
@@ -144,7 +144,7 @@ def measure(cases: Mapping[str, str]) -> dict:
 
 
 def asked_table(results: dict, case: str) -> str:
-    """What the kernels of one case ask for, by kind."""
+    """Work of the kernels of one case, by kind."""
     lines = [
         "| kernels | number | GFLOP a pair | MB a pair |",
         "|---|---:|---:|---:|",

@@ -1,4 +1,4 @@
-"""What a pretraining step costs on 8 to 512 accelerators, on paper.
+"""Costs of a pretraining step on 8 to 512 accelerators, on paper.
 
     python benchmarks/speed/scaling.py --markdown  # docs/scaling.md's tables
     python benchmarks/speed/scaling.py --depth=101 --width=2 --selective \\
@@ -67,7 +67,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 
 def networks_table() -> str:
-    """What the networks are made of."""
+    """Sizes of the networks."""
     rows = []
     for name in NETWORKS:
         costs = costs_of(name)
@@ -103,7 +103,7 @@ def published_table(efficiency: float) -> str:
 
 
 def collectives_table() -> str:
-    """What goes over the links in a step, whatever their number."""
+    """Bytes over the links in a step, whatever the number of accelerators."""
     gathered = FLOAT * BATCH * 2 * PROJECTION
     rows = []
     for name in NETWORKS:
@@ -147,7 +147,7 @@ def logits_table() -> str:
 def steps_table(
     machine: Machine, efficiency: float, names: Sequence[str] = tuple(NETWORKS)
 ) -> str:
-    """Where the time of a step goes."""
+    """Parts of the time of a step."""
     rows = []
     for name in names:
         for accelerators in ACCELERATORS:
@@ -237,7 +237,7 @@ def _fits(costs: NetworkCosts, machine: Machine, recompute: bool) -> str:
 
 
 def input_table(efficiency: float) -> str:
-    """What the hosts must deliver if accelerators are not to wait."""
+    """Rates that the hosts must deliver if accelerators are not to wait."""
     rows = []
     for machine in MACHINES.values():
         for name in ENDS:

@@ -1,4 +1,4 @@
-"""How training views are made from an image."""
+"""Flags of the augmentation that makes training views."""
 
 import dataclasses
 
@@ -190,7 +190,7 @@ class AugmentConfig:
 
     @property
     def has_affine(self) -> bool:
-        """Whether any of rotate, shear and translate is on."""
+        """True if any of rotate, shear and translate is on."""
         return bool(
             self.rotate_degrees or self.shear_degrees or self.translate_fraction
         )

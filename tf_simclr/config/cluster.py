@@ -40,7 +40,7 @@ class Cluster:
 
     @property
     def is_chief(self) -> bool:
-        """Whether this process is the one that writes `model_dir`."""
+        """True if this process is the one that writes `model_dir`."""
         return self.index == 0
 
 

@@ -1,4 +1,4 @@
-"""Which images are read, and which of them have labels."""
+"""Flags of the images to read and of the labels that count."""
 
 import dataclasses
 

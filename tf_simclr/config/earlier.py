@@ -1,4 +1,4 @@
-"""Flags that came after a run was begun: it goes on as it did without them."""
+"""Flags newer than a stored run, which continues without them."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -10,7 +10,8 @@ from tf_simclr.config.run import Config
 
 
 def as_begun(config: Config, stored: Mapping[str, Any]) -> Config:
-    """The configuration, with what a run did before newer options came.
+    """The configuration with the behaviour of a run that began before newer
+    options.
 
     Args:
       config: of the command that goes on with the run, or reads it.

@@ -74,7 +74,7 @@ def flags_with(**roles: Any) -> list[str]:
 
 
 def score_flags(config: Config) -> list[str]:
-    """Names of the flags by which a score of `config` is that score."""
+    """Names of the flags that a score of `config` depends on."""
     found = []
     for option in options():
         identifies = option.role["identifies_score"]
@@ -145,7 +145,8 @@ def _in_place(path: str | None) -> str | None:
 
 
 def _each_in_place(paths: str | None) -> str | None:
-    """The same of paths that commas separate."""
+    """Replaces `~` and `$NAME` in each of several paths, separated by
+    commas."""
     if not isinstance(paths, str):
         return _in_place(paths)
     return ",".join(map(_in_place, paths.split(",")))
@@ -191,7 +192,7 @@ def parse_flags(words: Iterable[str]) -> Config:
 
 @dataclasses.dataclass(frozen=True)
 class _Place:
-    """Where flags are written, for messages.
+    """The place where flags are written, for messages.
 
     Attributes:
       holds: subject and verb of a sentence about its flags.
@@ -308,7 +309,7 @@ def _read_word(word: str, place: _Place) -> tuple[str, Any]:
 def _unknown(
     name: str, known: Iterable[str], place: _Place, word: str
 ) -> UserError:
-    """The refusal of a flag that is none, worded as on the command line."""
+    """The error for an unknown flag, worded as on the command line."""
     found = suggestions(name, known)
     meant = f" Did you mean: {', '.join(found)} ?" if found else ""
     return UserError(

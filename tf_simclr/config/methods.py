@@ -82,13 +82,13 @@ def check_method(name: str | None) -> None:
 
 
 def trains(name: str | None, stage: str) -> bool:
-    """Whether a method belongs to a stage."""
+    """True if a method belongs to a stage."""
     found = _named(name) if name else None
     return found is None or found.stage in (stage, "")
 
 
 def reads(name: str | None, option: str) -> bool:
-    """Whether pretraining by a method reads an option."""
+    """True if pretraining by a method reads an option."""
     entry = method_entry(name, "pretrain")
     return entry.reads is None or option in entry.reads
 

@@ -1,4 +1,4 @@
-"""What the network looks like."""
+"""Flags of the network."""
 
 import dataclasses
 from typing import Any
@@ -243,7 +243,7 @@ class ModelConfig:
             raise selector_error(self.ft_proj_selector, self.head_layers)
 
     def uses_cifar_stem(self, image_size: int) -> bool:
-        """Whether the stem keeps the resolution."""
+        """True if the stem keeps the resolution."""
         if self.stem == "auto":
             return image_size <= 32
         return self.stem == "cifar"

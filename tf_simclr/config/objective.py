@@ -1,4 +1,4 @@
-"""What each stage minimises."""
+"""Flags of the loss of each stage."""
 
 import dataclasses
 from typing import Any

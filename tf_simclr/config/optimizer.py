@@ -1,4 +1,4 @@
-"""How weights are updated."""
+"""Flags of the optimizer and its learning rate."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""What is made of a network: exports, predictions, pictures of features."""
+"""Flags of exports, predictions and pictures of features."""
 
 import dataclasses
 

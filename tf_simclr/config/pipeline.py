@@ -1,4 +1,4 @@
-"""What differs between the stages of a pipeline."""
+"""Flags of the stages of a pipeline."""
 
 import dataclasses
 

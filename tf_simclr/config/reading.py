@@ -1,4 +1,4 @@
-"""Given flags that nothing reads: who set them thinks that they do something.
+"""Given flags that the mode does not read.
 
 A flag that somebody set for the mode in hand is refused. One that several
 modes share (a flag file, the common flags of a pipeline) or that the original

@@ -51,7 +51,7 @@ BY_TRAIN_MODE = ("train", "train_then_eval", LR_FIND)
 
 @dataclasses.dataclass(frozen=True)
 class RunConfig:
-    """What to do and where to write it."""
+    """The mode and the folder that it writes."""
 
     mode: str = option(
         "train",
@@ -237,7 +237,7 @@ class Config:
 
     @property
     def evaluates_at_end(self) -> bool:
-        """Whether a stage ends with an evaluation of the eval split."""
+        """True if a stage ends with an evaluation of the eval split."""
         return self.run.mode != "train"
 
     @property
@@ -270,8 +270,8 @@ class Config:
 
     @property
     def works_together(self) -> bool:
-        """Whether all machines of a cluster compute in this mode; in the
-        other ones the chief does alone."""
+        """True if all machines of a cluster compute in this mode; in other
+        modes the chief works alone."""
         return bool(self.stage) or self.run.mode in ("pipeline", "eval")
 
     def _check_place(self) -> None:

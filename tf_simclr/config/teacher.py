@@ -1,4 +1,4 @@
-"""Teachers of other make: how they want their images, what they answer."""
+"""Flags of teachers of other origin: their input and output."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""How long a stage runs, what it saves and where it computes."""
+"""Flags of a stage's length, its checkpoints and its devices."""
 
 import dataclasses
 import re

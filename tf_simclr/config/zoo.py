@@ -38,7 +38,7 @@ class ZooModel:
 
     @property
     def flags(self) -> dict[str, Any]:
-        """The flags that describe it."""
+        """The flags that describe the network."""
         return {
             "resnet_depth": self.depth,
             "width_multiplier": float(self.width),

@@ -89,7 +89,7 @@ _LARGEST_SHRINKING = 2.5
 
 
 def is_batched(images: ImageSet, image_size: int) -> bool:
-    """Whether batches of these images are best made by `array_batches`."""
+    """True if `array_batches` makes the batches of these images best."""
     if not isinstance(images.pixels, ArrayPixels):
         return False
     largest = max(images.pixels.size)

@@ -38,7 +38,7 @@ class KnownClasses:
 
 @dataclasses.dataclass(frozen=True)
 class ClassMapping:
-    """From the class numbers of a data set to those of weights.
+    """A map from the class numbers of a data set to those of weights.
 
     Attributes:
       class_names: those of the weights.
@@ -52,7 +52,7 @@ class ClassMapping:
     notices: tuple[str, ...] = ()
 
     def images(self, images: ImageSet) -> ImageSet:
-        """The same images with the weights' classes."""
+        """Images numbered by the weights' classes."""
         return dataclasses.replace(
             images,
             labels=self._labels(images.labels),
@@ -60,7 +60,7 @@ class ClassMapping:
         )
 
     def subset(self, subset: LabelledSubset) -> LabelledSubset:
-        """The same choice of images with the weights' classes."""
+        """A choice of images, numbered by the weights' classes."""
         return dataclasses.replace(
             subset,
             labels=self._labels(subset.labels),
@@ -178,5 +178,5 @@ def _by_number(
 
 
 def _plain(name: str) -> str:
-    """Names that look alike are alike, however they are encoded."""
+    """A name in the form by which look-alike names are compared."""
     return unicodedata.normalize("NFC", name)

@@ -1,4 +1,4 @@
-"""From the bytes of an image file to pixels, in TensorFlow operations.
+"""Decoding image files to pixels, in TensorFlow operations.
 
 Training, evaluation and exported models all decode here, so that they see the
 same pixels. JPEG, PNG, GIF (the first frame, opaque), BMP and WebP (no
@@ -352,7 +352,7 @@ def may_be_transparent(encoded: tf.Tensor) -> tf.Tensor:
 
 
 def _decode_other(encoded: tf.Tensor, how: Decoding) -> tf.Tensor:
-    """Decodes what is no JPEG."""
+    """Decodes image files other than JPEG."""
 
     def of_usual() -> tf.Tensor:
         return tf.io.decode_image(encoded, channels=3, expand_animations=False)
@@ -370,7 +370,8 @@ def _decode_other(encoded: tf.Tensor, how: Decoding) -> tf.Tensor:
 
 
 def _decode_png(encoded: tf.Tensor, how: Decoding) -> tf.Tensor:
-    """Decodes a PNG file otherwise than as the original release does."""
+    """Decodes a PNG file with a background and a bit depth, which the original
+    release lacks."""
     head = _head(encoded, 64)
     is_deep = tf.strings.substr(head, _PNG_DEPTH, 1) == b"\x10"
 
@@ -468,7 +469,7 @@ def _head(encoded: tf.Tensor, length: int) -> tf.Tensor:
 
 
 def _has_bit(encoded: tf.Tensor, at: int, bit: int) -> tf.Tensor:
-    """Whether the byte that stands there has this bit: bool scalar."""
+    """True if the byte at a position has this bit: bool scalar."""
     byte = tf.io.decode_raw(tf.strings.substr(encoded, at, 1), tf.uint8)[0]
     return tf.bitwise.bitwise_and(byte, tf.constant(bit, tf.uint8)) > 0
 

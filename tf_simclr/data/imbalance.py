@@ -38,7 +38,8 @@ def inequality(counts: np.ndarray) -> float:
 
 
 def are_unequal(counts: np.ndarray) -> bool:
-    """True if accuracy is above all that of the large classes.
+    """True if classes are so unequal that accuracy mostly reflects the large
+    ones.
 
     Args:
       counts: int (C,), images of each class; those without any do not count.
@@ -47,7 +48,7 @@ def are_unequal(counts: np.ndarray) -> bool:
 
 
 def balanced_weights(labels: np.ndarray) -> np.ndarray:
-    """Weights of images by class, with which classes count alike.
+    """Weights of images by class that make all classes count alike.
 
     N / (C n_c) for class c, with n_c of the N labelled images, where C classes
     have any: scikit-learn's `class_weight="balanced"`, after King and Zeng

@@ -1,4 +1,4 @@
-"""Which images of the training split have labels: the few of "few labels"."""
+"""The labelled subset of the training split: the few of "few labels"."""
 
 import collections
 import dataclasses
@@ -57,12 +57,12 @@ class LabelledSubset:
         return int(self._counts(self.labels).min())
 
     def digest(self) -> str:
-        """Short, and another for other images."""
+        """Short digest, which differs for other images."""
         text = "\n".join(sorted(self.ids))
         return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
     def to_json(self) -> dict:
-        """What `labels.json` holds."""
+        """Contents of `labels.json`."""
         return {
             "class_names": list(self.class_names),
             "label_seed": self.seed,
@@ -137,7 +137,7 @@ def choose_labels(images: ImageSet, config: DataConfig) -> LabelledSubset:
 
 
 def check_several_classes(subset: LabelledSubset, config: DataConfig) -> None:
-    """Refuses labels that a classifier can learn nothing from.
+    """Refuses labels of fewer than two classes.
 
     Raises:
       UserError: all labelled images are of one class.

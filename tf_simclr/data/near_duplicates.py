@@ -1,4 +1,4 @@
-"""Evaluation images that look like training images: found, counted, listed."""
+"""Near-duplicates: evaluation images that look like training images."""
 
 import contextlib
 import csv

@@ -1,4 +1,4 @@
-"""In which order images come: by formula; and streams put in order."""
+"""Orders of images, by formula; and streams put in order."""
 
 from collections.abc import Callable
 from typing import Any
@@ -53,7 +53,7 @@ def batches_of(
 def every_image(
     num_examples: int, seed: int, stream: int = _ORDER_STREAM
 ) -> Locate:
-    """The order in which every image comes once in an epoch.
+    """An order in which every image comes once in an epoch.
 
     Position p belongs to epoch p // num_examples. The order is a pure function
     of the seed and the position, so that a resumed run sees what the
@@ -85,7 +85,7 @@ def every_image(
 
 
 def every_class(labels: np.ndarray, seed: int) -> Locate:
-    """The order in which every class comes once in a turn.
+    """An order in which every class comes once in a turn.
 
     C classes have images. Each C positions from a multiple of C on are a turn:
     one image of each class, in an order of the turn's own. A class goes

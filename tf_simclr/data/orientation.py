@@ -1,4 +1,4 @@
-"""How a camera was held: the EXIF orientation of JPEG files.
+"""EXIF orientation of JPEG files.
 
 Cameras store what their sensor saw and note how to turn it. Orientation 1 is
 upright; 2 to 4 are mirrored or turned around; 5 to 8 lie on their side (EXIF
@@ -98,7 +98,7 @@ def upright(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
 def stored_boxes(
     boxes: tf.Tensor, sizes: tf.Tensor, orientations: tf.Tensor
 ) -> tf.Tensor:
-    """Where boxes of upright images lie in the images as they are stored.
+    """Boxes of upright images as places in the images as they are stored.
 
     Args:
       boxes: int32 (B, 4): y, x, height, width.
@@ -147,7 +147,7 @@ def is_sideways(orientation: tf.Tensor) -> tf.Tensor:
 
 
 def _mirrored(orientation: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Which axes (y, x) run backwards, once sideways images are transposed."""
+    """Axes (y, x) that run backwards, once sideways images are transposed."""
     kind = (orientation - 1) % 4
     return kind >= 2, (kind == 1) | (kind == 2)
 

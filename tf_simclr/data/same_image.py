@@ -263,7 +263,8 @@ class Overlap:
 def find_overlap(
     evaluation: ImageSet | None, *training: ImageSet, by_id: bool = True
 ) -> Overlap | None:
-    """Compares evaluation images with training images, which need not be read.
+    """Compares evaluation images with training images by identity, without
+    reading them.
 
     Args:
       evaluation: the evaluation split; only its labelled images count.

@@ -53,7 +53,7 @@ def side_of_copies(image_size: int) -> int:
 def with_shrunk_copies(
     images: ImageSet, folder: str, side: int, shard: int = _SHARD
 ) -> ImageSet:
-    """The same images, read from shrunk copies, which are made if need be.
+    """Images read from shrunk copies, which are made if need be.
 
     An image whose shorter side has at most `side` pixels is copied as it is.
     Of a larger one all pixels count; a JPEG file becomes a JPEG file
@@ -226,7 +226,7 @@ class _Copies:
 
     @classmethod
     def in_folder(cls, place: str) -> "_Copies":
-        """Those that are whole."""
+        """The copies in those shards of a folder that are whole."""
         shards, tables = [], []
         for path in sorted(
             glob.glob(os.path.join(glob.escape(place), "*.npz"))

@@ -32,7 +32,7 @@ _DEEP = ("I;16", "I;16B", "I;16L", "I;16N")
 
 
 class Unreadable(ValueError):
-    """Why a file cannot be read; completes the sentence "The file ..."."""
+    """The reason that a file cannot be read; completes "The file ..."."""
 
 
 def plain(encoded: tf.Tensor) -> tf.Tensor:
@@ -187,7 +187,7 @@ def _png_mode(image: "Image") -> "Image":
 
 
 def _black_where_clear(image: "Image") -> "Image":
-    """A GIF image as TensorFlow shows it to whoever ignores transparency."""
+    """A GIF image as TensorFlow decodes it where transparency is ignored."""
     from PIL import Image
 
     if image.mode != "RGBA":

@@ -62,7 +62,7 @@ def top_k_accuracy(labels: np.ndarray, logits: np.ndarray, k: int) -> float:
 def label_ranks(
     labels: np.ndarray, logits: np.ndarray, rows: np.ndarray
 ) -> np.ndarray:
-    """Number of classes that come before an image's own, int (n,).
+    """Number of classes ranked above an image's own, int (n,).
 
     Those with a higher logit, and of equal logits the earlier classes.
 

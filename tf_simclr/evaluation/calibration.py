@@ -1,4 +1,4 @@
-"""Whether confidence means what it says, and temperature scaling.
+"""Reliability of a classifier's confidence, and temperature scaling.
 
 Guo et al., On calibration of modern neural networks (arXiv 1706.04599).
 """
@@ -31,7 +31,7 @@ class Reliability(NamedTuple):
 
     @property
     def error(self) -> float:
-        """The expected calibration error: the mean gap, by images."""
+        """The expected calibration error: the mean gap, weighted by images."""
         gaps = np.abs(self.confidence - self.accuracy)
         return float(np.average(gaps, weights=self.count))
 

@@ -1,4 +1,4 @@
-"""Everything that a classifier's predictions on a labelled split tell."""
+"""Scores of a classifier's predictions on a labelled split."""
 
 import dataclasses
 from typing import NamedTuple

@@ -20,7 +20,7 @@ Classify = Callable[[tf.Tensor], dict[str, tf.Tensor]]
 
 @dataclasses.dataclass(frozen=True)
 class Prediction:
-    """What was found about one file.
+    """Findings about one file.
 
     Attributes:
       file: its name.
@@ -46,12 +46,13 @@ class Prediction:
 
     @property
     def is_novel(self) -> bool:
-        """True if hardly any usual image is as unlike the training images."""
+        """True if hardly any evaluation image is as far from the training
+        images."""
         return self.novelty is not None and self.novelty >= _NOVEL
 
     @property
     def unsure(self) -> bool:
-        """True if it was read, and is of no class."""
+        """True if the file was read and no class was given."""
         return not (self.class_name or self.problem)
 
 
@@ -77,8 +78,8 @@ class Wanted:
         calibrated: np.ndarray | None = None,
         novelty: float | None = None,
     ) -> Prediction:
-        """Of one file, from probabilities (C,), calibrated ones (C,) and its
-        novelty."""
+        """Answers for one file, from probabilities (C,), calibrated ones
+        (C,) and its novelty."""
         order = np.argsort(-probabilities, kind="stable")[: self.top_k]
         top = tuple(
             (self.class_names[place], float(probabilities[place]))

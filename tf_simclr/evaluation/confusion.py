@@ -1,4 +1,4 @@
-"""Which classes are taken for which, and the scores of single classes."""
+"""Confusions between classes, and the scores of single classes."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -41,7 +41,7 @@ class Confusions:
             yield dict(pairs)
 
     def grouped(self, size: int) -> "Confusions":
-        """The same of groups of `size` neighbouring classes."""
+        """Counts of groups of `size` neighbouring classes."""
         return _counted(
             self.labels // size,
             self.predictions // size,
@@ -96,7 +96,7 @@ def _counted(
 
 
 class ClassCounts(NamedTuple):
-    """What class scores are made of, int (C,) each.
+    """Counts that class scores are made of, int (C,) each.
 
     Attributes:
       hits: images of the class that were called so.

@@ -13,7 +13,7 @@ _FEW_DIMENSIONS = 4
 
 
 class Spread(NamedTuple):
-    """How much of the embedding space is used.
+    """Measures of the part of the embedding space that is used.
 
     Attributes:
       std: standard deviation of the unit embeddings over the images, mean over
@@ -31,7 +31,7 @@ class Spread(NamedTuple):
 
     @property
     def collapsed(self) -> bool:
-        """Whether the embeddings are as good as constant."""
+        """True if the embeddings are nearly constant."""
         low_rank = self.effective_rank < COLLAPSED_RANK
         return self.std < COLLAPSED_STD or (
             low_rank and self.possible_rank >= _FEW_DIMENSIONS

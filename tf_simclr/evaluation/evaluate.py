@@ -59,7 +59,7 @@ NO_SCORE = "no score: the network's outputs are not all finite"
 
 
 class Evaluation(NamedTuple):
-    """What one evaluation found.
+    """Findings of one evaluation.
 
     Attributes:
       scores: by the names of `metrics.jsonl`; none where the network's outputs

@@ -69,7 +69,7 @@ class Novelty:
 
 
 def novelty_of(known: np.ndarray, usual: np.ndarray) -> Novelty:
-    """From features of training images and of others like them.
+    """Measures novelty by features of training images and of others like them.
 
     Args:
       known: float32 (M, d), M > 1.
@@ -91,8 +91,8 @@ def novelty_of(known: np.ndarray, usual: np.ndarray) -> Novelty:
 
 
 def read_novelty(folder: str, step: int) -> Novelty | None:
-    """Reads what `Novelty.write` left for the weights of a step; None where
-    there is none, or of others, or it cannot be read, which is said."""
+    """Reads the file of `Novelty.write` for the weights of a step; None,
+    with a notice, where it is missing, damaged or of other weights."""
     path = os.path.join(folder, NOVELTY_FILE)
     if not os.path.exists(path):
         return None

@@ -107,7 +107,7 @@ class Predictor:
         return {name: np.concatenate(parts) for name, parts in found.items()}
 
     def stream(self, images: ImageSet) -> Iterator[tuple[tf.Tensor, Outputs]]:
-        """The same batch by batch, for sets larger than memory.
+        """Named outputs batch by batch, for sets larger than memory.
 
         Yields:
           The views (n, image_size, image_size, 3), and what a call returns

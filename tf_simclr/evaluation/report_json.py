@@ -22,7 +22,7 @@ from tf_simclr.evaluation.confusion import (
 
 
 def to_json(report: ClassificationReport) -> dict[str, Any]:
-    """What can be written as JSON."""
+    """Converts a report to values that JSON can hold."""
     counts = report.classes
     columns = zip(
         report.class_names,

@@ -28,7 +28,7 @@ class EvaluationSample:
 
     @property
     def text(self) -> str:
-        """Such as '1,000 of 50,000', or '50,000' where all are scored."""
+        """Words such as '1,000 of 50,000', or '50,000' where all are scored."""
         return of_total(len(self.images), self.total)
 
     @functools.cached_property
@@ -77,5 +77,5 @@ def labelled_sample(images: ImageSet, limit: int) -> np.ndarray:
 
 
 def of_total(count: int, total: int) -> str:
-    """Such as '3 of 7', or '7' where both are."""
+    """Words such as '3 of 7', or '7' where both are."""
     return f"{count:,}" if count == total else f"{count:,} of {total:,}"

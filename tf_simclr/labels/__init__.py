@@ -1,1 +1,1 @@
-"""Few labels, well spent: which images to label, how far a label reaches."""
+"""Choosing images to label, and propagating labels along features."""

@@ -179,7 +179,7 @@ class Guide:
 
 
 class Background:
-    """Does something beside the work, once more whenever it is asked to.
+    """Runs a task in a thread, again whenever asked to.
 
     Args:
       work: called in a thread of its own; asked several times meanwhile, it
@@ -194,12 +194,13 @@ class Background:
         self._thread.start()
 
     def ask(self) -> None:
-        """Lets the work be done anew, soon."""
+        """Asks for the task to be run again soon."""
         self._idle.clear()
         self._wanted.set()
 
     def wait(self, seconds: float) -> bool:
-        """Waits until nothing is left to do; True if it came to that."""
+        """Waits until nothing is left to do; True if that was reached in
+        time."""
         return self._idle.wait(seconds)
 
     def close(self) -> None:

@@ -50,7 +50,7 @@ class Entry:
 
 
 class Conflict(Exception):
-    """An event that rests on an older state than the present one.
+    """An event that is based on an older state than the present one.
 
     Attributes:
       ids: of the images that have changed since.
@@ -253,7 +253,7 @@ class LabelBook:
             return self._append({**event, "images": list(versions)})
 
     def _append(self, event: Mapping[str, Any]) -> int:
-        """Brings an event to the disk, then lets it count."""
+        """Writes an event to the disk, then applies it."""
         number = self._history.events + 1
         now = datetime.datetime.now().astimezone().isoformat("T", "seconds")
         event = {"event": number, "at": now, **event}
@@ -272,7 +272,7 @@ class LabelBook:
         return number
 
     def _reopen(self) -> None:
-        """Removes what a full disk took of a line, which never counted."""
+        """Removes a line that a full disk cut off and that never counted."""
         with contextlib.suppress(OSError):
             self._file.close()
         os.truncate(self._journal, self._size)

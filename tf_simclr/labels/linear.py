@@ -1,4 +1,4 @@
-"""A linear classifier on features, and what it says of all images."""
+"""A linear classifier on features, and its predictions for all images."""
 
 import numpy as np
 

@@ -53,8 +53,8 @@ def poisson_mbo_labels(
     num_classes: int,
     shares: np.ndarray | None = None,
 ) -> np.ndarray:
-    """PoissonMBO (algorithm 2 of the paper): as many images of each class as
-    its share says.
+    """PoissonMBO (algorithm 2 of the paper): Poisson learning with given shares
+    of the classes.
 
     Starts from Poisson learning. In turn, heat flows along the graph from the
     labels, and each image gets the class that then weighs most, where the

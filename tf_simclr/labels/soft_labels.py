@@ -57,7 +57,7 @@ class SoftLabels:
 
     @classmethod
     def read(cls, path: str, images: ImageSet) -> Self | None:
-        """Those of a file; None if it holds none of these images and labels."""
+        """Reads a file; None if it holds none of these images and labels."""
         try:
             with (
                 open(path, "rb") as file,

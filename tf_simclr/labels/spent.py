@@ -63,7 +63,7 @@ def spent_labels(
 
 
 def estimated(labels: np.ndarray, without: np.ndarray) -> float | None:
-    """Share of the labels that follow from the others, in [0, 1]; None where
+    """Share of the labels that the other labels predict, in [0, 1]; None where
     no class has two.
 
     Args:

@@ -108,7 +108,8 @@ def leave_one_out(
 def _reach(
     graph: sparse.csr_array, places: np.ndarray, alpha: float
 ) -> np.ndarray:
-    """float64 (n, n): how much of each label comes to each labelled image."""
+    """float64 (n, n): weight with which each label reaches each labelled
+    image."""
     spread = normalised(graph)
     found = np.zeros((len(places), len(places)))
     for start in range(0, len(places), _AT_A_TIME):

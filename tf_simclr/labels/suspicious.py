@@ -33,7 +33,8 @@ class Suspicion:
 def suspicious_labels(
     places: np.ndarray, labels: np.ndarray, held_out: np.ndarray
 ) -> list[Suspicion]:
-    """Labels that differ from what the others say, the surest first.
+    """Labels that differ from the classes propagated from the others, the
+    surest first.
 
     Args:
       places: int (n,) of the labelled images.

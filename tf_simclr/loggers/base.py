@@ -1,4 +1,4 @@
-"""The seam of such a service, and a run that follows it.
+"""The interface of logging services, and a run that uses one.
 
 A service is told what `metrics.jsonl` is told, beside it and not instead: a
 training never depends on one. Adding one takes a file with a class like those
@@ -146,7 +146,7 @@ class FollowedDirectory(RunDirectory):
 
 
 class _Careful:
-    """A logger whose failures end nothing but itself."""
+    """A logger whose failures are printed and do not end the run."""
 
     def __init__(self, logger: RunLogger, name: str):
         self.id = logger.id

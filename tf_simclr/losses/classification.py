@@ -17,7 +17,7 @@ def is_labelled(labels: tf.Tensor) -> tf.Tensor:
 
 
 def label_shares(labels: tf.Tensor) -> tf.Tensor:
-    """What each image counts in a mean over the labelled ones.
+    """Weights of the images in a mean over the labelled ones.
 
     Replicas may hold more labels or fewer: an image counts the same on each.
 

@@ -1,4 +1,4 @@
-"""The answers of several teachers to one image as those of one."""
+"""The mean of several teachers' answers to an image."""
 
 import math
 from collections.abc import Sequence

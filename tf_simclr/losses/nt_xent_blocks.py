@@ -19,7 +19,7 @@ _LOGITS_AT_ONCE = 2**24
 
 
 class Compared(NamedTuple):
-    """What the anchors of one view are compared with.
+    """Embeddings that the anchors of one view are compared with.
 
     Attributes:
       other: (N, d) embeddings of the other view; holds the positives.
@@ -35,7 +35,7 @@ class Compared(NamedTuple):
 
 
 class Sums(NamedTuple):
-    """Of all anchors: cross-entropy, found positives and entropy.
+    """Sums over all anchors: cross-entropy, found positives and entropy.
 
     The latter two are those of the softmaxes over `Compared.other` alone.
     """
@@ -46,7 +46,7 @@ class Sums(NamedTuple):
 
 
 def automatic_block_rows(rows: int, columns: int) -> int:
-    """How many anchors fit into one block; at most `rows`.
+    """Number of anchors that fit into one block; at most `rows`.
 
     Args:
       rows: anchors of one view.

@@ -90,8 +90,8 @@ class EmbeddingQueue(tf.Module):
         return tf.convert_to_tensor(self.rows), filled
 
     def put(self, *views: tf.Tensor, ids: tf.Tensor | None = None) -> None:
-        """Replaces the oldest rows by those of all replicas; of more than K,
-        the last K stay.
+        """Replaces the oldest rows by those of all replicas; if there are more
+        than K, the last K stay.
 
         Args:
           *views: this replica's embeddings (n, d) of one view after another.

@@ -1,4 +1,4 @@
-"""Flags against stored weights: whoever contradicts them is told."""
+"""Comparison of flags with the architecture of stored weights."""
 
 import dataclasses
 

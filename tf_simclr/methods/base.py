@@ -1,4 +1,5 @@
-"""What a method is: a network, what is computed of a batch, and its loss."""
+"""The interface of methods: a network, its outputs for a batch, and its
+loss."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -40,7 +41,7 @@ WEIGHT_DECAY = declare(
 
 
 class Method:
-    """How one stage trains: another method is one more file like this.
+    """A way to train one stage; another method is one more file like this.
 
     The loop calls it for whole batches, or for parts of them where
     `--micro_batch_size` is set: `prepare`, then `forward` (which gradients
@@ -79,8 +80,8 @@ class Method:
 
     @classmethod
     def open_weights(cls, config: Config) -> dict[str, Source]:
-        """The sources that flags name, by these flags' names: the weights
-        of `--checkpoint`, which training goes on from, if any.
+        """The weights to load, by the flags that name them; those of
+        `--checkpoint`, which training starts from, among them.
 
         Raises:
           UserError: they cannot be used.
@@ -92,8 +93,8 @@ class Method:
     def known_classes(
         cls, config: Config, sources: Mapping[str, Source]
     ) -> KnownClasses | None:
-        """The classes by which those of the data are numbered; None: as the
-        data numbers them.
+        """Classes that fix the numbering of the data's classes; None: the
+        data's own numbering.
 
         Raises:
           UserError: the weights do not fit the flags.
@@ -126,8 +127,8 @@ class Method:
         raise NotImplementedError
 
     def load_backbone(self, network: SimCLRNetwork) -> bool:
-        """Loads the encoder that `--backbone_weights` names, if the stage
-        starts from it; returns whether it does.
+        """Loads the encoder of `--backbone_weights` if the stage starts from
+        it; True if it does.
 
         Raises:
           UserError: the file does not hold weights of that backbone.
@@ -150,13 +151,13 @@ class Method:
 
     @property
     def classifier_variables(self) -> Sequence[tf.Variable]:
-        """Those of the linear classifier, which LARS does not adapt."""
+        """Variables of the linear classifier, which LARS does not adapt."""
         classifier = self.network.classifier
         return [] if classifier is None else classifier.trainable_variables
 
     @property
     def images(self) -> ImageSet:
-        """What it trains on."""
+        """The images to train on."""
         return self.job.images
 
     @property
@@ -200,12 +201,12 @@ class Method:
         return dict(batch)
 
     def forward(self, batch: Batch) -> Outputs:
-        """What the loss reads of the network in training."""
+        """Outputs of the network in training that the loss reads."""
         raise NotImplementedError
 
     def targets(self, batch: Batch) -> Outputs:
-        """What it reads of other networks, which no gradient reaches; called
-        once per image and step."""
+        """Outputs of other networks, without a gradient; called once per
+        image and step."""
         return {}
 
     def loss(self, batch: Batch, outputs: Outputs) -> tuple[tf.Tensor, Metrics]:
@@ -241,7 +242,7 @@ class Method:
 
     @property
     def state(self) -> Mapping[str, Any]:
-        """What else belongs into a checkpoint, by name."""
+        """Other values that belong into a checkpoint, by name."""
         return {}
 
     def evaluator(self) -> Evaluator | None:
@@ -249,7 +250,7 @@ class Method:
         return None
 
     def chance(self) -> dict[str, float]:
-        """What a network that knows nothing scores, by metric."""
+        """Scores of a network that knows nothing, by metric."""
         levels = {
             metric.name: metric.chance(self)
             for metric in (*self.metrics, *self.scores)
@@ -276,8 +277,7 @@ class Method:
         return self.network.architecture.num_classes
 
     def guessed(self, guesses: int) -> float | None:
-        """Share of the images that so many guesses get right; None where they
-        cannot all be wrong."""
+        """Accuracy of k random guesses; None where they cannot all be wrong."""
         if self.num_classes < 2 or (
             guesses > 1 and not has_top_5(self.num_classes)
         ):
@@ -285,8 +285,8 @@ class Method:
         return guesses / self.num_classes
 
     def equal_answers(self, weight: float = 1.0) -> float | None:
-        """The weighted cross-entropy with any target, labels or a teacher's,
-        if all C classes are answered alike: weight * ln C."""
+        """Weighted cross-entropy of a network that finds all C classes
+        equally likely: weight * ln C, for any target."""
         if self.num_classes < 2:
             return None
         return weight * math.log(self.num_classes)

@@ -103,8 +103,8 @@ class Classification(Method):
 
     @property
     def measured(self) -> tuple[Metric, ...]:
-        """Where every image has a label, or none teaches, the loss is a mean
-        over the batch, or is left out."""
+        """Metrics of this run: the loss is a mean over the batch if every
+        image has a label, and absent if none teaches."""
         found = []
         for metric in self.metrics:
             if metric is SUPERVISED_LOSS:

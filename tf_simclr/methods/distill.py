@@ -87,8 +87,7 @@ class Distillation(Classification):
     def known_classes(
         cls, config: Config, sources: Mapping[str, Source]
     ) -> KnownClasses | None:
-        """The teachers': those that a student is scored on matter like those
-        that it learns from."""
+        """Classes of the teachers, which number the classes of the data."""
         return common_classes(_teachers(sources))
 
     def build(self, job: Job) -> SimCLRNetwork:
@@ -159,13 +158,14 @@ class Distillation(Classification):
 
     @property
     def class_names(self) -> Sequence[str]:
-        """The teachers'; those of the data where they tell none."""
+        """Classes of the teachers, or of the data where the teachers name
+        none."""
         return _names(_teachers(self.job.sources), self.job.class_names)
 
     @property
     def view_size(self) -> int:
-        """That of the teacher that looks at the largest images, of which the
-        student's are made; no larger than the images are."""
+        """Side of the views of the teacher with the largest images, of which
+        the student's views are made; no larger than the images are."""
         return self._views
 
     @property
@@ -219,7 +219,7 @@ class Distillation(Classification):
         )
 
     def _features(self) -> np.ndarray:
-        """Those (N, d) along which labels are carried."""
+        """Features (N, d) along which labels are carried."""
         config, images = self.job.config, self._images
         if config.labels.features:
             return features_of(config.labels.features, images.ids)
@@ -233,7 +233,7 @@ class Distillation(Classification):
         return predict(images)["features"]
 
     def _check_features(self) -> None:
-        """Refuses to carry labels along features that nobody gives."""
+        """Refuses to carry labels without features to carry them along."""
         path = self.job.config.labels.features
         if path:
             features_of(path, self.job.splits.train.ids)
@@ -309,7 +309,8 @@ def _names(
 
 
 def _order(source: TeacherSource, names: Sequence[str]) -> list[int] | None:
-    """Where a teacher has each class of the student; None: in its place."""
+    """Place of each class of the student among a teacher's; None: in the
+    same order."""
     known = source.classes
     if known is None or not known.names or known.names == tuple(names):
         return None
@@ -331,7 +332,7 @@ def _uses_labels(objective: ObjectiveConfig) -> str:
 
 
 def _check_labels(job: Job) -> None:
-    """Refuses to give weight to labels that teach nothing."""
+    """Refuses to weigh labels where no image has one."""
     data = job.config.data
     if job.subset is None:
         raise UserError(

@@ -50,7 +50,7 @@ class FineTuning(Classification):
     def known_classes(
         cls, config: Config, sources: Mapping[str, StoredWeights]
     ) -> KnownClasses | None:
-        """Those of a classifier that is kept."""
+        """Classes of a classifier that is kept."""
         stored = sources.get("checkpoint")
         if stored is None or not config.objective.keep_head:
             return None

@@ -43,7 +43,7 @@ class Source(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """What `prepare` leaves to a method and to the loop.
+    """Everything that `prepare` leaves to a method and to the loop.
 
     Attributes:
       config: the resolved configuration.

@@ -72,7 +72,7 @@ class ContrastMemory(tf.Module):
         second: tf.Tensor,
         ids: tf.Tensor | None = None,
     ) -> dict[str, Any]:
-        """What the anchors of a batch are compared with.
+        """Embeddings that the anchors of a batch are compared with.
 
         Args:
           first, second: what `embed` made of all views of the batch.

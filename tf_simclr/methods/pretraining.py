@@ -106,7 +106,7 @@ class Pretraining(Method):
     def contrast(
         self, batch: Batch, outputs: Outputs
     ) -> tuple[tf.Tensor, Metrics]:
-        """What is minimised, and `contrast_metrics`.
+        """The loss to minimise, and `contrast_metrics`.
 
         Args:
           batch: images by `index` and, where labelled, `label`.
@@ -185,7 +185,7 @@ class Pretraining(Method):
         )
 
     def _probed(self) -> str:
-        """Which probes there are, in words."""
+        """Names of the probes, in words."""
         subset, evaluation = self.job.subset, self.job.splits.evaluation
         if subset is not None and not self.several:
             [name] = subset.names
@@ -210,8 +210,8 @@ def by_view(name: str, outputs: tf.Tensor) -> Outputs:
 
 
 def _has_online_classifier(job: Job) -> bool:
-    """True if this run was begun with one, as earlier versions of this project
-    began it for labels of a single class, too."""
+    """True if this run has an online classifier; earlier versions of this
+    project also gave one to data of a single class."""
     if job.subset is None:
         return False
     record = job.run_dir.read_config()

@@ -1,4 +1,4 @@
-"""From the name of a method to its class."""
+"""Finding the class of a method by its name."""
 
 import dataclasses
 import importlib

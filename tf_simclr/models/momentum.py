@@ -48,7 +48,7 @@ def _walk(
 
 
 def trainable_variables(network: keras.Model) -> dict[str, tf.Variable]:
-    """Those of `named_variables` that are trained."""
+    """Variables of `named_variables` that are trained."""
     trained = {variable.ref() for variable in network.trainable_variables}
     return {
         name: variable

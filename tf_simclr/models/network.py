@@ -183,7 +183,8 @@ class Architecture:
     def for_classification(
         self, classifier_layer: int, num_classes: int
     ) -> "Architecture":
-        """The same encoder with a classifier on head layer k, cut there."""
+        """The encoder with a classifier on head layer k, and the head cut
+        there."""
         return dataclasses.replace(
             self,
             kept_head_layers=classifier_layer,
@@ -192,12 +193,12 @@ class Architecture:
         )
 
     def without_classifier(self) -> "Architecture":
-        """The same network with encoder and head only."""
+        """The network without its classifier."""
         return dataclasses.replace(self, num_classes=0, classifier_layer=0)
 
 
 class NetworkOutputs(NamedTuple):
-    """What a network computes of N images.
+    """Outputs of a network for N images.
 
     Attributes:
       features: float32 (N, feature_dim), the encoder's.

@@ -1,4 +1,4 @@
-"""Convolutions of small maps, in forms that fill a CPU's matrix units.
+"""Convolutions of small feature maps, in forms that fill a CPU's matrix units.
 
 oneDNN's kernels multiply the pixels of one row of one image at a time. Where a
 row has four pixels, a tile of sixteen stays three quarters empty; and the
@@ -40,7 +40,8 @@ def convolve(
     padding: str,
     flipped: bool = False,
 ) -> tf.Tensor:
-    """A convolution without bias whose gradients know small maps.
+    """A convolution without bias whose gradients are fast on small feature
+    maps.
 
     The values are those of `tf.nn.conv2d` but for the order of sums.
 
@@ -85,7 +86,7 @@ def convolve(
 def _images_side_by_side(
     inputs: tf.Tensor, kernel: tf.Tensor, strides: int, padding: str
 ) -> int:
-    """How many images to put into one; 1: leave them alone."""
+    """Number of images to put into one; 1: leave them alone."""
     count, _, width, channels = inputs.shape
     worth = (
         count is not None
@@ -184,8 +185,7 @@ def _can_flip(
 def _by_flipping(
     kernel: tf.Tensor, upstream: tf.Tensor, images: int
 ) -> tf.Tensor:
-    """The gradient by the inputs: each pixel sends back what it received, by
-    the kernel's positions in reverse."""
+    """Gradient to the inputs, as a convolution with the flipped kernel."""
     back = tf.transpose(tf.reverse(kernel, [0, 1]), [0, 1, 3, 2])
     wide = tf.nn.conv2d(_side_by_side(upstream, images), back, 1, "SAME")
     return _apart(wide, images)

@@ -143,13 +143,14 @@ class _Scored:
         )
 
     def accuracy(self, found: np.ndarray) -> float:
-        """Of distributions (N, C) of the training images."""
+        """Accuracy of distributions (N, C) of the training images."""
         best = carried_to(found, self._near).argmax(axis=1)
         known = self._labels != UNLABELLED
         return float(np.mean((best == self._labels)[known]))
 
     def report(self, found: np.ndarray) -> ClassificationReport:
-        """As `accuracy`, with all that is told of a classifier."""
+        """Classification report of distributions (N, C) of the training
+        images."""
         probabilities = carried_to(found, self._near)
         return classification_report(
             Predictions(
@@ -163,7 +164,7 @@ class _Scored:
 
 
 def feature_predictor(config: Config) -> Predictor:
-    """Gives the features of the network of a finished part.
+    """Predicts features with the network of a finished part.
 
     Args:
       config: of the part.

@@ -173,7 +173,7 @@ def _images(
 
 
 def _check_free(run_dir: RunDirectory, loaded: LoadedNetwork) -> None:
-    """Refuses to put scores in the place of those of a run or a pipeline.
+    """Refuses to replace the scores of a run or a pipeline.
 
     `result.json` is that of the run's own images, by which it knows that it
     has finished.

@@ -300,7 +300,8 @@ def _leave(
     record: RunRecord,
     evaluation: Evaluation,
 ) -> Callable[[], None]:
-    """Leaves the files of the scores; returns what draws their pictures."""
+    """Writes the files of the scores; returns a function that draws their
+    pictures."""
     return leave_scores(
         job.run_dir,
         job.stage,
@@ -336,7 +337,7 @@ def _in_words(result: dict[str, float]) -> str:
 
 
 def _record(job: Job, method: Method, trained: int, total: int) -> RunRecord:
-    """What `config.json` holds."""
+    """Contents of `config.json`."""
     data, labels = job.config.data, LabelsRecord(count=0)
     if job.subset is not None:
         labels = LabelsRecord(

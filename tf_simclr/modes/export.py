@@ -75,7 +75,7 @@ def _check_free(run_dir: RunDirectory, folder: str, source: Exportable) -> None:
 
 
 def _open_data(loaded: LoadedNetwork) -> Splits | str:
-    """The images of the run, or why they cannot be opened."""
+    """The images of the run, or the reason that they cannot be opened."""
     config, stored = loaded.config, loaded.stored
     if stored.record is None and "dataset" not in config.given:
         return "no --dataset is given"

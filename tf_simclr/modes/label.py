@@ -132,7 +132,7 @@ def _with_stored_flags(config: Config, suggestion: dict[str, Any]) -> Config:
 
 
 def _features(folder: str, images: ImageSet) -> np.ndarray:
-    """Those that the suggestion was made by: (N, d)."""
+    """Features (N, d) that the suggestion was made by."""
     path = os.path.join(folder, FEATURES_FILE)
     try:
         ids, features = open_features(path)

@@ -202,7 +202,8 @@ def pipeline(config: Config) -> dict[str, Any]:
 
 
 def _parts_with(parts: list[_Part], labels: PipelineLabels) -> list[_Part]:
-    """Without a score, those alone that the student is made of."""
+    """The parts to run; without a score, only those that lead to the
+    student."""
     compared = () if labels.scored else ("supervised", "linear")
     return [part for part in parts if part.name not in compared]
 
@@ -232,7 +233,7 @@ def _check_part(
 
 
 def _planned(name: str, configs: Mapping[str, Config]) -> Planned:
-    """The network that a part will leave."""
+    """The network that a part will write."""
     found = planned_pretraining(configs["pretrain"])
     if name == "pretrain":
         return found
@@ -303,8 +304,8 @@ def _fitted(config: Config, labels: PipelineLabels, part: _Part) -> Config:
 def _carried(
     root: RunDirectory, configs: dict[str, Config], result: dict[str, Any]
 ) -> CarriedLabels | None:
-    """Carries the labels along the pretrained features, and adds what they
-    say to the result."""
+    """Carries the labels along the pretrained features, and adds their
+    accuracy to the result."""
     found = carry_labels(
         as_it_ran(configs["pretrain"]),
         as_it_ran(configs["finetune"]),

@@ -30,7 +30,7 @@ CHOSEN_FILE = "chosen.json"
 
 @dataclasses.dataclass(frozen=True)
 class PipelineLabels:
-    """Where the parts after the pretraining get their labels from.
+    """The source of the labels for the parts after the pretraining.
 
     Attributes:
       folder: of the labels.
@@ -217,7 +217,7 @@ def _wanted(config: Config) -> dict[str, Any]:
 
 
 def features_path(config: Config) -> str:
-    """Where the pretrained features of a pipeline's training images lie."""
+    """Path of the pretrained features of a pipeline's training images."""
     return os.path.join(config.run.model_dir, LABELS_FOLDER, FEATURES_FILE)
 
 

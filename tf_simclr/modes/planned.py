@@ -1,4 +1,5 @@
-"""What a pipeline's parts hand on to each other, checked before the first."""
+"""Networks that the parts of a pipeline hand on, checked before the first
+part."""
 
 import dataclasses
 
@@ -18,7 +19,7 @@ _CLASSES = 2
 
 @dataclasses.dataclass(frozen=True)
 class Planned:
-    """The network that a part will leave.
+    """The network that a part will write.
 
     Attributes:
       architecture: with its classifier, if it will have one.
@@ -30,7 +31,7 @@ class Planned:
 
 
 def planned_pretraining(config: Config) -> Planned:
-    """The network that a pretraining will leave.
+    """The network that a pretraining will write.
 
     Raises:
       UserError: it cannot go on from its --checkpoint.
@@ -54,7 +55,7 @@ def planned_pretraining(config: Config) -> Planned:
 
 
 def planned_finetuning(config: Config, source: Planned) -> Planned:
-    """The network that a fine-tuning will leave.
+    """The network that a fine-tuning will write.
 
     Args:
       config: of the fine-tuning.
@@ -68,7 +69,7 @@ def planned_finetuning(config: Config, source: Planned) -> Planned:
 
 
 def check_planned(config: Config, source: Planned) -> Architecture:
-    """Refuses a part that could not use what it will be given.
+    """Refuses a part that cannot use the network it will get.
 
     Args:
       config: of the part, a fine-tuning or a distillation.

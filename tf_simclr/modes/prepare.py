@@ -1,4 +1,4 @@
-"""Opens what a stage works with, and refuses what it cannot use."""
+"""Opens the inputs of a stage, and refuses those it cannot use."""
 
 import dataclasses
 import os
@@ -45,7 +45,7 @@ from tf_simclr.training.run_dir import RunDirectory
 
 
 def index_folders(config: Config) -> list[str]:
-    """Where the index of the images may lie.
+    """Folders that may hold the index of the images.
 
     In the run's own folder, in that of the pipeline it is part of, or in
     those of the runs it starts from: all are likely to have the same images.
@@ -79,14 +79,14 @@ def stage_images(config: Config, *, training: bool = True) -> Splits:
 
 
 def say_notices(config: Config, notices: Iterable[str]) -> None:
-    """Says what the user should know about the data, once per process."""
+    """Prints notices about the data, once per process."""
     for notice in notices:
         say_once(f"{config.data.dataset}: {notice}")
 
 
 def write_image_files(config: Config, splits: Splits) -> None:
-    """Writes what a run's folder holds about its images: an index, unless
-    its pipeline has one, and the list of bad images."""
+    """Writes the files about the images: an index, unless the pipeline has
+    one, and the list of bad images."""
     folder = os.path.abspath(config.run.model_dir)
     splits.write(folder, [folder, os.path.dirname(folder)])
 

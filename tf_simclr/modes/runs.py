@@ -140,8 +140,8 @@ def _row(root: str, path: str, record: RunRecord) -> RunRow:
 
 
 def _seconds(path: str) -> float:
-    """From the first event of TensorBoard's files to the last: as a file's own
-    times do not, they stay what they were where a run is copied."""
+    """Seconds between the first and the last event in TensorBoard's files,
+    which stay the same where a run is copied."""
     times: list[float] = []
     for name in sorted(os.listdir(path)):
         if not name.startswith("events.out.tfevents."):

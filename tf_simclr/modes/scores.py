@@ -1,4 +1,4 @@
-"""What is left behind by an evaluation, of a run's end or on its own."""
+"""Files that an evaluation writes, at a run's end or on its own."""
 
 from collections.abc import Callable, Mapping, Sequence
 

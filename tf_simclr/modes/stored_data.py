@@ -1,4 +1,4 @@
-"""Whether images are those that a stored run names, or was trained on."""
+"""Comparison of images with those of a stored run."""
 
 import dataclasses
 import glob

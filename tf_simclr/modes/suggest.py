@@ -63,7 +63,8 @@ def suggest(config: Config) -> str:
 
 
 def write_suggestion(config: Config) -> str:
-    """`suggest`, for somebody who does not label by hand.
+    """Writes a suggestion, for a caller that does not label by hand; else as
+    `suggest`.
 
     Raises:
       UserError: as `suggest`.
@@ -107,7 +108,7 @@ def write_suggestion(config: Config) -> str:
 
 
 def _known_source(folder: str) -> str:
-    """Of what weights `features.npz` holds features; '' for none."""
+    """Weights that the features in `features.npz` are of; '' for none."""
     try:
         return read_json(os.path.join(folder, SUGGESTION_FILE))["features"]
     except (OSError, ValueError, KeyError, TypeError):
@@ -115,8 +116,8 @@ def _known_source(folder: str) -> str:
 
 
 def _with_own_labels(images: ImageSet, folder: str) -> ImageSet:
-    """The images with the labels that were given on the page so far, or that
-    somebody has put there."""
+    """The images with the labels given on the page so far, or in the file
+    there."""
     path = os.path.join(folder, JOURNAL_FILE)
     if os.path.exists(path):
         labels = read_labels(folder)
@@ -198,7 +199,8 @@ def _draw(path: str, images: ImageSet, chosen: list[Suggestion]) -> None:
 
 
 def _copy(folder: str, images: ImageSet, chosen: list[Suggestion]) -> None:
-    """Copies files to a sub-folder for each cluster; as PNG what is none."""
+    """Copies files to a sub-folder for each cluster; images without a file
+    as PNG."""
     shutil.rmtree(folder, ignore_errors=True)
     pixels = decoded_images(images.take(np.array([x.place for x in chosen])))
     for number, (each, image) in enumerate(zip(chosen, pixels, strict=True)):

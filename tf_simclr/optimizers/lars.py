@@ -135,7 +135,7 @@ class LARS(keras.optimizers.Optimizer):
         keras_compat.mark_slots_built(self)
 
     def adapts(self, variable: tf.Variable) -> bool:
-        """Whether `variable` is decayed and has a trust ratio."""
+        """True if `variable` is decayed and has a trust ratio."""
         plain = keras_compat.variable_key(self, variable) in self._plain
         return len(variable.shape) > 1 and not plain
 

@@ -75,7 +75,7 @@ class RangeTestPlan(SchedulePlan):
         return GrowingRate(self.lowest, self.peak, self.total_steps)
 
     def rates(self) -> np.ndarray:
-        """Those of all steps: float64 (steps,)."""
+        """Learning rates of all steps: float64 (steps,)."""
         return np.geomspace(self.lowest, self.peak, self.total_steps)
 
 

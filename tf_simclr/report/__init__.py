@@ -1,1 +1,1 @@
-"""What people read: figures, evaluation.md, report.md and report.html."""
+"""Reports: figures, evaluation.md, report.md and report.html."""

@@ -1,4 +1,4 @@
-"""What an evaluation leaves beside `result.json`."""
+"""Files of an evaluation beside `result.json`."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -119,7 +119,7 @@ def mistake_pictures(
 
 
 def mistake_caption(mistake: Mistake, names: tuple[str, ...]) -> str:
-    """Such as '7 taken for 1 (98 %)'."""
+    """Words such as '7 taken for 1 (98 %)'."""
     label, called = (
         short(names[mistake.label]),
         short(names[mistake.prediction]),

@@ -65,17 +65,17 @@ def score_rows(scores: Mapping[str, Interval]) -> list[tuple[str, str, str]]:
 
 
 def interval_text(score: Interval) -> str:
-    """Such as '0.9123 to 0.9567'."""
+    """Words such as '0.9123 to 0.9567'."""
     return f"{score_text(score.low)} to {score_text(score.high)}"
 
 
 def score_text(value: float) -> str:
-    """Such as '0.9123'. What rounds to zero has no sign."""
+    """Words such as '0.9123'; a score that rounds to zero has no sign."""
     return f"{round(value, 4) + 0.0:.4f}"
 
 
 def interval_note(report: ClassificationReport) -> str:
-    """What the intervals mean."""
+    """The meaning of the intervals, in words."""
     return (
         f"{100 * LEVEL:.0f} % intervals are Wilson's of accuracies and"
         f" percentiles of {RESAMPLES:,} bootstrap draws of macro-F1 and kappa,"
@@ -85,7 +85,8 @@ def interval_note(report: ClassificationReport) -> str:
 
 
 def evaluated(report: ClassificationReport) -> str:
-    """Such as '3 of 7', or '7' where all images of the split were scored."""
+    """Words such as '3 of 7', or '7' where all images of the split were
+    scored."""
     return of_total(report.count, report.total)
 
 

@@ -1,4 +1,4 @@
-"""How a report's page is made and looks: light, dark and on paper."""
+"""Markup and style of a report's page: light, dark and on paper."""
 
 import base64
 import html

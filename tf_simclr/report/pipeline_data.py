@@ -1,4 +1,4 @@
-"""What a pipeline's report is made of."""
+"""The data of a pipeline's report."""
 
 import dataclasses
 import json
@@ -61,7 +61,7 @@ class StageData:
 
     @property
     def chance(self) -> Mapping[str, float]:
-        """What a network that knows nothing scores, by metric."""
+        """Scores of a network that knows nothing, by metric."""
         return self.record.derived.chance or {}
 
 

@@ -19,7 +19,7 @@ _LEGEND = 20
 
 
 def views_section(data: PipelineData) -> str:
-    """What pretraining compares."""
+    """The views that pretraining compares."""
     rows = []
     for index, row in enumerate(data.views, start=1):
         name = f"view {index}"
@@ -108,7 +108,7 @@ def mistakes_section(data: PipelineData) -> str:
 
 
 def calibration_section(data: PipelineData) -> str:
-    """Which classes are confused, and whether confidence can be trusted."""
+    """Confused classes, and the reliability of confidence."""
     found = data.student.report
     counts, names = found.classes, [short(n, 8) for n in found.class_names]
     cards = []

@@ -83,6 +83,6 @@ def _rows(data: PipelineData) -> list[list[str]]:
 
 
 def _labels(data: PipelineData) -> dict[str, int] | None:
-    """Those of the first stage that notes them."""
+    """Labels of the first stage that notes them."""
     noted = (stage.labels for stage in data.scored if stage.labels)
     return next(noted, None)

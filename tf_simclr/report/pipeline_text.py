@@ -54,7 +54,8 @@ def overlap_notes(stages: Sequence[StageData]) -> list[str]:
 
 
 def score_notes(stages: Sequence[StageData]) -> list[str]:
-    """Returns `overlap_notes`, and those on what the scores decided."""
+    """Notes of `overlap_notes`, and notes on images whose scores chose
+    weights."""
     chosen = ((stage, stage.record.selection_notice) for stage in stages)
     return overlap_notes(stages) + _notes(chosen)
 
@@ -133,7 +134,7 @@ def result_table(data: PipelineData, *, macro_f1: bool = False) -> str:
 
 
 def labels_note(data: PipelineData) -> str:
-    """What the stages learnt from."""
+    """The labels that the stages learnt from, in words."""
     result = data.result
     drawn = f"Labels per class {result['labels_per_class'] or 'all'}"
     if result.get("label_choice"):

@@ -68,7 +68,7 @@ def rarest_first(rows: list[ClassRow]) -> list[ClassRow]:
 
 
 def why_recall(rows: list[ClassRow], report: ClassificationReport) -> str:
-    """Says that accuracy tells little here, in Markdown.
+    """A Markdown line: why accuracy means little with unequal classes.
 
     Args:
       rows: from `class_rows`.

@@ -69,7 +69,7 @@ def scratch_folder(given: str | None) -> str:
 
 
 def local_place(address: str, scratch: str, kind: str) -> str:
-    """Where the local copy of an address lies.
+    """Path of the local copy of an address.
 
     Args:
       address: SCHEME://PLACE.

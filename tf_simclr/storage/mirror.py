@@ -112,7 +112,7 @@ class Mirror:
         return count
 
     def send(self) -> int:
-        """Copies what has changed to the storage.
+        """Copies changed files to the storage.
 
         Returns:
           The number of files that were copied.
@@ -215,7 +215,7 @@ class Mirror:
         return [name for name in names if not _is_ours(name)]
 
     def _know(self, marks: Mapping[str, list[int] | None]) -> None:
-        """Takes local files that are those of the storage as copied."""
+        """Records the local files that equal the storage's as copied."""
         self._copied = {}
         for name, file in self._files().items():
             mark = _mark(os.path.join(self.folder, name))

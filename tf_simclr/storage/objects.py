@@ -40,7 +40,7 @@ _AT_A_TIME = 32
 def retried(
     attempt: Callable[[], _Value], what: str, waits: tuple[float, ...] = WAITS
 ) -> _Value:
-    """The value of a function that may fail for a moment.
+    """The value of a function whose failures may be temporary.
 
     Args:
       attempt: does the whole again at each call.

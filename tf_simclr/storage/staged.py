@@ -1,4 +1,4 @@
-"""A mode that works on local copies of what its flags name by an address."""
+"""Runs a mode on local copies of the addresses that its flags name."""
 
 import contextlib
 import dataclasses

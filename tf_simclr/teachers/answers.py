@@ -1,4 +1,4 @@
-"""Answers of a classifier of unknown make: logits or probabilities."""
+"""Answers of a classifier of unknown origin: logits or probabilities."""
 
 import numpy as np
 import tensorflow as tf

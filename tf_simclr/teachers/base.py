@@ -1,4 +1,5 @@
-"""A teacher: what answers for the images that a student trains on."""
+"""A teacher: an object that predicts logits of the student's training
+images."""
 
 import abc
 from collections.abc import Sequence

@@ -50,8 +50,8 @@ class FeaturesTeacher(Teacher):
         )
 
     def logits(self, views: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
-        """Those (n, C) of the images at `index` (n,); their `views`
-        (n, S, S, 3) are not looked at."""
+        """Logits (n, C) of the images at `index` (n,); their `views` (n, S,
+        S, 3) are not read."""
         return tf.gather(self._logits, index)
 
 
@@ -86,7 +86,7 @@ class FeaturesSource(TeacherSource):
 
     @property
     def classes(self) -> None:
-        """Those of the data, whose labels it is fitted to."""
+        """Classes of the data, whose labels it is fitted to."""
         return None
 
     def fingerprint(self) -> str:

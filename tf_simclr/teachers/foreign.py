@@ -1,4 +1,4 @@
-"""Teachers of other make: any classifier that maps images to answers."""
+"""Teachers of other origin: any classifier of images."""
 
 import abc
 import hashlib
@@ -109,7 +109,7 @@ class ForeignTeacher(Teacher):
         return lines
 
     def logits(self, views: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
-        """Those (n, C) of views (n, S, S, 3); `index` (n,) is not read."""
+        """Logits (n, C) of views (n, S, S, 3); `index` (n,) is not read."""
         answers = tf.ensure_shape(
             self._answers(views), (None, self._num_classes)
         )
@@ -143,7 +143,8 @@ def _some(job: Job) -> ImageSet:
 def _judged(
     found: np.ndarray, labels: np.ndarray, answers: np.ndarray
 ) -> list[str]:
-    """Lines on how often it is right, and a warning where that is chance."""
+    """Lines on its accuracy on labelled images, with a warning at chance
+    level."""
     count, chance = len(labels), 1 / answers.shape[1]
     right = float(np.mean(found == labels))
     lines = [
@@ -204,7 +205,7 @@ class ForeignSource(TeacherSource):
 
 
 def digest(path: str) -> str:
-    """Of a file's bytes, or of all files' in a folder and their names.
+    """Digest of a file's bytes, or of all files in a folder and their names.
 
     Raises:
       UserError: there is no such file.

@@ -1,4 +1,4 @@
-"""From flags to the teachers that they name."""
+"""Opening the teachers that flags name."""
 
 import os
 from collections.abc import Sequence

@@ -34,7 +34,7 @@ class OwnTeacher(Teacher):
         self.image_size = image_size
 
     def logits(self, views: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
-        """Those (n, C) of views (n, S, S, 3); `index` (n,) is not read."""
+        """Logits (n, C) of views (n, S, S, 3); `index` (n,) is not read."""
         views = resized(views, self.image_size)
         return self.network(views, training=False).logits
 
@@ -52,11 +52,11 @@ class OwnTeacherSource(TeacherSource):
 
     @property
     def classes(self) -> KnownClasses:
-        """Those of the classifier."""
+        """Classes of the classifier."""
         return self.stored.classes
 
     def fingerprint(self) -> str:
-        """That of the weights."""
+        """Fingerprint of the weights."""
         return self.stored.fingerprint()
 
     def build(self, job: Job) -> OwnTeacher:

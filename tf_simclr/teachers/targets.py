@@ -1,4 +1,4 @@
-"""A teacher that was asked before: its answers in a file, by image id.
+"""A teacher whose answers were computed before: a file by image id.
 
 Whatever computed them, each image has one answer, for all of its crops.
 """
@@ -37,8 +37,8 @@ class TargetsTeacher(Teacher):
         self._logits = tf.constant(logits)
 
     def logits(self, views: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
-        """Those (n, C) of the images at `index` (n,); their `views`
-        (n, S, S, 3) are not looked at."""
+        """Logits (n, C) of the images at `index` (n,); their `views` (n, S,
+        S, 3) are not read."""
         return tf.gather(self._logits, index)
 
 
@@ -78,7 +78,7 @@ class TargetsSource(TeacherSource):
 
     @property
     def classes(self) -> KnownClasses:
-        """Those that the file names."""
+        """Classes that the file names."""
         return KnownClasses(self._names, len(self._names), self.path)
 
     def fingerprint(self) -> str:

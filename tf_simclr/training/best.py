@@ -91,7 +91,7 @@ def write_best(run_dir: RunDirectory) -> None:
 
 
 class EarlyStop:
-    """Tells when evaluations no longer get better.
+    """Decides when evaluations no longer improve.
 
     It has no memory of its own: `metrics.jsonl` lists the evaluations, and a
     process that goes on from a checkpoint drops those after it. Where the count
@@ -123,7 +123,8 @@ class EarlyStop:
         return self._judged()[0]
 
     def exhausted(self) -> bool:
-        """True if so many evaluations in a row were not better."""
+        """True if the allowed number of evaluations in a row brought no
+        improvement."""
         patience = self._selection.patience
         return bool(patience) and self._judged()[1] >= patience
 

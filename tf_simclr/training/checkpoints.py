@@ -28,7 +28,7 @@ _ADDED = ("memory_ids",)
 
 @dataclasses.dataclass(frozen=True)
 class Position:
-    """Where in a run a checkpoint stands.
+    """The position of a checkpoint in a run.
 
     Attributes:
       step: steps behind it.
@@ -130,7 +130,7 @@ class Checkpoints:
         status.assert_existing_objects_matched()
 
     def latest(self) -> str:
-        """Tells, for a message, which checkpoint is the last one."""
+        """Words for the last checkpoint, for a message."""
         step = None
         if os.path.isdir(self._folder):
             saved = (m.step for m in manifests.whole(self._folder))
@@ -141,7 +141,7 @@ class Checkpoints:
         return f"the last checkpoint, {path}, is untouched"
 
     def finite(self) -> bool:
-        """Whether all weights are finite."""
+        """True if all weights are finite."""
         return all(
             bool(tf.reduce_all(tf.math.is_finite(variable)))
             for variable in self._network.variables
@@ -191,7 +191,8 @@ class Checkpoints:
         self._tidy(at.step)
 
     def _tidy(self, step: int) -> None:
-        """Removes what is not to be kept at `step`, later ones included."""
+        """Removes the checkpoints that are not kept at `step`, later ones
+        included."""
         manifests.remove_all_but(self._folder, self._judge(step))
         remove_unfinished(self._folder)
 

@@ -1,4 +1,4 @@
-"""On which devices a run computes."""
+"""The devices of a run."""
 
 import os
 import subprocess
@@ -53,8 +53,8 @@ def make_strategy(config: Config) -> tf.distribute.Strategy:
 
 
 def unseen_gpu(signs: Sequence[str] = _SIGNS_OF_GPUS) -> str:
-    """Says that this machine has an NVIDIA GPU that TensorFlow does not see;
-    '' where there is none, or where it was hidden.
+    """A notice that this machine has an NVIDIA GPU that TensorFlow does not
+    see; '' where there is none, or where it was hidden.
 
     Args:
       signs: files that NVIDIA's driver makes.
@@ -197,10 +197,11 @@ def check_micro_batch(
 def check_compiles(
     strategy: tf.distribute.Strategy, config: TrainConfig
 ) -> None:
-    """Refuses to compile what XLA places on one of several logical CPUs.
+    """Refuses XLA compilation on several logical CPUs, where XLA cannot place
+    the step.
 
     Raises:
-      UserError: they do not.
+      UserError: the devices are several logical CPUs.
     """
     devices = strategy.extended.worker_devices
     if config.jit_compile and len(devices) > 1 and "CPU" in devices[0]:
@@ -211,19 +212,19 @@ def check_compiles(
 
 
 def device_kinds(strategy: tf.distribute.Strategy) -> set[str]:
-    """Of what its devices are: 'CPU', 'GPU', 'TPU'."""
+    """Kinds of its devices: 'CPU', 'GPU', 'TPU'."""
     devices = strategy.extended.worker_devices
     return {tf.DeviceSpec.from_string(d).device_type for d in devices}
 
 
 def describe(strategy: tf.distribute.Strategy) -> str:
-    """Such as '1 CPU' or '4 GPU'."""
+    """Words such as '1 CPU' or '4 GPU'."""
     kind = "/".join(sorted(device_kinds(strategy)))
     return f"{strategy.num_replicas_in_sync} {kind}"
 
 
 def set_up_arithmetic(config: TrainConfig) -> None:
-    """Allows TensorFloat-32, or not: TensorFlow by itself does.
+    """Allows or forbids TensorFloat-32, which TensorFlow allows by default.
 
     It holds for the whole process, until the next call.
     """

@@ -1,4 +1,4 @@
-"""Which process makes which batch, and how it reaches its device.
+"""Batches of several processes: who makes which, and their way to the devices.
 
 A step's batch has one share per replica. Share number n, counted over the
 whole run, is a function of the seed and n alone: whoever makes it, it is the
@@ -99,7 +99,7 @@ def _is_one_cpu(strategy: tf.distribute.Strategy) -> bool:
 
 @dataclasses.dataclass(frozen=True)
 class _Shares:
-    """What the replicas take of the batches, one replica after another.
+    """Shares of the batches, one replica after another.
 
     Attributes:
       batches: the whole run's.

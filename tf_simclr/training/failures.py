@@ -1,4 +1,4 @@
-"""What an error of TensorFlow or of the system means, in one sentence."""
+"""Errors of TensorFlow and of the system, in one sentence."""
 
 import contextlib
 import errno
@@ -58,7 +58,7 @@ _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG}
 
 
 def explain(error: Exception) -> str | None:
-    """The sentence for an error that is no defect of the program.
+    """A sentence for an error that is no defect of the program.
 
     Returns:
       None for any other error, whose traceback is worth seeing.
@@ -80,7 +80,7 @@ def explain(error: Exception) -> str | None:
 
 
 def reason(error: Exception) -> str:
-    """What an error says, in one line, without TensorFlow's context."""
+    """Message of an error, in one line, without TensorFlow's context."""
     if isinstance(error, OSError):
         return f"{error.filename}: {error.strerror}"
     return keras_compat.error_sentence(error)

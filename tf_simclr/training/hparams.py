@@ -1,4 +1,4 @@
-"""What TensorBoard's HParams tab shows: one row per run."""
+"""The HParams tab of TensorBoard: one row per run."""
 
 from typing import Any
 

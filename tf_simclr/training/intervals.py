@@ -1,4 +1,4 @@
-"""At which steps something is logged, saved or evaluated."""
+"""Steps at which something is logged, saved or evaluated."""
 
 import dataclasses
 import math
@@ -14,7 +14,7 @@ _LEAST_STEPS = 100
 
 @dataclasses.dataclass(frozen=True)
 class Pace:
-    """The times after which the loop looks up from the devices.
+    """Seconds between two looks at the clock, and between progress lines.
 
     Attributes:
       chunk_seconds: device time between two looks at the clock.
@@ -78,7 +78,7 @@ class Intervals:
         return min(self._total, *(each.next(step) for each in every))
 
     def logs(self, step: int) -> bool:
-        """Whether metrics are written: also with each checkpoint and each
+        """True if metrics are written: also with each checkpoint and each
         evaluation, which are of little use without them."""
         return self._logs.due(step) or self.saves(step) or self.evaluates(step)
 
@@ -87,11 +87,11 @@ class Intervals:
         return self._shows.due(step)
 
     def saves(self, step: int) -> bool:
-        """Whether a checkpoint is due."""
+        """True if a checkpoint is due."""
         return self._saves.due(step) or step == self._total
 
     def evaluates(self, step: int) -> bool:
-        """Whether an evaluation is due; the one at the end is not its own."""
+        """True if an evaluation is due; the one at the end does not count."""
         return self._evaluates.due(step) and step != self._total
 
 

@@ -33,7 +33,7 @@ class Holder:
         return f"process {self.pid} on {self.host} since {self.started}"
 
     def may_live(self) -> bool:
-        """Whether it may still run: it does, or ran on another machine."""
+        """True if it may still run: it does, or ran on another machine."""
         here = this_process()
         if self.host != here.host:
             return True

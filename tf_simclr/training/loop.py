@@ -100,7 +100,7 @@ def train(
 
 @dataclasses.dataclass(frozen=True)
 class _Run:
-    """What does not change while a process trains.
+    """Constants of a process that trains.
 
     Attributes:
       task, plan, config, run_dir, strategy, evaluator, data_service,
@@ -214,7 +214,7 @@ def _train_on(run: _Run, left_out: Sequence[int]) -> int:
 
 
 class _Training:
-    """How far the training is, from one checkpoint on.
+    """Progress of the training from one checkpoint on.
 
     Args:
       run: what is trained.
@@ -290,7 +290,7 @@ class _Training:
         return self._step
 
     def _ends_early(self) -> bool:
-        """True, on all workers, if no better evaluation is expected; says so.
+        """True, on all workers, if no better evaluation is expected; prints so.
 
         The evaluation of this step is recorded; its checkpoint is saved.
         """
@@ -350,7 +350,7 @@ class _Training:
         return self._run.pace.next_chunk(count, chunk, slowest)
 
     def _after_steps(self) -> None:
-        """Does what is due at this step."""
+        """Logs, saves and evaluates as this step requires."""
         step, due = self._step, self._run.intervals
         show = due.shows(step) or self._progress.due()
         if due.logs(step) or show:

@@ -1,4 +1,4 @@
-"""Figures that are carried from step to step within the graph."""
+"""Sums of metrics that are carried from step to step within the graph."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -40,7 +40,7 @@ def start_sums(step: int, sums: Sequence[float]) -> MetricSums:
 
 
 def count_step(summed: MetricSums, metrics: tf.Tensor) -> MetricSums:
-    """Counts one more step, unless one has gone wrong before.
+    """Counts one more step, unless an earlier one was not finite.
 
     Args:
       summed: the state before the step.

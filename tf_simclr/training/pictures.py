@@ -1,4 +1,4 @@
-"""Pictures of what a network sees, and scores, in TensorBoard."""
+"""Pictures in TensorBoard: views, embeddings and scores."""
 
 import os
 from collections.abc import Mapping
@@ -115,7 +115,7 @@ class EmbeddingWatch:
 
 
 def collapse_message(step: int, measured: Spread) -> str:
-    """The line that tells of a collapse."""
+    """A line that reports collapsed embeddings."""
     return (
         f"Collapse at step {step}: the embeddings have a standard deviation of"
         f" {measured.std:.3f} (1: spread evenly; alarm below {COLLAPSED_STD:g})"

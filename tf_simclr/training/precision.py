@@ -1,4 +1,4 @@
-"""Which arithmetic a device is good at."""
+"""The arithmetic that suits a device."""
 
 import dataclasses
 import pathlib
@@ -26,7 +26,7 @@ class Precision:
 
     @property
     def scales_loss(self) -> bool:
-        """Whether gradients leave the range of its numbers without scaling."""
+        """True if gradients leave the range of its numbers without scaling."""
         return self.policy == "mixed_float16"
 
     def __str__(self) -> str:
@@ -60,7 +60,7 @@ def lacks_avx512() -> bool:
 
 
 def cpu_precision(cpu_info: str) -> Precision:
-    """What a processor is good at.
+    """The precision that suits a processor.
 
     Args:
       cpu_info: what Linux tells of it in /proc/cpuinfo.
@@ -76,7 +76,7 @@ def cpu_precision(cpu_info: str) -> Precision:
 
 
 def gpu_precision(capability: tuple[int, int] | None) -> Precision:
-    """What GPUs are good at.
+    """The precision that suits GPUs.
 
     Args:
       capability: the lowest CUDA compute capability among them, such as

@@ -25,7 +25,7 @@ class StepProfiler:
         self._end()
 
     def room(self, step: int) -> float:
-        """How many steps may be taken before the profiler starts or stops."""
+        """Number of steps until the profiler starts or stops."""
         upcoming = [s - step for s in (self._start, self._stop) if s > step]
         return min(upcoming, default=float("inf"))
 

@@ -1,4 +1,4 @@
-"""The files of a run: what it was asked, what it found."""
+"""The files of a run: its configuration and its results."""
 
 import contextlib
 import dataclasses
@@ -48,7 +48,7 @@ class RunDirectory:
         return os.path.join(self.path, name)
 
     def read_config(self) -> RunRecord | None:
-        """What `config.json` holds; None for a new directory.
+        """Contents of `config.json`; None for a new directory.
 
         Raises:
           UserError: it cannot be read.

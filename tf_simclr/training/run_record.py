@@ -107,7 +107,7 @@ class LabelsRecord(_Part):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DerivedRecord(_Part):
-    """What followed from flags, images and devices.
+    """Values that followed from flags, images and devices.
 
     Attributes:
       total_steps, warmup_steps, peak_learning_rate: the schedule.
@@ -177,7 +177,7 @@ class WeightsRecord(_Part):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RunRecord:
-    """What `config.json` of a run or of an export holds.
+    """Contents of `config.json` of a run or of an export.
 
     Attributes:
       stage: pretrain, finetune or distill; '' where unknown.
@@ -260,7 +260,7 @@ class RunRecord:
         return cls(**known, other=other)
 
     def to_json(self) -> dict[str, Any]:
-        """What `config.json` holds."""
+        """Contents of `config.json`."""
         architecture, weights = self.architecture, self.weights
         values = {
             "stage": self.stage,

@@ -1,4 +1,4 @@
-"""Whether two records are of one run, and what has changed in it since."""
+"""Comparison of two records: one run or two, and the changes since."""
 
 import dataclasses
 import itertools
@@ -120,8 +120,9 @@ def changed_flags(
 
 
 def _differences(old: RunRecord, new: RunRecord) -> Iterator[str]:
-    """What a run cannot change, in words. What one of the two records, of an
-    earlier version of this project, does not hold is not compared."""
+    """Changes that a run cannot take, in words. Values that one of the two
+    records lacks, written by an earlier version of this project, are not
+    compared."""
     yield from _parts(old, new)
     # Flags beside the weights of others are those of an export.
     if old.weights is None:
@@ -260,7 +261,7 @@ def _read(shrunk_to: int | None) -> str:
 
 
 def _conditions(stored: RunRecord, record: RunRecord) -> list[str]:
-    """Lines on what no flag decides alone: arithmetic, devices, versions."""
+    """Lines on changes of arithmetic, devices, shrunk copies and versions."""
     lines = []
     asked = [part.config.get("precision") for part in (stored, record)]
     # Another --precision is told as such.

@@ -1,4 +1,4 @@
-"""How long a step takes: the first one, and one that never ends.
+"""Time of a step: the first one, and one that never ends.
 
 TensorFlow retries what it cannot reach for an hour or for ever, and says so
 only in its own log.
@@ -19,7 +19,7 @@ _PROCESS = pathlib.Path("/proc/self/stat")
 
 @once_per_process
 def note_first_step() -> None:
-    """Says how old the process is; once, at its first step."""
+    """Prints the age of the process; once, at its first step."""
     age = process_age()
     if age is not None:
         say(f"seconds_to_first_step {age:.1f} (since the process started)")

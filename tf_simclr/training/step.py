@@ -66,7 +66,7 @@ class Task:
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
-        """What a step measures."""
+        """Metrics of a step."""
         measured = self.method.measured
         if self.loss_scale is None:
             return (*measured, GRADIENT_NORM)

@@ -1,4 +1,4 @@
-"""A look into single steps, at no cost to the others."""
+"""Measurements of single steps, at no cost to the others."""
 
 from collections.abc import Sequence
 
@@ -106,7 +106,7 @@ class StepProbe:
         return {n: float(v) for n, v in zip(names, figures, strict=True)}
 
     def embeddings(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """What was kept: embeddings (2, n, d), and (n, 2), equal for equal
+        """Embeddings that were kept, (2, n, d), and (n, 2), equal for equal
         images; None if nothing is."""
         if self._kept is None:
             return None

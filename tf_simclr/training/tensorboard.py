@@ -252,7 +252,7 @@ class Summaries:
 
 
 def _due(step: int, last: int, most: int, total: int) -> bool:
-    """Whether `most` points over `total` steps leave room for one."""
+    """True if `most` points over `total` steps leave room for one."""
     every = max(1.0, total / most)
     return step == total or step // every > last // every
 

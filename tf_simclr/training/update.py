@@ -1,4 +1,4 @@
-"""From a replica's loss to one update of the weights."""
+"""One update of the weights from the replicas' losses."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

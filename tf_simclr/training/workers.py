@@ -146,7 +146,7 @@ def run_on_workers(function: Callable[[Config], Any], config: Config) -> Any:
 
 @contextlib.contextmanager
 def _apart(config: Config, index: int) -> Iterator[Config]:
-    """The same run in a folder of this worker's own."""
+    """The run in a folder of this worker's own."""
     model_dir = os.path.abspath(config.run.model_dir)
     folder = os.path.join(
         tempfile.gettempdir(),

@@ -1,4 +1,4 @@
-"""Putting stored weights into a network: all that must fit, or nothing."""
+"""Loads stored weights into a network: all that must fit, or nothing."""
 
 import collections
 import dataclasses
@@ -16,7 +16,7 @@ _SHOWN = 5
 
 @dataclasses.dataclass(frozen=True)
 class LoadReport:
-    """What was loaded.
+    """The weights that were loaded.
 
     Attributes:
       loaded: names of the variables that were assigned.

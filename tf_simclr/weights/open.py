@@ -1,4 +1,4 @@
-"""From the value of a flag to the weights it names, whatever wrote them."""
+"""Opening the weights that a flag names, whatever wrote them."""
 
 import os
 import re
@@ -16,7 +16,7 @@ from tf_simclr.weights.stored import StoredWeights, open_own, own_keys
 def open_weights(
     path: str, flag: str, classifier_layer: int = 0
 ) -> StoredWeights:
-    """Finds the weights that a flag names and tells whose they are.
+    """Finds the weights that a flag names, and their origin.
 
     Args:
       path: a run directory (its latest checkpoint is taken), a checkpoint's

@@ -163,7 +163,7 @@ def open_own(
 
 
 def _scores(folder: str, step: int) -> dict[str, float]:
-    """What an evaluation at that step found; empty if there was none."""
+    """Scores of an evaluation at that step; empty if there was none."""
     path = os.path.join(folder, "result.json")
     result = read_json(path) if os.path.exists(path) else {}
     if result.get("global_step") != step:

@@ -8,7 +8,7 @@ from tf_simclr import keras_compat
 
 
 def draw_flips(uniforms: tf.Tensor, probability: float) -> tf.Tensor:
-    """Which images to flip: bool (B,), from uniforms (B, 1) in [0, 1)."""
+    """Draws the images to flip: bool (B,), from uniforms (B, 1) in [0, 1)."""
     return uniforms[:, 0] < probability
 
 

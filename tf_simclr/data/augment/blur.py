@@ -74,7 +74,7 @@ def blur_kernel_size(height: int) -> int:
 def blur_plan(
     uniforms: tf.Tensor, probability: float
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Which images `random_blur` blurs, bool (B,), and how wide, (B,)."""
+    """Images that `random_blur` blurs, bool (B,), and their widths, (B,)."""
     low, high = _SIGMA_RANGE
     return uniforms[:, 0] < probability, low + (high - low) * uniforms[:, 1]
 

@@ -115,7 +115,8 @@ def jitter_plan(
     probability: float,
     brightness_mode: str,
 ) -> tuple[tf.Tensor, list[tf.Tensor]]:
-    """Which operations `color_jitter` applies to each image, and how much.
+    """Operations that `color_jitter` applies to each image, and their
+    strengths.
 
     Args:
       uniforms: float32 (B, JITTER_UNIFORMS) in [0, 1).

@@ -68,7 +68,7 @@ def compiled_finish(config: AugmentConfig, *, of_crops: bool) -> Finish:
 
 
 def can_compile() -> bool:
-    """Whether XLA works within `tf.data` here: not in every build it does."""
+    """True if XLA works within `tf.data` here; some builds lack it."""
 
     @tf.function(jit_compile=True)
     def negative(number: tf.Tensor) -> tf.Tensor:

@@ -1,4 +1,4 @@
-"""Where to crop: random boxes for training, central ones for evaluation.
+"""Crop boxes: random ones for training, central ones for evaluation.
 
 A box is (y, x, height, width) in whole pixels.
 """
@@ -12,7 +12,7 @@ _MIN_COVERED = 0.1
 
 
 def crop_uniform_count(min_area: float) -> int:
-    """How many random numbers an image's random box takes.
+    """Number of random numbers that an image's random box takes.
 
     Two for each attempt and two for the place. With a small `min_area` one
     attempt in twenty fails (every second one if the image is eight times as

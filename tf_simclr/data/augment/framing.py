@@ -81,7 +81,7 @@ class Framing:
         return tf.ensure_shape(resized, (None, size, size, None))
 
     def scale(self, side: tf.Tensor, size: int) -> tf.Tensor:
-        """By how much a JPEG image may be reduced when it is decoded.
+        """Factor by which a JPEG image may be reduced when it is decoded.
 
         Args:
           side: int32, the shorter side of what will be resized.
@@ -99,7 +99,8 @@ class Framing:
         return scale
 
     def scale_of_image(self, side: tf.Tensor, size: int) -> tf.Tensor:
-        """The same for an image whose central part evaluation shows.
+        """Factor for an image whose central part evaluation shows; else as
+        `scale`.
 
         Args:
           side: int32, the shorter side of the image.

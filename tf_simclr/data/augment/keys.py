@@ -22,7 +22,7 @@ _STREAM_LENGTH = 2**16
 
 
 class Stream(enum.IntEnum):
-    """What random numbers are for.
+    """Uses of random numbers, each with a stream of its own.
 
     Each use has a stream of its own, so that switching one part of the
     augmentation off leaves the others as they were.

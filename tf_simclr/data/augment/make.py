@@ -1,4 +1,4 @@
-"""What happens to each view, drawn ahead of the work; making views of it.
+"""Random numbers of each view, drawn ahead of the work; making views of them.
 
 Drawing takes keys and yields a box (where to crop) and draws (the random
 numbers of all that follows the crop). Making takes these and pixels, and can
@@ -37,7 +37,7 @@ _UNUSED = 1
 def draw_boxes(
     keys: tf.Tensor, heights: tf.Tensor, widths: tf.Tensor, min_area: float
 ) -> tf.Tensor:
-    """Where each view is cropped: a random box, or all if `min_area` is 1.
+    """Draws the box of each view; it covers the image if `min_area` is 1.
 
     Args:
       keys: uint64 (B,), from `view_keys`.
@@ -80,7 +80,7 @@ def draw(keys: tf.Tensor, config: AugmentConfig) -> tf.Tensor:
 def split_draws(
     draws: tf.Tensor, config: AugmentConfig
 ) -> dict[Stream, tf.Tensor]:
-    """What `draw` drew for each part that is on: float32 (B, ...)."""
+    """Splits the numbers of `draw` by part, float32 (B, ...) each."""
     columns, start = {}, _UNUSED
     for stream, count in _parts(config):
         columns[stream] = draws[:, start : start + count]
@@ -155,7 +155,7 @@ def place(
 def move(
     planes: tf.Tensor, draws: tf.Tensor, config: AugmentConfig
 ) -> tf.Tensor:
-    """What `place` does after crop and resize: flip, affine.
+    """Does the part of `place` after crop and resize: flip, affine.
 
     Args:
       planes: float32 (B, 3, S, S).

@@ -1,4 +1,4 @@
-"""How a view is made from an image: for training and for evaluation."""
+"""Making a view of an image, for training and for evaluation."""
 
 import tensorflow as tf
 
@@ -156,7 +156,7 @@ def _evaluation_boxes(
     image_size: int,
     framing: Framing,
 ) -> tf.Tensor:
-    """What of each image is evaluated: float32 (B, 4)."""
+    """Boxes that evaluation sees: float32 (B, 4)."""
     if framing.crop == "center" and image_size > WHOLE_IMAGE_SIZE:
         return center_crop_boxes(heights, widths, image_size, image_size)
     return whole_boxes(heights, widths)

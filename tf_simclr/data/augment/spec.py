@@ -1,4 +1,4 @@
-"""Which views of an image a batch holds, and how they are drawn and made."""
+"""Views of an image in a batch: their number, drawing and making."""
 
 import dataclasses
 
@@ -19,7 +19,8 @@ from tf_simclr.data.augment.make import (
 
 @dataclasses.dataclass(frozen=True)
 class WorkLimits:
-    """Where views are better made in another way; no pixel depends on it.
+    """Limits beyond which views are made in another way; no pixel depends on
+    it.
 
     Attributes:
       compile_pixels: compiling pays from about so many pixels of views.
@@ -73,7 +74,7 @@ class ViewSpec:
         heights: tf.Tensor,
         widths: tf.Tensor,
     ) -> tf.Tensor:
-        """Where the views of each image are cropped.
+        """Draws the boxes that the views of each image are cropped to.
 
         Args:
           epochs: int64 (B,), the pass over the data an image belongs to.
@@ -90,7 +91,7 @@ class ViewSpec:
         return tf.stack(boxes, axis=1)
 
     def draws(self, epochs: tf.Tensor, ids: tf.Tensor) -> tf.Tensor:
-        """What else is drawn for the images of a batch: float32 (B, V, N)."""
+        """Draws a batch's other random numbers: float32 (B, V, N)."""
         draws = [draw(keys, a) for keys, a in self._keyed(epochs, ids)]
         # Of a view with fewer parts, zeros follow that nothing reads.
         widest = max(each.shape[1] for each in draws)

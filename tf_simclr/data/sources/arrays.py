@@ -219,7 +219,7 @@ _UBYTE = 8
 
 
 def is_idx_image_file(name: str) -> bool:
-    """Whether a file of this name holds images in the IDX format."""
+    """True if a file of this name holds images in the IDX format."""
     return _FILE.fullmatch(name) is not None
 
 

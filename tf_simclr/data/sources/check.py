@@ -1,4 +1,4 @@
-"""One look at the splits of every source, whatever it was read from."""
+"""Checks of the splits of every source, whatever it was read from."""
 
 import dataclasses
 import re

@@ -12,7 +12,7 @@ _SHOWN = 3
 
 
 def copies_notices(images: ImageSet) -> list[str]:
-    """Notices about copies, above all about those with other labels.
+    """Notices about identical images, first those with different labels.
 
     Args:
       images: in memory, where their pixels are compared, or with the digests

@@ -32,7 +32,7 @@ _SHOWN = 5
 
 @dataclasses.dataclass
 class FolderTree:
-    """What lies below `root`; other paths are relative to it, with '/'.
+    """Entries below `root`; other paths are relative to it, with '/'.
 
     Attributes:
       root: absolute.
@@ -69,7 +69,7 @@ class FolderTree:
         )
 
     def left_out(self) -> list[str]:
-        """What is no image, in words; empty where all are images."""
+        """Entries that are no image, in words; empty where all are images."""
         found = []
         if self.other_names:
             others = collections.Counter(map(_extension, self.other_names))
@@ -93,7 +93,8 @@ class FolderTree:
         return found
 
     def nothing_found(self) -> str:
-        """Says that there is no image, and what there is."""
+        """A sentence that there is no image, and what the folder holds
+        instead."""
         return (
             f"The folder {self.root} holds no image ({', '.join(EXTENSIONS)})."
             f" Found: {'; '.join(self.left_out()) or 'nothing'}"
@@ -198,7 +199,7 @@ def _kind(entry: os.DirEntry) -> str:
 
 
 def _is_run(names: set[str]) -> bool:
-    """Whether a folder with these entries is one that a run wrote."""
+    """True if a folder with these entries is one that a run wrote."""
     return any(entries <= names for entries in _OF_RUNS) or any(
         is_index_name(name) for name in names
     )

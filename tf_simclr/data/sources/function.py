@@ -30,7 +30,7 @@ def function_key(name: str, config: DataConfig, splits: Sequence[str]) -> str:
 def call_function(
     name: str, config: DataConfig, splits: Sequence[str]
 ) -> Source:
-    """What the function returns for the data flags.
+    """The source that the function returns for the data flags.
 
     Modules of the current directory can be imported, by the function as well.
 

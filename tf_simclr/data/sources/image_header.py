@@ -7,7 +7,7 @@ import struct
 
 @dataclasses.dataclass(frozen=True)
 class ImageHeader:
-    """What a file says about itself.
+    """Format and size that a file's header gives.
 
     Attributes:
       format: JPEG, PNG, GIF, BMP or WebP.
@@ -60,7 +60,8 @@ def _jpeg(data: bytes) -> _Size:
 
 
 def _unread_jpeg(data: bytes) -> str:
-    """Why a JPEG of another kind than photographs are is not read."""
+    """The reason that a JPEG is not read, where it is none of the usual
+    kinds."""
     at = _start_of_frame(data)
     way = "convert it to PNG, or to a JPEG of 8 bits"
     if data[at + 4] != 8:
@@ -71,7 +72,7 @@ def _unread_jpeg(data: bytes) -> str:
 
 
 def _start_of_frame(data: bytes) -> int:
-    """Where the marker of the frame stands."""
+    """Position of the frame's marker."""
     at = 2
     while True:
         # Decoders skip what stands between two segments.

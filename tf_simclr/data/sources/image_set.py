@@ -1,4 +1,4 @@
-"""What every source yields: the images of one split, with their labels."""
+"""Images of one split with their labels, as every source gives them."""
 
 import dataclasses
 import hashlib
@@ -80,19 +80,19 @@ class ImageSet:
 
     @property
     def has_labels(self) -> bool:
-        """Whether any image has a label."""
+        """True if any image has a label."""
         return bool(np.any(self.labels != UNLABELLED))
 
     def with_labels(self, labels: np.ndarray) -> "ImageSet":
-        """The same images with other labels: int32 (N,), -1 where unknown."""
+        """Images with other labels: int32 (N,), -1 where unknown."""
         return dataclasses.replace(self, labels=labels)
 
     def renamed(self, name: str) -> "ImageSet":
-        """The same images as another split."""
+        """The images under the name of another split."""
         return dataclasses.replace(self, name=name)
 
     def shown(self, how: Decoding, framing: Framing) -> "ImageSet":
-        """The same images, to be decoded and framed so."""
+        """The images with this decoding and framing."""
         pixels = self.pixels
         if not isinstance(pixels, ArrayPixels):
             pixels = dataclasses.replace(pixels, how=how)

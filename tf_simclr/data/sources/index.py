@@ -41,7 +41,7 @@ def is_index_name(name: str) -> bool:
 
 
 def index_file(folder: str, key: str) -> str:
-    """Where `folder` keeps the index of the source that `key` describes."""
+    """Path of the index in `folder` of the source that `key` describes."""
     digest = hashlib.blake2b(key.encode(), digest_size=4).hexdigest()
     return os.path.join(folder, f"{_PREFIX}{digest}.npz")
 

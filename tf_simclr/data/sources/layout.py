@@ -1,4 +1,4 @@
-"""Which folders of images are splits, which are classes, and which neither.
+"""Folders of images, read as splits, as classes, or as neither.
 
 | layout | folders |
 |---|---|
@@ -305,7 +305,7 @@ class _Reading:
             )
 
     def _note_names(self, parts: Sequence[tuple[str, _Node]]) -> None:
-        """Says which folder is which split, unless it is called so."""
+        """Notes the split of each folder whose name differs from it."""
         if any(split != child.name.casefold() for split, child in parts):
             named = ", ".join(f"{c.path} as {split}" for split, c in parts)
             self.notices.append(f"folders are taken as splits: {named}")

@@ -1,4 +1,4 @@
-"""One look at an image file: can it be read, and what is odd about it?"""
+"""Check of one image file: unreadable ones, and oddities."""
 
 import dataclasses
 import hashlib
@@ -50,7 +50,7 @@ def look_at(
     large: int = _LARGE,
     seen: Callable[[np.ndarray], None] | None = None,
 ) -> Look:
-    """Decodes an image file, and says what was seen or is wrong.
+    """Decodes an image file; reports why it cannot be read, or its oddities.
 
     Whatever passes is decoded by training as well: it is the same decoder.
 
@@ -82,7 +82,8 @@ def look_at(
 
 
 def what_is_wrong(data: bytes, large: int = _LARGE) -> str:
-    """Why these bytes cannot be read as an image; '' if they can be.
+    """The reason that these bytes cannot be read as an image; '' if they can
+    be.
 
     Args:
       data: a file's contents.

@@ -1,4 +1,4 @@
-"""From the data flags to the images to train and to evaluate on."""
+"""Opening the images to train and to evaluate on, by the data flags."""
 
 import contextlib
 import dataclasses
@@ -272,7 +272,7 @@ def open_dataset(
 
 @contextlib.contextmanager
 def _told_of(flag: str) -> Iterator[None]:
-    """Names another flag than `--dataset` where something is wrong."""
+    """Names another flag than `--dataset` in errors of its images."""
     try:
         yield
     except UserError as error:

@@ -1,4 +1,4 @@
-"""Where the pixels of a split lie: in memory, in files, in record shards.
+"""Places of a split's pixels: in memory, in files, in record shards.
 
 All kinds have a length, `take(indices)`, and `size`: (height, width) where
 all images are known to have the same, else None. Those outside memory have
@@ -145,8 +145,8 @@ class RecordPixels:
         return plain(self.stored(index))
 
     def stored(self, index: tf.Tensor) -> tf.Tensor:
-        """The same as they are stored, of whatever format: integer scalar ->
-        string scalar."""
+        """The bytes of one image as they are stored, of whatever format:
+        integer scalar -> string scalar."""
         # No TensorFlow op reads at an offset without opening the file anew
         # for each example, at ten times the cost.
         example = tf.numpy_function(self._read, [index], tf.string)

@@ -67,7 +67,7 @@ def write_shard(path: str, records: Iterable[Record]) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Examples:
-    """What some shards hold, in order.
+    """Contents of some shards, in order.
 
     Attributes:
       pixels: where the images lie.

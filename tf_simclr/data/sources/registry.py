@@ -148,7 +148,7 @@ _OF_RUNS = {"config.json", "result.json", "pipeline.json"}
 
 
 def _holds_images(folder: str, depth: int = 3) -> bool:
-    """True if a folder, down to some depth, has images that no run left."""
+    """True if a folder, down to some depth, has images outside of runs."""
     try:
         with os.scandir(folder) as scanned:
             entries = list(scanned)
@@ -211,7 +211,7 @@ def _is_catalogue_name(name: str) -> bool:
 
 
 def _imported(path: str) -> Callable:
-    """What MODULE:NAME of this folder holds; the module may use TensorFlow."""
+    """Imports MODULE:NAME of this folder; the module may use TensorFlow."""
     module, _, name = path.partition(":")
     module = f"tf_simclr.data.sources.{module}"
     return getattr(importlib.import_module(module), name)

@@ -138,7 +138,7 @@ def _scan(
 
 
 def _warned(images: ImageSet, doubtful: Sequence[int]) -> list[int]:
-    """Those among them about which a decoder prints something."""
+    """The images among them about which a decoder prints something."""
     is_files = isinstance(images.pixels, FilePixels)
     check = _check_file if is_files else _check_record
     found = []

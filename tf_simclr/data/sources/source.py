@@ -21,7 +21,7 @@ _SHOWN = 3
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Source:
-    """What `--dataset` holds.
+    """A data set: its splits, classes and notices.
 
     Attributes:
       splits: {name: images}; ids are unique over all splits.
@@ -61,7 +61,8 @@ class Source:
 
     @property
     def in_memory(self) -> bool:
-        """Whether the images themselves are, not only where they lie."""
+        """True if the source holds the images themselves, not only their
+        places."""
         return any(
             isinstance(images.pixels, ArrayPixels)
             for images in self.splits.values()
@@ -76,7 +77,8 @@ class Source:
         )
 
     def is_fresh(self) -> bool:
-        """Whether nothing that it was listed from has changed since."""
+        """True if none of the files that it was listed from has changed
+        since."""
         return all(stamp(path) == old for path, old in self.stamps.items())
 
 
@@ -149,7 +151,7 @@ def _check_pixels(images: ImageSet, where: str) -> None:
 
 
 def stamp(path: str) -> Stamp:
-    """What tells a changed file or folder from an unchanged one.
+    """A value that differs between a changed and an unchanged file or folder.
 
     A folder changes when entries come or go, not when a file in it is
     written to.

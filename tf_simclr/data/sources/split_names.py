@@ -1,4 +1,4 @@
-"""What people call the parts of a data set."""
+"""Names that people give the parts of a data set."""
 
 import re
 from collections.abc import Iterable, Sequence

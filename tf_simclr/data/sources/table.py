@@ -111,7 +111,7 @@ def _all_rows(path: str) -> list[tuple[int, list[str]]]:
 
 
 def _position(column: str, titles: Sequence[str], path: str) -> int:
-    """Where a column stands; case and blanks around it do not matter.
+    """Position of a column; case and blanks around its name do not matter.
 
     Raises:
       UserError: names the columns there are.

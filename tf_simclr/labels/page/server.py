@@ -1,4 +1,4 @@
-"""The server of the page: on this machine alone, for whoever has the token."""
+"""The server of the labelling page: local requests with its token only."""
 
 import contextlib
 import hmac

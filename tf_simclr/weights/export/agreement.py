@@ -64,7 +64,8 @@ class Agreement:
 def agreement_on_files(
     functions: ExportFunctions, folder: str, images: ImageSet
 ) -> Agreement | None:
-    """Compares an export's `preprocess.py` with what `serving_bytes` does.
+    """Compares an export's `preprocess.py` with the signature `serving_bytes`
+    on files.
 
     The one reads files by Pillow and resizes in the runtime, the other does
     both in TensorFlow.

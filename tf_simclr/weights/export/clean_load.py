@@ -23,7 +23,7 @@ import tensorflow as tf  # noqa: E402
 
 
 def outputs_of(module, probe) -> dict[str, np.ndarray]:
-    """What a loaded SavedModel computes, as FUNCTION/OUTPUT.
+    """Outputs of a loaded SavedModel, as FUNCTION/OUTPUT.
 
     Args:
       module: from `tf.saved_model.load`.

@@ -1,4 +1,4 @@
-"""What is exported, and the folder of exports: each whole or not there."""
+"""Exports of a network, and their folder: each export is whole or not there."""
 
 import contextlib
 import dataclasses
@@ -71,7 +71,7 @@ class Exportable:
 
     @property
     def classifies(self) -> bool:
-        """Whether it has learned classes.
+        """True if it has learned classes.
 
         The online classifier of pretraining only shows its progress.
         """

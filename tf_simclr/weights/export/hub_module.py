@@ -165,7 +165,7 @@ class ExportFunctions:
         }
 
     def _named(self, outputs: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Of a network's outputs those of one value or name per image."""
+        """Outputs of a network with one value or name per image."""
         found = {
             name: outputs[name]
             for name in ("features", "projection")
@@ -204,7 +204,7 @@ def _only(valid: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
 
 @dataclasses.dataclass(frozen=True)
 class HubModule:
-    """What `tf.saved_model.save` takes.
+    """The object that `tf.saved_model.save` takes.
 
     Attributes:
       trackable: the object to save.

@@ -151,7 +151,7 @@ def describe(
 
 
 def said(what: str, found: Agreement | None) -> str:
-    """Says how far two models agree, and returns that line."""
+    """Prints the agreement of two models, and returns that line."""
     line = f"{what}: {found.text if found else 'no image can be read'}"
     say(line)
     if found and found.same < LEAST:

@@ -1,4 +1,4 @@
-"""An export is compared with the network before anybody sees it."""
+"""Comparison of an export with its network before it gets its name."""
 
 import os
 import subprocess
@@ -170,7 +170,7 @@ def _load_elsewhere(
 
 
 def _paths_without_package() -> list[str]:
-    """Where this process imports from, but for the folders of this package."""
+    """Folders that this process imports from, without those of this package."""
     return [
         path
         for path in map(os.path.abspath, filter(os.path.exists, sys.path))
