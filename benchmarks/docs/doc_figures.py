@@ -291,7 +291,7 @@ def efficiency(
 
 
 def best_classical(count: int) -> float:
-    """That of the best of the classical methods."""
+    """Accuracy of the best of the classical methods."""
     return max(efficiency(method, count) for method in CLASSICAL)
 
 
