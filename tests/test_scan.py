@@ -19,6 +19,7 @@ from tf_simclr.config import DataConfig
 from tf_simclr.data.bad_images import naming_bad_images
 from tf_simclr.data.decode import decode_image, decode_window, read_geometry
 from tf_simclr.data.orientation import stored_boxes
+from tf_simclr.data.perceptual_hash import perceptual_hashes
 from tf_simclr.data.sources import look
 from tf_simclr.data.sources.folder import list_folder
 from tf_simclr.data.sources.image_list import read_image_list
@@ -217,3 +218,73 @@ def test_images_that_are_damaged_but_decoded_are_named(tmp_path):
     assert done.stdout.endswith("3\n")
     assert "a word of its own" in done.stderr
     assert "Corrupt JPEG data" not in done.stderr
+
+
+def small_files() -> dict[str, bytes]:
+    """PNG and JPEG files of several sizes, colors and depths."""
+    rng = np.random.default_rng(0)
+    files = {}
+    for number, (height, width) in enumerate([(32, 40), (40, 32), (5, 7)] * 3):
+        image = rng.integers(0, 256, (height, width, 3), np.uint8)
+        encoded = (
+            tf.io.encode_jpeg(image) if number % 2 else tf.io.encode_png(image)
+        )
+        files[f"{number}.img"] = encoded.numpy()
+    gray = tf.io.encode_png(rng.integers(0, 256, (33, 33, 1), np.uint8))
+    return {**files, "gray.img": gray.numpy()}
+
+
+def test_small_files_are_looked_at_together():
+    """As one by one: findings and pixels."""
+    files = small_files()
+    assert all(look.is_small(data) for data in files.values())
+    together, alone = {}, {}
+
+    def seen(places, images):
+        together.update(zip(places.tolist(), images, strict=True))
+
+    looks = look.look_at_small([*files.values()], seen)
+    for place, (data, found) in enumerate(
+        zip(files.values(), looks, strict=True)
+    ):
+        one = look.look_at(
+            data, seen=lambda image, place=place: alone.update({place: image})
+        )
+        assert dataclasses.asdict(found) == dataclasses.asdict(one)
+        assert np.array_equal(together[place], alone[place])
+
+
+def test_files_that_need_more_are_no_small_ones():
+    rng = np.random.default_rng(0)
+    deep = rng.integers(0, 2**16, (9, 9, 3), np.uint16)
+    clear = rng.integers(0, 256, (9, 9, 4), np.uint8)
+    large = np.zeros([300, 300, 3], np.uint8)
+    for image in (deep, clear, large):
+        assert not look.is_small(tf.io.encode_png(image).numpy())
+    for data in (b"", b"\x89PNG\r\n\x1a\n", b"no image", b"\xff\xd8\xff"):
+        assert not look.is_small(data)
+
+
+def test_one_damaged_file_among_small_ones(tmp_path):
+    files = small_files()
+    cut = dict(files)
+    cut["3.img"] = cut["3.img"][:-30]
+    cut["4.img"] = cut["4.img"][: len(cut["4.img"]) // 2]
+    for name, data in cut.items():
+        path = tmp_path / pathlib.Path(name).with_suffix(
+            ".png" if data[1:4] == b"PNG" else ".jpg"
+        )
+        path.write_bytes(data)
+    found = scan_source(list_folder(str(tmp_path)), hashes=True)
+    assert sorted(found.bad) == ["3.jpg", "4.png"]
+    assert all("damaged or cut off" in why for why in found.bad.values())
+    # The others have what they would have without the damaged ones.
+    images = found.splits["train"]
+    for index, name in enumerate(images.ids):
+        if name in found.bad:
+            continue
+        data = cut[pathlib.Path(name).stem + ".img"]
+        assert images.digests[index] == look.content_digest(data)
+        pixels = decode_image(tf.constant(data)).numpy()
+        expected = perceptual_hashes(pixels[np.newaxis])[0]
+        assert np.array_equal(images.hashes[index], expected)

@@ -7,8 +7,13 @@ import pytest
 import tensorflow as tf
 from PIL import Image, ImageOps
 
-from tf_simclr.data.decode import decode_image, is_plain
+from tf_simclr.data.decode import (
+    decode_image,
+    is_plain,
+    may_be_transparent,
+)
 from tf_simclr.data.decoding import Decoding
+from tf_simclr.data.sources.image_header import is_opaque, is_simple
 from tf_simclr.data.sources.look import look_at
 from tf_simclr.data.transcode import Unreadable, as_png, plain, plain_bytes
 
@@ -113,6 +118,18 @@ def test_only_what_needs_it_leaves_the_graph(name):
     assert bool(is_plain(tf.constant(FILES[name]))) == (name in IN_GRAPH)
     stays = plain_bytes(FILES[name]) == FILES[name]
     assert stays == (name in IN_GRAPH)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_what_bytes_say_is_what_the_graph_says(name):
+    data = FILES[name]
+    if is_simple(data):
+        assert is_plain(tf.constant(data))
+    if is_opaque(data):
+        assert not may_be_transparent(tf.constant(data))
+    assert is_simple(data) == (
+        name in IN_GRAPH and name.startswith(("png", "jpeg"))
+    )
 
 
 def test_transparency_is_seen_and_can_be_ignored():

@@ -99,8 +99,7 @@ class AugmentConfig:
     )
     use_blur: bool = option(
         True,
-        "Whether or not to use Gaussian blur for augmentation during"
-        " pretraining.",
+        "Blur views of pretraining (Gaussian blur).",
         of_original=True,
         on_resume="told",
         read_by=_STRONG,

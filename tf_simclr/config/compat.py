@@ -23,15 +23,15 @@ class CompatConfig:
 
     use_tpu: bool = option(
         False,
-        "Whether to run on TPU: the same as --strategy=tpu.",
+        "Run on a TPU: the same as --strategy=tpu.",
         of_original=True,
         on_resume="told",
         read_by=DEVICES,
     )
     tpu_name: str | None = option(
         None,
-        "The Cloud TPU to use for training: its name, or a"
-        " grpc://ip.address.of.tpu:8470 url.",
+        "Cloud TPU to train on: its name, or a"
+        " grpc://ip.address.of.tpu:8470 URL.",
         of_original=True,
         on_resume="free",
         read_by=DEVICES,
@@ -39,7 +39,7 @@ class CompatConfig:
     )
     tpu_zone: str | None = option(
         None,
-        "GCE zone where the Cloud TPU is located in.",
+        "GCE zone of the Cloud TPU.",
         of_original=True,
         on_resume="free",
         read_by=DEVICES,
@@ -47,7 +47,7 @@ class CompatConfig:
     )
     gcp_project: str | None = option(
         None,
-        "Project name for the Cloud TPU-enabled project.",
+        "Project of the Cloud TPU.",
         of_original=True,
         on_resume="free",
         read_by=DEVICES,
@@ -63,7 +63,7 @@ class CompatConfig:
     )
     keep_hub_module_max: int = option(
         1,
-        "Maximum number of Hub modules to keep.",
+        "Number of newest exports to keep.",
         minimum=1,
         of_original=True,
         on_resume="free",
@@ -71,22 +71,22 @@ class CompatConfig:
     )
     eval_name: str | None = option(
         None,
-        "No longer means anything.",
+        "Without effect.",
         of_original=True,
         on_resume="free",
         read_by=EVERYTHING,
     )
     variable_schema: str | None = option(
         None,
-        "No longer means anything: what is loaded follows from the network,"
-        " and the log says what was skipped.",
+        "Without effect: the network decides which weights are loaded, and"
+        " the log lists the skipped ones.",
         of_original=True,
         on_resume="free",
         read_by=EVERYTHING,
     )
     train_summary_steps: int = option(
         100,
-        "No longer means anything: see --log_every_steps.",
+        "Without effect: see --log_every_steps.",
         minimum=0,
         of_original=True,
         on_resume="free",

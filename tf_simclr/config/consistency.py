@@ -61,8 +61,8 @@ class ConsistencyConfig:
     )
     weak_crop_min_area: float = option(
         0.75,
-        "Smallest share of the image's area that the weak view shows, by which"
-        " an image gets its label. Strong views have the augmentation of"
+        "Smallest share of the image's area in the weak view, whose"
+        " prediction is the target. Strong views have the augmentation of"
         " pretraining.",
         above=0.0,
         maximum=1.0,
@@ -73,9 +73,9 @@ class ConsistencyConfig:
     )
     confidence_rule: str = option(
         "fixed",
-        "Which of the network's labels count. fixed: those with at least"
-        " --confidence. adaptive: a threshold for each class, which follows how"
-        " sure the network has become of it (FreeMatch).",
+        "Rule for the predictions that count as labels. fixed: those of at"
+        " least --confidence. adaptive: a threshold for each class, which"
+        " follows the network's mean confidence (FreeMatch).",
         choices=("fixed", "adaptive"),
         hparam=True,
         on_resume="fixed",
@@ -84,7 +84,8 @@ class ConsistencyConfig:
     )
     confidence: float = option(
         0.95,
-        "How probable a class must be for an unlabelled image to learn it.",
+        "Least probability of the likeliest class for an unlabelled image"
+        " to be trained on.",
         minimum=0.0,
         maximum=1.0,
         hparam=True,
@@ -105,9 +106,9 @@ class ConsistencyConfig:
     )
     align_distribution: str = option(
         "off",
-        "Whether the network's probabilities are scaled, so that on average"
-        " classes are as frequent as they should be. labels: as among the"
-        " labelled images. uniform: all alike.",
+        "Scale the predictions so that their mean has the wanted class"
+        " frequencies. labels: those of the labelled images. uniform: equal"
+        " ones. off: no scaling.",
         choices=("off", "labels", "uniform"),
         hparam=True,
         on_resume="fixed",

@@ -149,7 +149,7 @@ class DataConfig:
     )
     image_size: int = option(
         224,
-        "Input image size.",
+        "Side of the square images that the network sees, in pixels.",
         minimum=4,
         maximum=4096,
         of_original=True,
@@ -318,7 +318,7 @@ class DataConfig:
     )
     eval_batch_size: int = option(
         256,
-        "Batch size for eval.",
+        "Images per batch in evaluation.",
         minimum=1,
         maximum=MAX_BATCH,
         of_original=True,

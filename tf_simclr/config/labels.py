@@ -32,19 +32,19 @@ class LabelsConfig:
     )
     label_choice: str = option(
         "class_balanced",
-        "Pipeline: which training images get a label. class_balanced: as"
-        " --labels_per_class and the like draw them from a data set that knows"
-        " all labels. suggest: as --mode=suggest chooses them after the"
-        " pretraining. random: any. Of a data set with labels, only those of"
-        " the images chosen are read; one without waits for labels.",
+        "Pipeline: choice of the training images that get a label."
+        " class_balanced: drawn by --labels_per_class and the like from a"
+        " data set that knows all labels. suggest: by --mode=suggest after"
+        " the pretraining. random: any. Of a data set with labels, only"
+        " those of the chosen images are read; one without waits for labels.",
         choices=("class_balanced", "suggest", "random"),
         on_resume="free",
         read_by=PIPELINE,
     )
     label_rounds: int = option(
         1,
-        "Pipeline: in how many rounds --label_choice=suggest spends its budget;"
-        " each one sees the labels of those before.",
+        "Pipeline: number of rounds in which --label_choice=suggest spends"
+        " its budget; each round sees the labels of the earlier ones.",
         minimum=1,
         maximum=1000,
         on_resume="free",

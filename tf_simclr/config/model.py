@@ -91,7 +91,8 @@ class ModelConfig:
     )
     width_multiplier: float = option(
         1.0,
-        "Multiplier to change width of network. Fractions make it narrower.",
+        "Width of the network as a multiple of the standard ResNet's;"
+        " fractions make it narrower.",
         above=0.0,
         minimum=0.01,
         maximum=64.0,
@@ -104,8 +105,8 @@ class ModelConfig:
     )
     sk_ratio: float = option(
         0.0,
-        "If it is bigger than 0, it will enable selective kernels and the"
-        " ResNet-D stem and shortcuts. Recommendation: 0.0625.",
+        "Above 0: selective kernels, with the stem and shortcuts of"
+        " ResNet-D. The paper takes 0.0625.",
         minimum=0.0,
         maximum=1.0,
         of_original=True,
@@ -117,7 +118,8 @@ class ModelConfig:
     )
     se_ratio: float = option(
         0.0,
-        "If it is bigger than 0, it will enable squeeze-and-excitation.",
+        "Above 0: squeeze-and-excitation, whose hidden layer has this share"
+        " of a block's filters.",
         minimum=0.0,
         maximum=1.0,
         of_original=True,
@@ -138,7 +140,7 @@ class ModelConfig:
     )
     proj_head_mode: str = option(
         "nonlinear",
-        "How the head projection is done.",
+        "Projection head: nonlinear (an MLP), linear (one layer) or none.",
         choices=("none", "linear", "nonlinear"),
         of_original=True,
         describes="head_layers",
@@ -147,7 +149,7 @@ class ModelConfig:
     )
     proj_out_dim: int = option(
         128,
-        "Number of head projection dimension.",
+        "Width of the projection head's output.",
         minimum=1,
         maximum=2**16,
         of_original=True,
@@ -158,7 +160,7 @@ class ModelConfig:
     )
     num_proj_layers: int = option(
         3,
-        "Number of non-linear head layers.",
+        "Number of layers of a nonlinear projection head.",
         minimum=1,
         maximum=100,
         of_original=True,
@@ -168,9 +170,9 @@ class ModelConfig:
     )
     ft_proj_selector: int = option(
         0,
-        "Which layer of the projection head to use during fine-tuning. 0 means"
-        " no projection head, and -1 means the final layer. SimCLRv2"
-        " fine-tunes from 1 where labels are few.",
+        "Layer of the projection head that the classifier is put on in"
+        " fine-tuning: 0 is the encoder's output, -1 the last layer."
+        " SimCLRv2 takes 1 where labels are few.",
         minimum=-1,
         of_original=True,
         on_resume="told",
@@ -178,7 +180,7 @@ class ModelConfig:
     )
     batch_norm_decay: float = option(
         0.9,
-        "Batch norm decay parameter.",
+        "Decay of batch norm's moving averages.",
         minimum=0.0,
         maximum=1.0,
         of_original=True,
@@ -187,7 +189,7 @@ class ModelConfig:
     )
     global_bn: bool = option(
         True,
-        "Whether to aggregate BN statistics across distributed cores.",
+        "Compute batch-norm statistics over all devices.",
         of_original=True,
         on_resume="told",
         read_by=TRAINING,

@@ -57,7 +57,7 @@ class ObjectiveConfig:
     )
     temperature: float = option(
         0.1,
-        "Temperature parameter for contrastive loss.",
+        "Temperature of the contrastive loss.",
         above=0.0,
         minimum=1e-4,
         maximum=1e4,
@@ -70,8 +70,8 @@ class ObjectiveConfig:
     )
     hidden_norm: bool = option(
         True,
-        "Whether similarities in the contrastive loss are cosines (projections"
-        " are normalised).",
+        "Normalise projections in the contrastive loss, so that"
+        " similarities are cosines.",
         of_original=True,
         on_resume="told",
         read_by=PRETRAIN,
@@ -89,8 +89,8 @@ class ObjectiveConfig:
     )
     memory_size: int = option(
         0,
-        "How many past embeddings extend the contrast examples, which a moving"
-        " average of the network then makes (the paper's memory: 65536). 0"
+        "Queue of past embeddings that extends the contrast examples; a"
+        " momentum encoder then makes them (the paper's memory: 65536). 0"
         " compares the images of a batch with each other.",
         minimum=0,
         maximum=2**24,
@@ -100,7 +100,7 @@ class ObjectiveConfig:
     )
     memory_momentum: float = option(
         0.999,
-        "Decay of the moving average that embeds the contrast examples, where"
+        "Decay of the momentum encoder's moving average, where"
         " --memory_size is above 0.",
         minimum=0.0,
         maximum=1.0,
@@ -112,8 +112,9 @@ class ObjectiveConfig:
     )
     keep_head: bool = option(
         False,
-        "Fine-tune from the stored classifier instead of a fresh one at zero."
-        " It may have seen more labels than --labels_per_class grants.",
+        "Fine-tune from the stored classifier instead of a fresh one at"
+        " zero. It may have been trained on more labels than"
+        " --labels_per_class allows.",
         on_resume="told",
         read_by=FINETUNE,
         needs=Needs(
@@ -123,9 +124,9 @@ class ObjectiveConfig:
     )
     lineareval_while_pretraining: bool = option(
         True,
-        "Whether to finetune supervised head while pretraining. It learns from"
-        " the labelled subset, behind a stop-gradient, and goes off by itself"
-        " where there are no labels.",
+        "Train an online linear classifier beside pretraining, behind a"
+        " stop-gradient, on the labelled subset. Off by itself where there"
+        " are no labels.",
         of_original=True,
         on_resume="told",
         read_by=PRETRAIN,
@@ -150,9 +151,9 @@ class ObjectiveConfig:
     )
     fine_tune_after_block: int = option(
         -1,
-        "The layers after which block that we will fine-tune. -1 means"
-        " fine-tuning everything. 0 means fine-tuning after stem block. 4"
-        " means fine-tuning just the linear head.",
+        "Last part of the encoder that stays frozen: -1 freezes nothing, 0"
+        " the stem, 1 to 3 the stem and so many block groups, 4 the whole"
+        " encoder, which is linear evaluation (linear probe).",
         minimum=-1,
         maximum=4,
         hparam=True,
@@ -176,8 +177,8 @@ class ObjectiveConfig:
     )
     zero_init_logits_layer: bool = option(
         False,
-        "Whether the classifier starts at zero when --from_scratch is given."
-        " When fine-tuning from a checkpoint it always does.",
+        "Start the classifier of --from_scratch at zero. Fine-tuning from a"
+        " checkpoint always does.",
         of_original=True,
         on_resume="told",
         read_by=FINETUNE,
@@ -271,10 +272,9 @@ class ObjectiveConfig:
     )
     propagate_along: str = option(
         "teacher",
-        "Pipeline: along whose features --propagate_labels carries labels: the"
-        " teacher's, which have seen them, or those of the pretrained network,"
-        " which few labels cannot have led astray. A distillation alone takes"
-        " --features.",
+        "Pipeline: whose features --propagate_labels carries labels along:"
+        " the teacher's, which were trained on the labels, or the pretrained"
+        " network's, which were not. A distillation alone takes --features.",
         choices=("teacher", "pretrained"),
         hparam=True,
         on_resume="free",
@@ -283,10 +283,10 @@ class ObjectiveConfig:
     )
     neighbour_search: str = option(
         "exact",
-        "How the neighbours of images are found, along which labels are"
-        " carried. exact: each image is compared with all others. approximate:"
-        " by an index, which misses a few neighbours and is the faster the more"
-        " images there are; needs the package faiss-cpu.",
+        "Search for the neighbours along which labels are carried. exact:"
+        " each image is compared with all others. approximate: an index"
+        " misses a few neighbours and is faster for many images; needs the"
+        " package faiss-cpu.",
         choices=("exact", "approximate"),
         on_resume="fixed",
         read_by=DISTILL,
@@ -299,8 +299,8 @@ class ObjectiveConfig:
     )
     distillation_temperature_squared: bool = option(
         False,
-        "Whether the distillation loss is multiplied by the squared"
-        " temperature, as in the original release's notebook.",
+        "Multiply the distillation loss by the squared temperature, as the"
+        " original release's notebook does.",
         on_resume="told",
         read_by=DISTILL,
     )

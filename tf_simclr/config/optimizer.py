@@ -18,8 +18,8 @@ class OptimizerConfig:
 
     optimizer: str = option(
         "lars",
-        "Optimizer to use. adamw and sgdw (decoupled decay) come from"
-        " TensorFlow Addons, where it is installed.",
+        "Optimizer. adamw and sgdw (decoupled weight decay) need TensorFlow"
+        " Addons.",
         choices=("momentum", "adam", "lars", "lamb", "adamw", "sgdw"),
         of_original=True,
         hparam=True,
@@ -28,7 +28,8 @@ class OptimizerConfig:
     )
     learning_rate: float = option(
         0.3,
-        "Initial learning rate per batch size of 256.",
+        "Base learning rate, which --learning_rate_scaling scales by the"
+        " batch size.",
         minimum=0.0,
         maximum=1e30,
         of_original=True,
@@ -38,9 +39,8 @@ class OptimizerConfig:
     )
     learning_rate_scaling: str = option(
         "linear",
-        "How to scale the learning rate as a function of batch size: linear is"
-        " learning_rate x batch / 256, sqrt is learning_rate x sqrt(batch),"
-        " none takes it as it is.",
+        "Peak learning rate by batch size: linear is learning_rate x batch"
+        " / 256, sqrt is learning_rate x sqrt(batch), none is learning_rate.",
         choices=("linear", "sqrt", "none"),
         of_original=True,
         hparam=True,
@@ -49,7 +49,7 @@ class OptimizerConfig:
     )
     warmup_epochs: float = option(
         10.0,
-        "Number of epochs of warmup.",
+        "Epochs of linear warm-up of the learning rate.",
         minimum=0.0,
         maximum=MAX_EPOCHS,
         of_original=True,
@@ -59,7 +59,7 @@ class OptimizerConfig:
     )
     weight_decay: float = option(
         1e-6,
-        "Amount of weight decay to use.",
+        "Strength of the weight decay.",
         minimum=0.0,
         maximum=1e3,
         of_original=True,
@@ -81,7 +81,7 @@ class OptimizerConfig:
     )
     momentum: float = option(
         0.9,
-        "Momentum parameter.",
+        "Momentum of LARS, momentum and sgdw.",
         minimum=0.0,
         maximum=1.0,
         of_original=True,

@@ -23,9 +23,10 @@ class OutputConfig:
     )
     logger: str = option(
         "none",
-        "Where the curves of metrics.jsonl go besides: MLflow or Weights &"
-        " Biases, which take a package of that name. Their own environment"
-        " variables say where to (MLFLOW_TRACKING_URI, WANDB_MODE=offline).",
+        "Service that also gets the curves of metrics.jsonl: MLflow or"
+        " Weights & Biases, which need a package of that name. Their own"
+        " environment variables name the place (MLFLOW_TRACKING_URI,"
+        " WANDB_MODE=offline).",
         choices=("none", "mlflow", "wandb"),
         recipe=False,
         on_resume="free",

@@ -41,8 +41,9 @@ class PipelineConfig:
     )
     consistency: bool = option(
         False,
-        "Pipeline: whether the fine-tuned network goes on learning from the"
-        " images without a label, by --method=fixmatch, and then teaches.",
+        "Pipeline: add consistency training (--method=fixmatch) of the"
+        " fine-tuned network on the images without a label; the result is"
+        " the teacher.",
         on_resume="free",
         read_by=PIPELINE,
     )
@@ -54,9 +55,8 @@ class PipelineConfig:
     )
     self_distill: bool = option(
         False,
-        "Pipeline: whether the fine-tuned network is distilled into one of"
-        " its own size, started from the pretrained weights, which then"
-        " teaches the student.",
+        "Pipeline: distill the fine-tuned network into one of its own size,"
+        " started from the pretrained weights; the result is the teacher.",
         on_resume="free",
         read_by=PIPELINE,
     )

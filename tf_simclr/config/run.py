@@ -88,8 +88,7 @@ class RunConfig:
     )
     train_mode: str = option(
         "pretrain",
-        "The train mode controls different objectives and trainable"
-        " components. Read where --mode is train, train_then_eval or lr_find.",
+        "Stage of --mode=train, train_then_eval and lr_find.",
         choices=STAGES,
         of_original=True,
         recipe=False,
@@ -104,7 +103,8 @@ class RunConfig:
     )
     model_dir: str | None = option(
         None,
-        "Model directory for training.",
+        "Folder that the run writes to; the same command continues the run"
+        " in it.",
         path=True,
         of_original=True,
         recipe=False,

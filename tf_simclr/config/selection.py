@@ -22,11 +22,11 @@ class SelectionConfig:
 
     best_metric: str = option(
         "auto",
-        "By which score of --eval_every_epochs the best checkpoint is the best:"
-        " accuracy or macro_f1 of the classifier, or knn while pretraining."
-        " auto takes knn while pretraining, macro_f1 where one class has more"
-        " than 1.5 times the labels or evaluation images of another, accuracy"
-        " elsewhere.",
+        "Score of --eval_every_epochs that the best checkpoint has the"
+        " highest of: accuracy or macro_f1 of the classifier, or knn while"
+        " pretraining. auto takes knn while pretraining, macro_f1 where one"
+        " class has more than 1.5 times the labels or evaluation images of"
+        " another, accuracy elsewhere.",
         choices=METRICS,
         on_resume="told",
         read_by=TRAINING,
@@ -34,9 +34,9 @@ class SelectionConfig:
     )
     early_stop_evals: int = option(
         0,
-        "Early stopping: the run ends after this many evaluations in a row, by"
-        " --eval_every_epochs, none of which was better than the best before;"
-        " 0 never ends it early.",
+        "Early stopping: ends the run after this many evaluations"
+        " (--eval_every_epochs) in a row without a new best score; 0 never"
+        " does.",
         minimum=0,
         on_resume="told",
         read_by=TRAINING,

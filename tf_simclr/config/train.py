@@ -26,7 +26,7 @@ class TrainConfig:
 
     train_epochs: int = option(
         100,
-        "Number of epochs to train for.",
+        "Epochs of training.",
         minimum=0,
         maximum=MAX_EPOCHS,
         of_original=True,
@@ -36,7 +36,7 @@ class TrainConfig:
     )
     train_steps: int = option(
         0,
-        "Number of steps to train for. If provided, overrides train_epochs.",
+        "Steps of training; above 0 it overrides --train_epochs.",
         minimum=0,
         maximum=MAX_STEPS,
         of_original=True,
@@ -46,8 +46,8 @@ class TrainConfig:
     )
     checkpoint_epochs: int = option(
         1,
-        "Number of epochs between checkpoints/summaries. Where these are fewer"
-        " than 100 steps, as many times that as make 100.",
+        "Epochs between checkpoints; a multiple of them where they are"
+        " fewer than 100 steps.",
         minimum=1,
         maximum=MAX_EPOCHS,
         of_original=True,
@@ -56,8 +56,7 @@ class TrainConfig:
     )
     checkpoint_steps: int = option(
         0,
-        "Number of steps between checkpoints/summaries. If provided, overrides"
-        " checkpoint_epochs.",
+        "Steps between checkpoints; above 0 it overrides --checkpoint_epochs.",
         minimum=0,
         maximum=MAX_STEPS,
         of_original=True,
@@ -66,8 +65,8 @@ class TrainConfig:
     )
     keep_checkpoint_max: int = option(
         5,
-        "Maximum number of checkpoints to keep, besides the best of those that"
-        " --eval_every_epochs evaluates.",
+        "Number of newest checkpoints to keep, besides the best of those"
+        " that --eval_every_epochs evaluates.",
         minimum=1,
         of_original=True,
         on_resume="free",
@@ -75,9 +74,9 @@ class TrainConfig:
     )
     recover_from_nan: int = option(
         0,
-        "How many times, in all, a step whose loss, gradient or weights are"
-        " not finite may be answered by going back to the last checkpoint and"
-        " leaving out that step's batch; 0 ends the run at the first.",
+        "Number of times that a run goes back to its last checkpoint, and"
+        " leaves out the batch, after a step whose loss, gradient or weights"
+        " are not finite; 0 ends the run at the first such step.",
         minimum=0,
         on_resume="free",
         read_by=TRAINING,
@@ -96,8 +95,8 @@ class TrainConfig:
     )
     eval_every_epochs: int = option(
         0,
-        "Number of epochs between evaluations during training (accuracy,"
-        " and k-NN while pretraining); 0 evaluates at the end only.",
+        "Epochs between evaluations during training (accuracy, and k-NN"
+        " while pretraining); 0 evaluates at the end only.",
         minimum=0,
         maximum=MAX_EPOCHS,
         on_resume="free",
@@ -182,15 +181,15 @@ class TrainConfig:
     )
     jit_compile: bool = option(
         False,
-        "Whether to compile the training step with XLA.",
+        "Compile the training step with XLA.",
         on_resume="told",
         read_by=TRAINING,
     )
     recompute: bool = option(
         False,
-        "Whether to keep only the input of each residual block for the"
-        " gradient and to compute the rest a second time: less memory, one"
-        " more forward pass, the same gradients.",
+        "Gradient checkpointing: keep only the input of each residual"
+        " block, and recompute its activations in the backward pass. Less"
+        " memory, one more forward pass, the same gradients.",
         on_resume="free",
         read_by=TRAINING,
         # A checkpoint tells its backbone when it is opened.
@@ -203,10 +202,11 @@ class TrainConfig:
     )
     micro_batch_size: int = option(
         0,
-        "How many images a device takes at a time; 0 takes its share of the"
-        " batch at once. Gradients are those of the whole batch, also through"
-        " the contrastive loss, which costs pretraining a second forward"
-        " pass. Batch norm normalises a micro-batch at a time.",
+        "Gradient accumulation: images that a device takes at a time; 0"
+        " takes its share of the batch at once. Gradients are those of the"
+        " whole batch, also through the contrastive loss, which costs"
+        " pretraining a second forward pass. Batch norm normalises a"
+        " micro-batch at a time.",
         minimum=0,
         maximum=MAX_BATCH,
         on_resume="told",
@@ -234,7 +234,7 @@ class TrainConfig:
     )
     deterministic: bool = option(
         False,
-        "Whether to use only operations whose results repeat bit for bit.",
+        "Use only operations whose results repeat bit for bit.",
         on_resume="told",
         read_by=TRAINING,
     )

@@ -22,6 +22,11 @@ from tf_simclr.data.orientation import (
     upright,
     upright_margins,
 )
+from tf_simclr.data.sources.image_header import (
+    PNG_KIND,
+    PNG_OPAQUE,
+    SEARCHED,
+)
 from tf_simclr.process import cached, once_per_process
 
 # The slow inverse cosine transform errs by less than the fast one, equals what
@@ -31,12 +36,8 @@ _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 _BMP_MAGIC = b"BM"
 # Bits of the flags in an extended WebP file's header, and in a lossless one's.
 _WEBP_ALPHA, _WEBP_ANIMATION, _WEBP_EXIF = 0x10, 0x02, 0x08
-# Where the header of a PNG file says the depth and the kind of its colors; the
-# kinds without transparency, unless a chunk in front of the pixels adds it.
-_PNG_DEPTH, _PNG_KIND = 24, 25
-_PNG_OPAQUE = (b"\0", b"\2")
-# So far into a file, and from its end, parts of it are looked for.
-_SEARCHED = 2**13
+# Where the header of a PNG file says the depth of its colors.
+_PNG_DEPTH = 24
 # What comes in front of the flags of a GIF file's frame, and the flag that one
 # of its colors is transparent; its decoder shows that color as black.
 _GIF_CONTROL, _GIF_TRANSPARENT = b"\x21\xf9\x04", 0x01
@@ -295,9 +296,9 @@ def is_plain(encoded: tf.Tensor) -> tf.Tensor:
 
     def of_png() -> tf.Tensor:
         # EXIF blocks, which can say how to turn it.
-        tail = tf.strings.length(encoded) - _SEARCHED
+        tail = tf.strings.length(encoded) - SEARCHED
         ends = tf.strings.substr(
-            [encoded, encoded], [0, tf.maximum(tail, 0)], [_SEARCHED] * 2
+            [encoded, encoded], [0, tf.maximum(tail, 0)], [SEARCHED] * 2
         )
         return tf.size(keras_compat.split_once(ends, b"eXIf")) == 2
 
@@ -326,7 +327,7 @@ def is_plain(encoded: tf.Tensor) -> tf.Tensor:
 def _is_transparent_gif(encoded: tf.Tensor) -> tf.Tensor:
     """True if the first frame of a GIF file may have transparent pixels: bool
     scalar."""
-    start = tf.strings.substr(encoded, 0, _SEARCHED)
+    start = tf.strings.substr(encoded, 0, SEARCHED)
     parts = keras_compat.split_once(start[None], _GIF_CONTROL)
     flags = _head(parts[-1], 1)
     return (tf.size(parts) > 1) & _has_bit(flags, 0, _GIF_TRANSPARENT)
@@ -344,10 +345,10 @@ def may_be_transparent(encoded: tf.Tensor) -> tf.Tensor:
     """
     head = _head(encoded, 64)
     is_png = _starts_with(head, _PNG_MAGIC)
-    kind = tf.strings.substr(head, _PNG_KIND, 1)
-    start = tf.strings.substr(encoded, 0, _SEARCHED)
+    kind = tf.strings.substr(head, PNG_KIND, 1)
+    start = tf.strings.substr(encoded, 0, SEARCHED)
     adds_alpha = tf.size(keras_compat.split_once(start[None], b"tRNS")) > 1
-    has_alpha = ~tf.reduce_any(tf.equal(kind, _PNG_OPAQUE)) | adds_alpha
+    has_alpha = ~tf.reduce_any(tf.equal(kind, PNG_OPAQUE)) | adds_alpha
     return (is_png & has_alpha) | _webp_has_alpha(head)
 
 

@@ -13,7 +13,11 @@ import numpy as np
 import tensorflow as tf
 
 from tf_simclr.data.decode import is_plain
-from tf_simclr.data.sources.image_header import ImageHeader, read_header
+from tf_simclr.data.sources.image_header import (
+    ImageHeader,
+    is_simple,
+    read_header,
+)
 from tf_simclr.process import once_per_process
 
 if TYPE_CHECKING:
@@ -69,7 +73,8 @@ def plain_bytes(data: bytes) -> bytes:
     Raises:
       Unreadable: no image.
     """
-    return data if _is_plain()(tf.constant(data)) else as_png(data)
+    is_as_it_is = is_simple(data) or _is_plain()(tf.constant(data))
+    return data if is_as_it_is else as_png(data)
 
 
 @once_per_process

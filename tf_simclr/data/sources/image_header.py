@@ -4,6 +4,14 @@ import dataclasses
 import re
 import struct
 
+# So far into a file, and from its end, parts of it are looked for.
+SEARCHED = 2**13
+# Where the header of a PNG file says the kind of its colors; the kinds without
+# transparency, unless a block in front of the pixels adds it.
+PNG_KIND = 25
+PNG_OPAQUE = (b"\0", b"\2")
+_JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
+
 
 @dataclasses.dataclass(frozen=True)
 class ImageHeader:
@@ -41,6 +49,29 @@ def read_header(data: bytes) -> ImageHeader | None:
             unread = _unread_jpeg(data) if name == "JPEG" and pixels else ""
             return ImageHeader(name, width, height, pixels, unread)
     return None
+
+
+def is_simple(data: bytes) -> bool:
+    """True for JPEG files, and PNG files without an EXIF block.
+
+    TensorFlow decodes these as they are: `decode.is_plain` is True for them
+    and for some others, at two hundred times the time.
+    """
+    if data.startswith(_PNG):
+        ends = data[:SEARCHED], data[max(len(data) - SEARCHED, 0) :]
+        return not any(b"eXIf" in end for end in ends)
+    return data.startswith(_JPEG)
+
+
+def is_opaque(data: bytes) -> bool:
+    """True for JPEG files, and PNG files without any kind of transparency.
+
+    `decode.may_be_transparent` is False for them and for some others.
+    """
+    if data.startswith(_PNG):
+        kind = data[PNG_KIND : PNG_KIND + 1]
+        return kind in PNG_OPAQUE and b"tRNS" not in data[:SEARCHED]
+    return data.startswith(_JPEG)
 
 
 _Size = tuple[int, int, int]

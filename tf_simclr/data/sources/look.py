@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -13,7 +13,12 @@ from tf_simclr.data.decode import (
     may_be_transparent,
     traced_of_bytes,
 )
-from tf_simclr.data.sources.image_header import ImageHeader
+from tf_simclr.data.sources.image_header import (
+    ImageHeader,
+    is_opaque,
+    is_simple,
+    read_header,
+)
 from tf_simclr.data.transcode import Unreadable, header_of, plain_bytes
 from tf_simclr.process import once_per_process
 
@@ -23,6 +28,9 @@ MAX_PIXELS = 2**27
 MAX_BYTES = 2**28
 _LARGE = 2**24
 _one_large_image = threading.Lock()
+# Images of so many pixels at most are decoded many at a time: a call of
+# TensorFlow takes longer than their decoding.
+_SMALL = 2**16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,6 +89,54 @@ def look_at(
         return Look(str(error))
 
 
+def is_small(data: bytes) -> bool:
+    """True for files that `look_at_small` takes: small images of usual kinds.
+
+    Args:
+      data: a file's contents.
+    """
+    if not (is_simple(data) and is_opaque(data)) or _is_deep(data):
+        return False
+    header = read_header(data)
+    return (
+        header is not None and not header.unread and 0 < header.pixels <= _SMALL
+    )
+
+
+def look_at_small(
+    files: Sequence[bytes],
+    seen: Callable[[np.ndarray, np.ndarray], None] | None = None,
+) -> list[Look] | None:
+    """`look_at` for several files in one call, several times as fast.
+
+    Args:
+      files: contents of files, of each of which `is_small`.
+      seen: called with the places int64 (k,) of the images of one size, and
+        these images, uint8 (k, H, W, 3).
+
+    Returns:
+      The findings; None if any of the files cannot be read.
+    """
+    try:
+        pixels, sizes = _decoder_of_many()(tf.constant(files))
+    except tf.errors.OpError:
+        return None
+    values, starts, sizes = (
+        pixels.values.numpy(),
+        pixels.row_splits.numpy(),
+        sizes.numpy(),
+    )
+    if seen is not None:
+        for size in np.unique(sizes, axis=0):
+            places = np.flatnonzero(np.all(sizes == size, axis=1))
+            parts = [values[starts[x] : starts[x + 1]] for x in places]
+            seen(places, np.stack(parts).reshape(len(parts), *size, 3))
+    return [
+        Look("", height, width, digest=content_digest(data))
+        for data, (height, width) in zip(files, sizes.tolist(), strict=True)
+    ]
+
+
 def what_is_wrong(data: bytes, large: int = _LARGE) -> str:
     """The reason that these bytes cannot be read as an image; '' if they can
     be.
@@ -113,15 +169,39 @@ def _decoded(
         image = _decoder()(tf.constant(data))
         height, width, _ = image.shape
         highest, transparent = -1, False
-        if data[:4] == b"\x89PNG" and data[24] == 16:
+        if _is_deep(data):
             highest = int(_highest()(tf.constant(data)))
-        if header.format != "JPEG":
+        if not is_opaque(data):
             transparent = bool(_is_transparent()(tf.constant(data)))
     except tf.errors.OpError:
         return damaged
     if seen is not None:
         seen(image.numpy())
     return Look("", height, width, highest, transparent)
+
+
+def _is_deep(data: bytes) -> bool:
+    return data[:4] == b"\x89PNG" and data[24:25] == b"\x10"
+
+
+@once_per_process
+def _decoder_of_many() -> Callable[[tf.Tensor], tuple]:
+    """(n,) files -> pixels, ragged uint8 (n, None), and sizes int32 (n, 2)."""
+
+    def flat(data: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        image = decode_image(data)
+        return tf.reshape(image, [-1]), tf.shape(image)[:2]
+
+    kinds = (
+        tf.RaggedTensorSpec([None], tf.uint8, ragged_rank=0),
+        tf.TensorSpec([2], tf.int32),
+    )
+    with tf.device("CPU:0"):
+        return tf.function(
+            lambda files: tf.map_fn(flat, files, fn_output_signature=kinds),
+            input_signature=[tf.TensorSpec([None], tf.string)],
+            autograph=False,
+        ).get_concrete_function()
 
 
 @once_per_process

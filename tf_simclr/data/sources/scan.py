@@ -13,7 +13,13 @@ import tensorflow as tf
 
 from tf_simclr.data.perceptual_hash import LENGTH, perceptual_hashes
 from tf_simclr.data.sources.image_set import ImageSet
-from tf_simclr.data.sources.look import MAX_BYTES, Look, look_at
+from tf_simclr.data.sources.look import (
+    MAX_BYTES,
+    Look,
+    is_small,
+    look_at,
+    look_at_small,
+)
 from tf_simclr.data.sources.pixels import ArrayPixels, FilePixels, RecordPixels
 from tf_simclr.data.sources.source import Source, stamp
 from tf_simclr.data.sources.survey import Survey
@@ -113,16 +119,10 @@ def _scan(
       {index: what was seen}.
     """
     doubtful = [] if doubtful is None else doubtful
-    is_files = isinstance(images.pixels, FilePixels)
-    check = _check_file if is_files else _check_record
 
     def check_share(printed: Callable[[], int], start: int) -> dict[int, Look]:
-        indices = range(start, min(start + _SHARE, len(images)))
         before = printed()
-        found = {
-            index: check(images.pixels, index, _hashing(images.hashes, index))
-            for index in indices
-        }
+        found = _looks(images, range(start, min(start + _SHARE, len(images))))
         if printed() > before:
             doubtful.extend(i for i, look in found.items() if not look.why)
         return found
@@ -139,48 +139,63 @@ def _scan(
 
 def _warned(images: ImageSet, doubtful: Sequence[int]) -> list[int]:
     """The images among them about which a decoder prints something."""
-    is_files = isinstance(images.pixels, FilePixels)
-    check = _check_file if is_files else _check_record
+    images = dataclasses.replace(images, hashes=None)
     found = []
     with silent_standard_error() as printed:
         for index in sorted(doubtful):
             before = printed()
-            check(images.pixels, index, None)
+            _looks(images, [index])
             if printed() > before:
                 found.append(index)
     return found
 
 
-def _hashing(
-    hashes: np.ndarray | None, index: int
-) -> Callable[[np.ndarray], None] | None:
-    """Writes the hash of an image to its place in a table (N, 63)."""
-    if hashes is None:
-        return None
+def _looks(images: ImageSet, indices: Sequence[int]) -> dict[int, Look]:
+    """Findings about some images; hashes go to the images' table (N, 63)."""
+    is_files = isinstance(images.pixels, FilePixels)
+    read = _file_contents if is_files else _record_contents
+    found: dict[int, Look] = {}
+    small: dict[int, bytes] = {}
 
-    def write(image: np.ndarray) -> None:
-        hashes[index] = perceptual_hashes(image[np.newaxis])[0]
+    def hashed(places: np.ndarray, pixels: np.ndarray) -> None:
+        if images.hashes is not None:
+            images.hashes[places] = perceptual_hashes(pixels)
 
-    return write
+    def look(index: int, data: bytes) -> Look:
+        return look_at(
+            data, seen=lambda image: hashed([index], image[np.newaxis])
+        )
+
+    for index in indices:
+        data = read(images.pixels, index)
+        if isinstance(data, Look):
+            found[index] = data
+        elif is_small(data):
+            small[index] = data
+        else:
+            found[index] = look(index, data)
+    if small:
+        numbers = np.array([*small])
+        looks = look_at_small(
+            [*small.values()],
+            lambda places, pixels: hashed(numbers[places], pixels),
+        )
+        # To find the one that cannot be read.
+        looks = looks or [look(*item) for item in small.items()]
+        found.update(zip(small, looks, strict=True))
+    return {index: found[index] for index in indices}
 
 
-def _check_record(
-    pixels: RecordPixels,
-    index: int,
-    seen: Callable[[np.ndarray], None] | None,
-) -> Look:
+def _record_contents(pixels: RecordPixels, index: int) -> bytes | Look:
+    """Contents of an image of a shard, or the reason that there are none."""
     try:
-        data = pixels.stored(tf.constant(index)).numpy()
+        return pixels.stored(tf.constant(index)).numpy()
     except tf.errors.OpError:
         return Look("cannot be read from its shard")
-    return look_at(data, seen=seen)
 
 
-def _check_file(
-    pixels: FilePixels,
-    index: int,
-    seen: Callable[[np.ndarray], None] | None,
-) -> Look:
+def _file_contents(pixels: FilePixels, index: int) -> bytes | Look:
+    """Contents of an image file, or the reason that there are none."""
     path = pixels.path(index)
     try:
         status = os.stat(path)
@@ -189,7 +204,7 @@ def _check_file(
         if status.st_size > MAX_BYTES:
             return Look(f"is {status.st_size:,} bytes large")
         with open(path, "rb") as file:
-            return look_at(file.read(), seen=seen)
+            return file.read()
     except FileNotFoundError:
         linked = os.path.islink(path)
         return Look("is a broken link" if linked else "does not exist")
