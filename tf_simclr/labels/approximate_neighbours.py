@@ -25,7 +25,7 @@ _CELLS = 4
 # in more time (benchmarks/speed/neighbour_search.py).
 _PROBED = 16
 # Images of each cell that k-means sees, and its steps.
-_SEEN, _STEPS = 64, 10
+_SEEN, _STEPS = 39, 4
 # Images that are looked for, or added, at a time.
 _ROWS = 16384
 # Fewer are compared with each other sooner than an index is made.
