@@ -115,7 +115,7 @@ def parse_config(argv: Sequence[str]) -> Config | None:
         )
     if rest:
         raise UserError(
-            "Flags are written --name=value; this is none. Received:"
+            "Flags are written --name=value; this word is not a flag. Received:"
             f" {' '.join(rest)}"
         )
     given = {
