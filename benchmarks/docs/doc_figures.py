@@ -29,11 +29,13 @@ from benchmarks.lib.results import stored_results
 from benchmarks.lib.spreads import median_and_range
 from benchmarks.robustness import kill_test
 from benchmarks.speed import (
+    first_minutes,
     input_gradients,
     large_photos,
     memory,
     neighbour_search,
     roofline,
+    scale,
     suggest_scale,
 )
 
@@ -385,6 +387,13 @@ TABLES: dict[str, Callable[[], str]] = {
     "roofline.kernels": lambda: roofline.asked_table(
         stored_results("roofline")["cases"], "R50 224px"
     ),
+    "first_minutes.stage": lambda: first_minutes.stage_table(
+        stored_results("first_minutes")["first_step"]
+    ),
+    "first_minutes.recipe": lambda: first_minutes.recipe_table(
+        stored_results("first_minutes")["recipe"]
+    ),
+    "scale": lambda: scale.table(stored_results("scale")["runs"]),
     "suggest_scale": lambda: suggest_scale.table(
         stored_results("suggest_scale")["runs"]
     ),

@@ -394,8 +394,8 @@ def _read(path: str) -> tuple[History, int]:
             history.apply(json.loads(line))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(
-                f"{path} is damaged: line {number} is not one of its events. Take"
-                " the file from a backup, or remove this line and all that"
+                f"{path} is damaged: line {number} is not one of its events."
+                " Take the file from a backup, or remove this line and all that"
                 f" follow. Received: {line[:60]!r}"
             ) from error
     return history, size
