@@ -111,6 +111,34 @@ def train_step_table() -> str:
     return "\n".join(lines)
 
 
+def original_step_table() -> str:
+    """Pairs per second of the original's step and of ours, in float32."""
+    found = stored_results("train_step_original")
+    theirs = found["against"]
+    [case] = found["cases"].values()
+    ours = case["pairs_per_second"]
+    columns = (("original, bare", "bare"), ("original", "end_to_end"))
+    rows = [
+        ("original release", [theirs[name] for name, _ in columns]),
+        ("`--precision=float32`", [ours[key] for _, key in columns]),
+    ]
+    ratios = (
+        f"{statistics.median(ours[key]) / statistics.median(theirs[name]):.2f}"
+        for name, key in columns
+    )
+    return "\n".join(
+        [
+            "| program | bare step | end to end |",
+            "|---|---:|---:|",
+            *(
+                f"| {title} | {' | '.join(map(median_and_range, rates))} |"
+                for title, rates in rows
+            ),
+            f"| ratio | {' | '.join(ratios)} |",
+        ]
+    )
+
+
 def gpu_table() -> str:
     """Pairs per second and memory of ResNet-50 on one GPU, by precision."""
     lines = [
@@ -335,13 +363,15 @@ DIGITS_RESULTS = (
 EFFICIENCY_COUNTS = (1, 4, 10, 40, 100)
 
 
-def _student_of_40(consistency: str) -> float:
-    """Of 40 labels per class on Fashion-MNIST, drawn class by class."""
+def _student(count: int, consistency: str, targets: str) -> float:
+    """Accuracy of students of `count` labels per class on Fashion-MNIST, drawn
+    class by class."""
+    cell = ("class_balanced", count, consistency, targets)
+    keys = ("choice", "labels_per_class", "consistency", "targets")
     return statistics.mean(
         line["accuracy"]["student"]
         for line in stored_results("carried_students")
-        if (line["choice"], line["labels_per_class"], line["consistency"])
-        == ("class_balanced", 40, consistency)
+        if tuple(line[key] for key in keys) == cell
     )
 
 
@@ -349,6 +379,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "digits": digits_table,
     "digits_balanced": lambda: digits_table("digits_balanced"),
     "train_step": train_step_table,
+    "train_step_original": original_step_table,
     "gpu": gpu_table,
     "large_photos": lambda: large_photos.table(
         stored_results("large_photos")["pairs_per_second"]
@@ -416,12 +447,11 @@ TABLES: dict[str, Callable[[], str]] = {
     **{f"ablations.{study}": _ablation(study) for study in TITLES},
 }
 FIGURES: dict[str, Callable[[], float]] = {
-    **{
-        f"carried.consistency.{setting}": functools.partial(
-            _student_of_40, setting
-        )
-        for setting in ("none", "adaptive")
-    },
+    "carried.4.plain": lambda: _student(4, "none", "network"),
+    "carried.4.carried": lambda: _student(4, "none", "labels"),
+    "carried.40.plain": lambda: _student(40, "none", "network"),
+    "carried.40.carried": lambda: _student(40, "none", "labels"),
+    "carried.40.adaptive": lambda: _student(40, "adaptive", "network"),
     **{
         f"{name}.{key}": functools.partial(digits_mean, key, name)
         for name in DIGITS_RESULTS
