@@ -71,7 +71,7 @@ class CompatConfig:
     )
     eval_name: str | None = option(
         None,
-        "Without effect.",
+        "Without effect: scores are named by their split.",
         of_original=True,
         on_resume="free",
         read_by=EVERYTHING,

@@ -31,7 +31,7 @@ _DEFAULT = (
 
 
 class RandomImages:
-    """What the release reads of a builder of TensorFlow Datasets."""
+    """The parts of a builder of TensorFlow Datasets that the release reads."""
 
     def __init__(self) -> None:
         split = SimpleNamespace(num_examples=IMAGES)
