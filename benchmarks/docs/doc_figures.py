@@ -452,6 +452,10 @@ FIGURES: dict[str, Callable[[], float]] = {
     "carried.40.plain": lambda: _student(40, "none", "network"),
     "carried.40.carried": lambda: _student(40, "none", "labels"),
     "carried.40.adaptive": lambda: _student(40, "adaptive", "network"),
+    "carried.40.over_carried": lambda: (
+        100
+        * (_student(40, "adaptive", "network") - _student(40, "none", "labels"))
+    ),
     **{
         f"{name}.{key}": functools.partial(digits_mean, key, name)
         for name in DIGITS_RESULTS

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tensorflow as tf
 
-from tf_simclr.data.decode import is_plain
+from tf_simclr.data.decode import is_plain, traced_of_bytes
 from tf_simclr.data.sources.image_header import (
     ImageHeader,
     is_simple,
@@ -79,10 +79,7 @@ def plain_bytes(data: bytes) -> bytes:
 
 @once_per_process
 def _is_plain() -> Callable[[tf.Tensor], tf.Tensor]:
-    with tf.device("CPU:0"):
-        return tf.function(
-            is_plain, input_signature=[tf.TensorSpec([], tf.string)]
-        ).get_concrete_function()
+    return traced_of_bytes(is_plain)
 
 
 def header_of(data: bytes) -> ImageHeader:

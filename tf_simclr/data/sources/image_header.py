@@ -54,8 +54,8 @@ def read_header(data: bytes) -> ImageHeader | None:
 def is_simple(data: bytes) -> bool:
     """True for JPEG files, and PNG files without an EXIF block.
 
-    TensorFlow decodes these as they are: `decode.is_plain` is True for them
-    and for some others, at two hundred times the time.
+    TensorFlow decodes these as they are: `decode.is_plain`, which takes a call
+    of TensorFlow, is True for them and for some others.
     """
     if data.startswith(_PNG):
         ends = data[:SEARCHED], data[max(len(data) - SEARCHED, 0) :]
