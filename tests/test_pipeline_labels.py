@@ -81,14 +81,16 @@ def test_an_unlabelled_data_set_waits_for_labels(tmp_path, capsys):
     assert "the same command goes on" in said
     suggested = rows(folder / "labels" / "to_label.csv")
     assert len(suggested) == 9 and not (folder / "finetune").exists()
+    # A person types into the list, and repeats the command.
     lines = [
         f"{row['path']},{'ab'[number % 2]}"
         for number, row in enumerate(suggested)
     ]
-    (folder / "labels" / "labels.csv").write_text(
-        "path,label\n" + "\n".join(lines)
-    )
+    listed = folder / "labels" / "to_label.csv"
+    listed.write_text("path,label\n" + "\n".join(lines))
     result = run(folder, dataset, "--label_budget=9")
+    assert len(rows(folder / "labels" / "labels.csv")) == 9
+    assert len(rows(listed)) == 9
     assert result["labels"] == 9 and "distilled_top_1" not in result
     assert (folder / "distill" / "result.json").exists()
     assert not (folder / "supervised").exists()

@@ -28,6 +28,21 @@ def read_label_table(path: str) -> dict[str, str]:
     `table.TITLES`).
 
     Raises:
+      UserError: no such table, an image has two classes, or none has one.
+    """
+    found = labels_in(path)
+    if not found:
+        raise UserError(
+            f"--label_ids={path} names no class of any image: it needs columns"
+            " such as path and label."
+        )
+    return found
+
+
+def labels_in(path: str) -> dict[str, str]:
+    """As `read_label_table`; {} where no row has a class.
+
+    Raises:
       UserError: no such table, or an image has two classes.
     """
     try:
@@ -52,11 +67,6 @@ def read_label_table(path: str) -> dict[str, str]:
                 f"Row {number} of {path} calls {name} '{label}', an earlier"
                 f" row '{found[name]}': keep one of them."
             )
-    if not found:
-        raise UserError(
-            f"--label_ids={path} names no class of any image: it needs columns"
-            " such as path and label."
-        )
     return found
 
 

@@ -23,6 +23,8 @@ from tf_simclr.training.lock import locked
 JOURNAL_FILE = "labels.jsonl"
 LABELS_FILE = "labels.csv"
 EXCLUDED_FILE = "excluded.csv"
+# The images that were suggested; its column `label` is for a person.
+TO_LABEL_FILE = "to_label.csv"
 # The columns of `labels.csv`.
 LABEL_TITLES = ("path", "label", "time")
 # Seconds from an event to tables that hold it, and as many times as long as
@@ -146,7 +148,10 @@ class LabelBook:
         self._file = open(self._journal, "ab")  # noqa: SIM115
         # What a process left that was killed in the middle of a line.
         self._file.truncate(self._size)
-        self._write_tables()
+        # Before the first event, a table that is there is somebody else's.
+        table = os.path.join(folder, LABELS_FILE)
+        if self._history.events or not os.path.exists(table):
+            self._write_tables()
         self._writer = threading.Thread(target=self._keep_tables, daemon=True)
         self._writer.start()
 
@@ -335,6 +340,15 @@ def read_labels(folder: str) -> dict[str, str]:
       UserError: the journal is damaged.
     """
     return _labels(_read(os.path.join(folder, JOURNAL_FILE))[0])
+
+
+def read_entries(folder: str) -> dict[str, Entry]:
+    """Reads {id: state} of the images that any event was about.
+
+    Raises:
+      UserError: the journal is damaged.
+    """
+    return _read(os.path.join(folder, JOURNAL_FILE))[0].entries
 
 
 def read_excluded(folder: str) -> set[str]:

@@ -19,16 +19,16 @@ from tf_simclr.files import read_json
 from tf_simclr.labels.guide import Guide
 from tf_simclr.labels.label_book import (
     LABELS_FILE,
+    TO_LABEL_FILE,
     LabelBook,
     clean_class_name,
-    open_book,
 )
 from tf_simclr.labels.page.pictures import Pictures
 from tf_simclr.labels.page.server import LabelApp, listen, serving
 from tf_simclr.labels.page.session import Session, ToLabel
+from tf_simclr.labels.typed_labels import book_with_typed_labels
 from tf_simclr.modes.embed import FEATURES_FILE
 from tf_simclr.modes.prepare import index_folders, say_notices
-from tf_simclr.modes.suggest import TO_LABEL_FILE
 from tf_simclr.progress import say
 from tf_simclr.signals import Terminated, stop_point
 from tf_simclr.training.run_dir import check_writable
@@ -66,7 +66,7 @@ def label(config: Config) -> str:
     to_label = _to_label(folder, images)
     listening = listen(config.labels.port)
     try:
-        with open_book(folder) as book:
+        with book_with_typed_labels(folder, images) as book:
             guide = Guide(features, [each.place for each in to_label])
             offered = _offered(config, suggestion)
             session = Session(images, to_label, book, guide, offered)

@@ -14,6 +14,7 @@ from tf_simclr.evaluation.evaluate import NO_SCORE
 from tf_simclr.files import read_json, write_json
 from tf_simclr.labels.approximate_neighbours import check_search
 from tf_simclr.labels.suspicious import SUSPICIOUS_FILE, write_suspicious
+from tf_simclr.labels.typed_labels import has_label_rows
 from tf_simclr.methods.registry import method_of
 from tf_simclr.metrics import TOP_1
 from tf_simclr.modes.carried import CarriedLabels, carry_labels
@@ -24,7 +25,6 @@ from tf_simclr.modes.pipeline_labels import (
     PipelineLabels,
     choose_pipeline_labels,
     features_path,
-    has_labels,
     pipeline_labels,
     stand_in,
     write_pretrained_features,
@@ -215,7 +215,7 @@ def _check_part(
     config.check()
     if labels is not None:
         config = labels.fitted(config)
-        if not has_labels(labels.table):
+        if not has_label_rows(labels.table):
             config = stand_in(config, labels)
     if part.stage == "pretrain":
         planned_pretraining(config)

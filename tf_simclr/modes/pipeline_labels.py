@@ -14,11 +14,16 @@ from tf_simclr.data.label_table import read_label_table
 from tf_simclr.data.sources.image_set import UNLABELLED, ImageSet, id_hashes
 from tf_simclr.errors import UserError
 from tf_simclr.files import read_json, write_csv, write_json
-from tf_simclr.labels.label_book import LABEL_TITLES, LABELS_FILE
+from tf_simclr.labels.label_book import (
+    LABEL_TITLES,
+    LABELS_FILE,
+    TO_LABEL_FILE,
+)
+from tf_simclr.labels.typed_labels import has_label_rows, keep_typed_labels
 from tf_simclr.modes.embed import FEATURES_FILE
 from tf_simclr.modes.image_features import image_features
 from tf_simclr.modes.prepare import stage_images
-from tf_simclr.modes.suggest import TO_LABEL_FILE, suggest, write_suggestion
+from tf_simclr.modes.suggest import suggest, write_suggestion
 from tf_simclr.process import program
 from tf_simclr.progress import say
 
@@ -50,7 +55,7 @@ class PipelineLabels:
     @property
     def missing(self) -> bool:
         """True as long as nobody has labelled an image."""
-        return self.by_hand and not has_labels(self.table)
+        return self.by_hand and not has_label_rows(self.table)
 
     def in_words(self, config: Config) -> str:
         """Words for the way of choosing, after the number of labels."""
@@ -74,7 +79,7 @@ class PipelineLabels:
         if config.stage != "finetune" or trains_consistently(config):
             return config
         count = config.labels.label_budget
-        if has_labels(self.table):
+        if has_label_rows(self.table):
             count = len(read_label_table(self.table))
         if config.optimizer.train_batch_size <= count:
             return config
@@ -82,16 +87,6 @@ class PipelineLabels:
             config.optimizer, train_batch_size=count
         )
         return dataclasses.replace(config, optimizer=optimizer)
-
-
-def has_labels(table: str) -> bool:
-    """True for a table that gives at least one image a class."""
-    if not os.path.exists(table):
-        return False
-    try:
-        return bool(read_label_table(table))
-    except UserError:
-        return False
 
 
 def pipeline_labels(config: Config) -> PipelineLabels | None:
@@ -132,6 +127,8 @@ def pipeline_labels(config: Config) -> PipelineLabels | None:
             f" {known} labelled training images of --dataset={data.dataset}."
         )
     folder = os.path.join(config.run.model_dir, LABELS_FOLDER)
+    if not known:
+        keep_typed_labels(folder, splits.train)
     return PipelineLabels(folder, not known, scored)
 
 
@@ -178,7 +175,7 @@ def choose_pipeline_labels(config: Config, labels: PipelineLabels) -> bool:
       False if a person has to label images first.
     """
     if labels.by_hand:
-        if has_labels(labels.table):
+        if has_label_rows(labels.table):
             count = len(read_label_table(labels.table))
             say(f"{labels.table}: {count} labels")
             return True
@@ -191,7 +188,7 @@ def choose_pipeline_labels(config: Config, labels: PipelineLabels) -> bool:
     wanted = _wanted(config)
     path = os.path.join(labels.folder, CHOSEN_FILE)
     chosen = read_json(path) if os.path.exists(path) else None
-    if chosen == wanted and has_labels(labels.table):
+    if chosen == wanted and has_label_rows(labels.table):
         return True
     images = stage_images(config).train
     os.makedirs(labels.folder, exist_ok=True)

@@ -12,7 +12,7 @@ from tf_simclr.config.paths import with_absolute_paths
 from tf_simclr.config.run import Config
 from tf_simclr.data.array_batches import decoded_images
 from tf_simclr.data.batches import evaluation_batches
-from tf_simclr.data.label_table import read_label_table, with_named_labels
+from tf_simclr.data.label_table import labels_in, with_named_labels
 from tf_simclr.data.sources.image_list import SUGGESTION_FILE
 from tf_simclr.data.sources.image_set import UNLABELLED, ImageSet
 from tf_simclr.data.sources.pixels import FilePixels
@@ -23,16 +23,17 @@ from tf_simclr.labels.choose import Pool, Suggestion, suggest_images
 from tf_simclr.labels.label_book import (
     JOURNAL_FILE,
     LABELS_FILE,
+    TO_LABEL_FILE,
     read_excluded,
     read_labels,
 )
+from tf_simclr.labels.typed_labels import keep_typed_labels
 from tf_simclr.modes.image_features import ImageFeatures, image_features
 from tf_simclr.process import program
 from tf_simclr.progress import say
 from tf_simclr.report.figures import picture_grid
 from tf_simclr.training.run_dir import check_writable
 
-TO_LABEL_FILE = "to_label.csv"
 CONTACT_SHEET = "to_label.png"
 COPIES_FOLDER = "to_label"
 _TITLES = ("path", "cluster", "reason", "label")
@@ -73,6 +74,8 @@ def write_suggestion(config: Config) -> str:
     check_writable(folder)
     found = image_features(config, _known_source(folder))
     config = found.config
+    # The list is about to be written anew.
+    keep_typed_labels(folder, found.images)
     images = _with_own_labels(found.images, folder)
     known = np.flatnonzero(images.labels != UNLABELLED)
     pool = Pool(
@@ -123,7 +126,7 @@ def _with_own_labels(images: ImageSet, folder: str) -> ImageSet:
         labels = read_labels(folder)
     else:
         path = os.path.join(folder, LABELS_FILE)
-        labels = read_label_table(path) if _has_rows(path) else {}
+        labels = labels_in(path) if os.path.exists(path) else {}
     splits, _ = with_named_labels({images.name: images}, labels, path)
     return splits[images.name]
 
@@ -131,14 +134,6 @@ def _with_own_labels(images: ImageSet, folder: str) -> ImageSet:
 def _excluded(images: ImageSet, folder: str) -> np.ndarray:
     names = read_excluded(folder)
     return np.flatnonzero([name in names for name in images.ids])
-
-
-def _has_rows(path: str) -> bool:
-    try:
-        with open(path, encoding="utf-8", newline="") as file:
-            return len(list(zip(range(2), file, strict=False))) > 1
-    except FileNotFoundError:
-        return False
 
 
 def _path(images: ImageSet, place: int) -> str:
