@@ -71,7 +71,7 @@ def ended(tmp_path_factory) -> Run:
     folder = tmp_path_factory.mktemp("runs") / "a <pipeline>"
     text = (
         f"{' '.join(tiny.FLAGS)} --labels_per_class=2 --self_distill"
-        " --finetune_flags='--train_batch_size=6 --ft_proj_selector=1'"
+        " --finetune_flags='--ft_proj_selector=1'"
         " --linear_flags='--train_batch_size=6'"
         " --consistency --consistency_flags='--unlabeled_ratio=3'"
         " --supervised_flags='--train_batch_size=6'"
@@ -112,6 +112,9 @@ def test_it_ends_with_a_table(ended):
     result = ended.result
     assert result["labels_per_class"] == 2 and result["labels"] == 6
     assert result["student_parameters"] < result["teacher_parameters"]
+    # Six labels, and flags for batches of eight.
+    assert "finetune: batches of 6, all images" in ended.output
+    assert "linear: batches" not in ended.output
     report = read(ended, "report.md")
     for row in ROWS:
         figure = f"{result[f'{row}_top_1']:.4f}"
@@ -283,7 +286,7 @@ def test_pretraining_in_tensorboard(ended):
         ("finetune_flags", "--ft_proj_selector=4", "^finetune: .*selector=4"),
         ("linear_flags", "--resnet_depth=34", "^linear: --resnet_depth contr"),
         ("self_distill_flags", "--sk_ratio=0.0625", "^self_distill: --sk_rat"),
-        ("linear_flags", "--train_batch_size=99", "those in --linear_flags"),
+        ("linear_flags", "--labels_per_class=99", "those in --linear_flags"),
         ("finetune_flags", "--label_ids=Bob's", "quotation mark"),
         ("linear_flags", "--checkpoint=x", "may not hold --checkpoint"),
         ("supervised_flags", "--checkpoint=x", "contradict each other"),

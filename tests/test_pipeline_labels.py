@@ -122,7 +122,7 @@ def test_batches_are_no_larger_than_the_labels(tmp_path, capsys):
     ):
         assert found["ids"].tolist() == used["ids"].tolist()
         assert np.allclose(found["features"], used["features"], atol=1e-5)
-    assert "finetune: batches of 5, since there are not as many labels" in said
+    assert "finetune: batches of 5, all images that it trains on" in said
     found = {}
     for part in ("finetune", "distill"):
         record = json.loads((folder / part / "config.json").read_text())

@@ -48,8 +48,8 @@ MISTAKES = [
         "--train_epochs takes a value of type int",
     ),
     (
-        ["--mode=pipeline", "--finetune_flags=--train_batch_size=99"],
-        "--train_batch_size=99",
+        ["--mode=pipeline", "--finetune_flags=--labels_per_class=99"],
+        "--labels_per_class=99",
     ),
 ]
 

@@ -25,6 +25,7 @@ from tf_simclr.modes.pipeline_labels import (
     PipelineLabels,
     choose_pipeline_labels,
     features_path,
+    fitted,
     pipeline_labels,
     stand_in,
     write_pretrained_features,
@@ -192,6 +193,8 @@ def pipeline(config: Config) -> dict[str, Any]:
             continue
         try:
             _check_part(part, configs, labels)
+            if labels is None:
+                configs[part.name] = _fitted(configs[part.name], None, part)
         except UserError as error:
             raise UserError(
                 f"{part.name}: {error} (Flags of this part alone are those in"
@@ -213,10 +216,9 @@ def _check_part(
 ) -> None:
     config = configs[part.name]
     config.check()
-    if labels is not None:
-        config = labels.fitted(config)
-        if not has_label_rows(labels.table):
-            config = stand_in(config, labels)
+    if labels is not None and not has_label_rows(labels.table):
+        config = stand_in(config, labels)
+    config = fitted(config, labels)
     if part.stage == "pretrain":
         planned_pretraining(config)
     if part.checkpoint:
@@ -289,14 +291,16 @@ def _run_parts(
     return result
 
 
-def _fitted(config: Config, labels: PipelineLabels, part: _Part) -> Config:
-    found = labels.fitted(config)
+def _fitted(
+    config: Config, labels: PipelineLabels | None, part: _Part
+) -> Config:
+    found = fitted(config, labels)
     wanted = config.optimizer.train_batch_size
     batch = found.optimizer.train_batch_size
     if batch != wanted:
         say(
-            f"{part.name}: batches of {batch}, since there are not as many"
-            f" labels as --train_batch_size={wanted}"
+            f"{part.name}: batches of {batch}, all images that it trains on;"
+            f" --train_batch_size={wanted} is more"
         )
     return found
 

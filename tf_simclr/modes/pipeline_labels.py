@@ -11,6 +11,7 @@ from tf_simclr.config.consistency import trains_consistently
 from tf_simclr.config.flat import from_flat
 from tf_simclr.config.run import Config
 from tf_simclr.data.label_table import read_label_table
+from tf_simclr.data.labels import choose_labels
 from tf_simclr.data.sources.image_set import UNLABELLED, ImageSet, id_hashes
 from tf_simclr.errors import UserError
 from tf_simclr.files import read_json, write_csv, write_json
@@ -68,26 +69,6 @@ class PipelineLabels:
         times = f" in {rounds} rounds" if rounds > 1 else ""
         return f"chosen by {wanted.suggest}{times}"
 
-    def fitted(self, config: Config) -> Config:
-        """A part's configuration, with no larger batch than it has labels.
-
-        How many a person gives is not known when flags are.
-
-        Args:
-          config: of any part.
-        """
-        if config.stage != "finetune" or trains_consistently(config):
-            return config
-        count = config.labels.label_budget
-        if has_label_rows(self.table):
-            count = len(read_label_table(self.table))
-        if config.optimizer.train_batch_size <= count:
-            return config
-        optimizer = dataclasses.replace(
-            config.optimizer, train_batch_size=count
-        )
-        return dataclasses.replace(config, optimizer=optimizer)
-
 
 def pipeline_labels(config: Config) -> PipelineLabels | None:
     """Plans where labels come from; None for those of the data set, as the
@@ -134,12 +115,48 @@ def pipeline_labels(config: Config) -> PipelineLabels | None:
 
 def _refuse_unread(config: Config) -> None:
     unread = {"label_budget", "suggest"} & config.given
-    if unread:
+    if unread - config.shared:
         raise UserError(
-            f"--{min(unread)} has no effect with"
+            f"--{min(unread - config.shared)} has no effect with"
             " --label_choice=class_balanced on images with labels: take"
             " --label_choice=suggest or random, or --labels_per_class."
         )
+    if unread:
+        # Of a recipe, whose way of choosing the command line replaces.
+        names = ", ".join(f"--{name}" for name in sorted(unread))
+        say(f"Without effect with --label_choice=class_balanced: {names}.")
+
+
+def fitted(config: Config, labels: PipelineLabels | None) -> Config:
+    """A part's configuration, with no larger batch than it has images.
+
+    A recipe does not know how many images a folder has, nor how many of them a
+    person labels.
+
+    Args:
+      config: of any part.
+      labels: where they come from; None: from the data set.
+
+    Raises:
+      UserError: the images cannot be opened, or not be chosen as asked for.
+    """
+    count = _images_to_train_on(config, labels)
+    if config.optimizer.train_batch_size <= count:
+        return config
+    optimizer = dataclasses.replace(config.optimizer, train_batch_size=count)
+    return dataclasses.replace(config, optimizer=optimizer)
+
+
+def _images_to_train_on(config: Config, labels: PipelineLabels | None) -> int:
+    """Number of them, as far as it is known."""
+    if config.stage == "finetune" and not trains_consistently(config):
+        if labels is None:
+            images = stage_images(config).train
+            return len(choose_labels(images, config.data).indices)
+        if has_label_rows(labels.table):
+            return len(read_label_table(labels.table))
+        return config.labels.label_budget
+    return len(stage_images(config).train)
 
 
 def stand_in(config: Config, labels: PipelineLabels) -> Config:

@@ -3,7 +3,12 @@
 import shlex
 from collections.abc import Sequence
 
-from tf_simclr.config.flat import flags_with, to_flat
+from tf_simclr.config.flat import (
+    command_words,
+    flags_with,
+    from_flat,
+    to_flat,
+)
 from tf_simclr.config.run import Config
 from tf_simclr.errors import at_most
 from tf_simclr.markdown import literal
@@ -103,7 +108,7 @@ def model_card(
         _section("Network", _network(source)),
         _section("Data", _data(source)),
         _section("Scores", _scores(source)),
-        _section("Recipe", _recipe(record)),
+        _section("Recipe", recipe_section(record)),
         _section("Use", loading),
         _section("Compared with the network", "\n".join(map(_item, checks))),
         _section("Versions", _versions(record)),
@@ -196,20 +201,29 @@ def _scores(source: Exportable) -> str:
     return "\n".join([f"| on split {split} | |", "|---|---:|", *rows])
 
 
-def _recipe(record: RunRecord) -> str:
-    """The flags that differ from their defaults, as a command."""
+def recipe_section(record: RunRecord) -> str:
+    """The flags that its stage reads and that differ from their defaults, as
+    a command."""
     if not record.stage:
         return ""
     defaults, left_out = to_flat(Config()), flags_with(recipe=False)
-    flags = [
-        f"--{name}={shlex.quote(str(value))}"
+    changed = {
+        name: value
         for name, value in record.config.items()
-        if name not in left_out
+        # Other versions have flags of their own.
+        if name in defaults.keys() - left_out
         and value is not None
-        and value != defaults.get(name)
-    ]
-    line = " \\\n    ".join([f"{command()} --mode={record.stage}", *flags])
+        and value != defaults[name]
+    }
+    config = from_flat({**changed, "mode": record.stage}, shared=changed)
+    flags = [word for word in command_words(config) if word != _mode(record)]
+    start = f"{command()} {_mode(record)} --model_dir=runs/again"
+    line = " \\\n    ".join([start, *map(shlex.quote, flags)])
     return f"```bash\n{line}\n```"
+
+
+def _mode(record: RunRecord) -> str:
+    return f"--mode={record.stage}"
 
 
 def _versions(record: RunRecord) -> str:
