@@ -94,9 +94,12 @@ def test_a_session(tmp_path, capsys):
     excluded = (folder / "excluded.csv").read_text().splitlines()
     assert excluded[1].startswith(f"{ids[2]},20")
     assert "2 images of 2 classes, 1 excluded; 6 of 9 suggested" in said
-    assert f"--label_ids={folder}/labels.csv" in said.replace(" \\\n    ", " ")
+    said = said.replace(" \\\n    ", " ")
+    assert f"--label_ids={folder}/labels.csv" in said
     assert "--train_batch_size=2 " in said
-    assert "--mode=suggest" in said
+    # Of those that were suggested, some are left.
+    assert f"--mode=label --model_dir={folder}" in said
+    assert "--mode=suggest" not in said and "of the pipeline" not in said
     # The next time goes on from there.
     (folder / "labels.csv").unlink()
     person, _ = serve(folder, capsys, works=False)

@@ -596,3 +596,20 @@ def test_tensorflow_may_come_first_where_keras_2_is_chosen():
     assert errors.splitlines()[-1].startswith(
         "ImportError: tf_simclr needs Keras 2 (tf_keras): set"
     )
+
+
+def test_predictions_are_summed_up():
+    found = ts.Predictions(
+        ids=("a", "b", "c"),
+        classes=("dog", "cat", "dog"),
+        probabilities=np.zeros((3, 2), np.float32),
+        logits=np.zeros((3, 2), np.float32),
+    )
+    assert repr(found) == "Predictions of 3 images: 2 dog, 1 cat"
+
+
+def test_user_errors_are_told_shortly(tmp_path):
+    with pytest.raises(ts.UserError, match="Did you mean") as error:
+        ts.pretrain(dataset="digts", model_dir=tmp_path / "run")
+    assert len(error.traceback) == 2
+    assert error.value.__suppress_context__

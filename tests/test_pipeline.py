@@ -31,6 +31,7 @@ from tf_simclr.modes.pipeline import _part_config, _parts, pipeline
 from tf_simclr.report.pipeline_data import PipelineData, read_stage
 from tf_simclr.report.pipeline_page import pipeline_page
 from tf_simclr.report.pipeline_text import pipeline_text
+from tf_simclr.weights.open import open_weights
 
 pytestmark = pytest.mark.usefixtures("one_block")
 PARTS = (
@@ -115,6 +116,8 @@ def test_it_ends_with_a_table(ended):
     # Six labels, and flags for batches of eight.
     assert "finetune: batches of 6, all images" in ended.output
     assert "linear: batches" not in ended.output
+    use = ended.output.partition("Classify images by the student:")[2]
+    assert f"{ended.folder}/distill" in use and "--mode=predict" in use
     report = read(ended, "report.md")
     for row in ROWS:
         figure = f"{result[f'{row}_top_1']:.4f}"
@@ -131,6 +134,11 @@ def test_intervals_are_those_of_the_evaluations(ended):
         assert f"{score.value:.4f} | {score.low:.4f} to {score.high:.4f}" in (
             report
         )
+
+
+def test_its_folder_names_the_weights_in_it(ended):
+    with pytest.raises(UserError, match="these runs: distill, .*distill[.]$"):
+        open_weights(str(ended.folder), "checkpoint")
 
 
 def test_every_stage_leaves_its_evaluation(ended):

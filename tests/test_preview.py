@@ -1,5 +1,7 @@
 """`--mode=preview`: originals, their views, and evaluation's, in a picture."""
 
+import re
+
 import event_files
 import numpy as np
 import pictures
@@ -58,6 +60,16 @@ def test_the_embedded_digits(tmp_path):
             assert np.abs(small(cell) - small(other)).max() > 20
 
 
+def test_classes_are_said(tmp_path, capfd):
+    counts = {"cat": 3, "a dog": 2, "unlabeled": 1}
+    photos = pictures.write_photos(tmp_path / "photos", counts)
+    preview(tmp_path / "look", f"--dataset={photos}")
+    said = capfd.readouterr().out
+    assert f"{photos}: 6 images to train on\n" in said
+    for name, count in (("cat", 3), ("a dog", 2), ("unlabelled", 1)):
+        assert re.search(rf"^  {name} +{count} ", said, re.M)
+
+
 def test_a_small_folder(tmp_path, capfd):
     photos = pictures.write_photos(tmp_path / "photos", {"": 3})
     looks = [
@@ -69,7 +81,9 @@ def test_a_small_folder(tmp_path, capfd):
         )
         for where in ("host", "device")
     ]
-    assert "preview.png: 3 images in columns" in capfd.readouterr().out
+    said = capfd.readouterr().out
+    assert "preview.png: 3 images in columns" in said
+    assert "3 images to train on, none with a label" in said
     for one, other in zip(*looks, strict=True):
         for cell, same in zip(one, other, strict=True):
             assert np.abs(cell.astype(int) - same).max() <= 1

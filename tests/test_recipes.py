@@ -5,6 +5,7 @@ import tiny
 
 from tf_simclr import cli
 from tf_simclr.config.flat import parse_overrides
+from tf_simclr.errors import UserError
 from tf_simclr.optimizers.schedule import plan_schedule
 
 FILES = sorted((tiny.ROOT / "flags").glob("*.cfg"))
@@ -91,3 +92,12 @@ def test_the_originals_commands_are_understood(command):
     config = cli.parse_config(["run.py", *command.split()])
     config.check()
     assert config.stage in ("pretrain", "finetune")
+
+
+def test_a_misspelt_recipe_is_suggested():
+    with pytest.raises(
+        UserError, match="Did you mean photos[?] Received: foto"
+    ):
+        cli.parse_config(["run.py", "--recipe=fotos"])
+    with pytest.raises(UserError, match="stl10. Received: quux"):
+        cli.parse_config(["run.py", "--recipe=quux"])

@@ -336,3 +336,11 @@ def test_a_loss_that_is_not_finite_ends_the_run(tmp_path, dataset):
     assert "learning rate 3.1" in result.stderr
     assert re.search(r"one step before [1-9]", result.stderr)
     assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_python_without_the_packages_is_named(tmp_path):
+    command = [sys.executable, "-S", "-E", str(tiny.RUN), "--help"]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 1
+    assert "has no package absl: take the environment" in result.stderr
+    assert "Traceback" not in result.stderr

@@ -89,6 +89,14 @@ def test_another_run_is_refused_with_both_values(part, change, told):
     assert told in str(error.value)
 
 
+def test_of_other_images_the_images_are_told_first():
+    """The number of classes follows from them."""
+    other = changed("dataset", ids="0")
+    shape = dataclasses.replace(other.architecture, num_classes=3)
+    with pytest.raises(UserError, match="its dataset differs"):
+        compare(dataclasses.replace(other, architecture=shape))
+
+
 def test_the_stage_s_own_method_has_a_name():
     assert compare(changed("config", method="finetune")) == []
     # Of another stage, as in the common flags of a pipeline.

@@ -10,14 +10,16 @@ before TensorFlow selects it; importing it afterwards checks that it was.
 """
 
 import importlib
+import sys
 from typing import Any
 
-from tf_simclr.process import select_keras_2
+from tf_simclr.process import import_quietly, select_keras_2
 
 __version__ = "0.1.0"
 
 select_keras_2()
 
+_LIBRARY = "tf_simclr.library"
 # Imported when they are asked for: most need TensorFlow, which takes seconds.
 _PUBLIC = {
     **dict.fromkeys(
@@ -50,7 +52,7 @@ _PUBLIC = {
             "pretrain",
             "suggest",
         ),
-        "tf_simclr.library",
+        _LIBRARY,
     ),
     **dict.fromkeys(
         ("DataFailed", "ExportFailed", "UserError"), "tf_simclr.errors"
@@ -58,10 +60,16 @@ _PUBLIC = {
     **dict.fromkeys(("Interrupted", "TrainingFailed"), "tf_simclr.signals"),
 }
 _PACKAGES = ("config", "data", "losses", "methods", "models", "optimizers")
+_WITH_TENSORFLOW = {
+    *(name for name, module in _PUBLIC.items() if module == _LIBRARY),
+    *_PACKAGES,
+} - {"config"}
 __all__ = [*_PUBLIC, *_PACKAGES, "__version__"]  # noqa: PLE0604
 
 
 def __getattr__(name: str) -> Any:
+    if name in _WITH_TENSORFLOW and "tensorflow" not in sys.modules:
+        import_quietly()
     if name in _PACKAGES:
         return importlib.import_module(f"tf_simclr.{name}")
     if name in _PUBLIC:

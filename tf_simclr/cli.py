@@ -8,7 +8,7 @@ import importlib
 import os
 import sys
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from absl import flags
@@ -51,7 +51,9 @@ Few labels? Let the pretrained network choose the images, and label them:
 A flag file (--flagfile=FILE) holds one flag per line; flags after it on the
 command line win. --recipe=NAME takes one that comes with the program:
 {recipes}
---helpfull explains every flag.
+--mode is one of
+{modes}
+--helpfull explains every flag; docs/ has a page for each question.
 """
 
 # Mode -> module and function. Only what a mode needs is imported.
@@ -168,14 +170,23 @@ def _without_flag_files(argv: Sequence[str]) -> list[str]:
 
 
 def usage() -> str:
-    """The commands of the three stages, and the names of the recipes."""
-    names = textwrap.wrap(
-        ", ".join(recipes()),
+    """The commands of the three stages, and the names of recipes and modes."""
+    (mode,) = (each for each in options() if each.field.name == "mode")
+    return _USAGE.format(
+        command=process.command(),
+        recipes=_listed(recipes()),
+        modes=_listed(mode.field.metadata["choices"]),
+    )
+
+
+def _listed(names: Iterable[str]) -> str:
+    """Names, indented and broken into lines."""
+    return textwrap.fill(
+        ", ".join(names),
         width=78,
         initial_indent="  ",
         subsequent_indent="  ",
     )
-    return _USAGE.format(command=process.command(), recipes="\n".join(names))
 
 
 def help_text() -> str:

@@ -4,6 +4,7 @@ Options have the names of the command line's flags. Whatever is given as a
 keyword wins over the same option of a `Config`.
 """
 
+import collections
 import contextlib
 import csv
 import dataclasses
@@ -11,7 +12,7 @@ import functools
 import os
 import tempfile
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -19,7 +20,7 @@ from tf_simclr.config.flat import from_flat, options, suggestions
 from tf_simclr.config.reading import check_read
 from tf_simclr.config.run import Config
 from tf_simclr.data.sources.given_images import Images, image_set_of
-from tf_simclr.errors import UserError
+from tf_simclr.errors import UserError, at_most
 from tf_simclr.evaluation.predict import Predictor, names_of
 from tf_simclr.models.network import SimCLRNetwork
 from tf_simclr.modes.evaluate import evaluate as run_evaluation
@@ -33,8 +34,12 @@ from tf_simclr.storage.addresses import address_of, is_address
 from tf_simclr.storage.objects import names_in
 from tf_simclr.storage.staged import with_local_files, with_local_inputs
 
+_Found = TypeVar("_Found")
+# Classes in a summary; the rest is counted.
+_SHOWN = 10
 
-@dataclasses.dataclass(frozen=True)
+
+@dataclasses.dataclass(frozen=True, repr=False)
 class Predictions:
     """Output of a classifier for N images and C classes.
 
@@ -52,6 +57,11 @@ class Predictions:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def __repr__(self) -> str:
+        counts = collections.Counter(self.classes).most_common()
+        named = [f"{count} {name}" for name, count in counts]
+        return f"Predictions of {len(self)} images: {at_most(_SHOWN, named)}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -219,6 +229,21 @@ class Result:
         return {name: os.path.join(self.path, name) for name in names}
 
 
+def _told_shortly(function: Callable[..., _Found]) -> Callable[..., _Found]:
+    """Decorates a function whose user errors name no line in here: their
+    message says what to mend, and where it was noticed says nothing."""
+
+    @functools.wraps(function)
+    def told(*arguments: Any, **keywords: Any) -> _Found:
+        try:
+            return function(*arguments, **keywords)
+        except UserError as error:
+            raise error.with_traceback(None) from None
+
+    return told
+
+
+@_told_shortly
 def pretrain(config: Config | None = None, **flags: Any) -> Result:
     """Pretrains an encoder without labels (SimCLRv2 paper, section 3).
 
@@ -240,6 +265,7 @@ def pretrain(config: Config | None = None, **flags: Any) -> Result:
     return _train(run_stage, "pretrain", config, flags)
 
 
+@_told_shortly
 def finetune(config: Config | None = None, **flags: Any) -> Result:
     """Trains a classifier on the labelled images.
 
@@ -249,6 +275,7 @@ def finetune(config: Config | None = None, **flags: Any) -> Result:
     return _train(run_stage, "finetune", config, flags)
 
 
+@_told_shortly
 def distill(config: Config | None = None, **flags: Any) -> Result:
     """Trains a student on the predictions of `teacher`, with all images.
 
@@ -257,6 +284,7 @@ def distill(config: Config | None = None, **flags: Any) -> Result:
     return _train(run_stage, "distill", config, flags)
 
 
+@_told_shortly
 def pipeline(config: Config | None = None, **flags: Any) -> Result:
     """Runs all stages and the supervised baseline, in sub-folders.
 
@@ -267,6 +295,7 @@ def pipeline(config: Config | None = None, **flags: Any) -> Result:
     return _train(run_pipeline, "pipeline", config, flags)
 
 
+@_told_shortly
 def suggest(config: Config | None = None, **flags: Any) -> list[Suggested]:
     """Chooses the images to label next, as `--mode=suggest` does.
 
@@ -300,6 +329,7 @@ def _suggested(config: Config) -> list[Suggested]:
         ]
 
 
+@_told_shortly
 def load(path: str | os.PathLike, **flags: Any) -> Model:
     """Reads a trained network.
 
@@ -318,6 +348,7 @@ def load(path: str | os.PathLike, **flags: Any) -> Model:
     return Model(load_network(with_local_inputs(config)))
 
 
+@_told_shortly
 def evaluate(
     path: str | os.PathLike,
     *,
@@ -351,6 +382,7 @@ def evaluate(
         return with_local_files(run_evaluation, _complete(None, flags))
 
 
+@_told_shortly
 def export(
     path: str | os.PathLike, model_dir: str | os.PathLike, **flags: Any
 ) -> str:

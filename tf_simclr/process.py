@@ -69,11 +69,17 @@ def set_cluster(description: str) -> None:
 
 
 def import_tensorflow() -> None:
+    """Imports TensorFlow for the command line, which prints no more than errors
+    of its C++ parts from then on."""
+    set_log_level(3)
+    import_quietly()
+
+
+def import_quietly() -> None:
     """Imports TensorFlow without the notices that its C++ parts print.
 
     They go to the process's standard error before any log level applies.
     """
-    set_log_level(3)
     with silent_standard_error():
         import tensorflow as tf
 

@@ -1,5 +1,6 @@
 """Recipes: the flag files that come with the package."""
 
+import difflib
 import os
 import pathlib
 from collections.abc import Sequence
@@ -54,8 +55,11 @@ def _folder() -> pathlib.Path:
 def _recipe(name: str) -> str:
     path = recipes().get(name)
     if path is None:
+        close = difflib.get_close_matches(name, recipes(), 1)
+        meant = f" Did you mean {close[0]}?" if close else ""
         raise UserError(
-            f"--recipe takes one of {', '.join(recipes())}. Received: {name}"
+            f"--recipe takes one of {', '.join(recipes())}.{meant} Received:"
+            f" {name}"
         )
     return str(path)
 

@@ -7,7 +7,11 @@ standard deviation of every row of its table, next to scikit-learn's
 LabelSpreading on the raw pixels of the same training images with the same
 labels. Pretraining uses no label, so the seeds share the pretraining of the
 first one (--fresh pretrains for each). Each run is a process of its own; what
-is there already is not run again.
+is there already is not run again. --parts_of=FOLDER copies the parts before
+consistency training from another study of the same seeds:
+
+    python benchmarks/accuracy/digits.py --output=runs/trained_consistently \\
+        --parts_of=runs/digits_seeds --consistency
 """
 
 import argparse
@@ -36,6 +40,17 @@ ROWS = {
     "self_distilled_top_1": "self-distilled",
     "distilled_top_1": "distilled student",
 }
+
+
+# Parts of a pipeline that consistency training leaves as they are.
+BEFORE_CONSISTENCY = ("pretrain", "supervised", "linear", "finetune")
+
+
+def copy_parts(source: pathlib.Path, folder: pathlib.Path) -> None:
+    """Copies those parts of a finished pipeline that are not there yet."""
+    for part in BEFORE_CONSISTENCY:
+        if not (folder / part).exists():
+            shutil.copytree(source / part, folder / part)
 
 
 def run_recipe(seed: int, folder: pathlib.Path, flags: list[str]) -> dict:
@@ -80,12 +95,15 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--output", default="runs/digits_seeds")
     parser.add_argument("--fresh", action="store_true")
+    parser.add_argument("--parts_of", type=pathlib.Path)
     arguments, flags = parser.parse_known_args()
     output = pathlib.Path(arguments.output)
     results = []
     for seed in range(arguments.seeds):
         folder = output / str(seed)
         shared = output / "0" / "pretrain"
+        if arguments.parts_of:
+            copy_parts(arguments.parts_of / str(seed), folder)
         if seed and not arguments.fresh and not folder.exists():
             shutil.copytree(shared, folder / "pretrain")
         found = run_recipe(seed, folder, flags)

@@ -448,14 +448,14 @@ def start_block(
     data, plan = job.config.data, job.plan
     optimizer, subset = job.config.optimizer, job.subset
     evaluation = job.splits.evaluation
-    labelled = "no labels"
+    labelled = "none labelled"
     if subset is not None:
         labelled = (
             f"{len(subset)} labelled in {len(subset.class_names)} classes"
             f" (smallest {subset.smallest_class()})"
         )
     seen = job.overlap.notice() if job.overlap else ""
-    tested = "none"
+    tested = "none to evaluate on"
     if evaluation and evaluation.has_labels:
         tested = f"{evaluation_sample(evaluation, data).text} to evaluate on"
     elif evaluation:
@@ -464,7 +464,10 @@ def start_block(
             " label to score with"
         )
     batch = optimizer.train_batch_size
-    epochs = plan.total_steps * batch / len(job.images)
+    length = f"{plan.total_steps * batch / len(job.images):.1f} epochs"
+    if not job.config.train.train_steps:
+        # The original's plan; of few images one step is an epoch.
+        length = f"{job.config.train.train_epochs} epochs and one step"
     arithmetic = str(job.precision)
     if job.config.train.tf32 and "GPU" in device_kinds(job.strategy):
         arithmetic += ", TF32"
@@ -476,7 +479,7 @@ def start_block(
             f" {labelled}; {tested}",
             f"  training   {trained:,} of {total:,} parameters,"
             f" {optimizer.optimizer}",
-            f"  steps      {plan.total_steps} ({epochs:.1f} epochs) of batch"
+            f"  steps      {plan.total_steps} ({length}) of batch"
             f" {batch}, warm-up {plan.warmup_steps}",
             f"  peak lr    {plan.equation}",
             *([f"  notice     {plan.notice}"] if plan.notice else []),

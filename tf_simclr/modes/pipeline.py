@@ -6,7 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from tf_simclr.config.consistency import CONSISTENCY_METHOD
-from tf_simclr.config.flat import from_flat, options, parse_overrides
+from tf_simclr.config.flat import (
+    from_flat,
+    options,
+    parse_overrides,
+    shell_command,
+)
 from tf_simclr.config.run import Config
 from tf_simclr.config.zoo import ZOO
 from tf_simclr.errors import UserError
@@ -283,12 +288,20 @@ def _run_parts(
                 " estimate of the accuracy"
             )
         say(f"The student, without a score: {root.file(parts[-1].name)}")
+        _say_use(root)
         return result
     titles = {part.name: part.title for part in parts}
     data = write_report(root, titles, configs, result, carried)
     table = result_table(data, macro_f1=is_unequal(data))
     say(f"\n{table}\n\nReport: {root.file('report.html')}")
+    _say_use(root)
     return result
+
+
+def _say_use(root: RunDirectory) -> None:
+    words = ["--mode=predict", f"--checkpoint={root.file('distill')}"]
+    say("Classify images by the student:")
+    say(shell_command([*words, "--images=FOLDER", "--model_dir=runs/found"]))
 
 
 def _fitted(

@@ -85,8 +85,10 @@ def predict(config: Config) -> str:
         )
     os.makedirs(model_dir, exist_ok=True)
     path = os.path.join(model_dir, PREDICTIONS_FILE)
+    earlier = os.path.exists(path)
     _write(path, predictions, dict(files), wanted.top_k)
-    say(f"{path}: {len(files) - len(bad)} images classified")
+    replaced = ", in place of earlier ones" * earlier
+    say(f"{path}: {len(files) - len(bad)} images classified{replaced}")
     unsure = sum(found.unsure for found in predictions)
     if unsure:
         say(

@@ -9,8 +9,10 @@ from tf_simclr.config.run import Config
 from tf_simclr.data.array_batches import decoded_images
 from tf_simclr.data.bad_images import naming_bad_images
 from tf_simclr.data.batches import TrainingBatches, evaluation_batches
+from tf_simclr.data.labels import choose_labels
 from tf_simclr.data.order import sample_order
 from tf_simclr.data.sources.image_set import ImageSet
+from tf_simclr.data.sources.open import Splits
 from tf_simclr.files import replacing
 from tf_simclr.modes.prepare import (
     say_notices,
@@ -39,6 +41,7 @@ def preview(config: Config) -> str:
     check_writable(folder)
     splits = stage_images(config)
     say_notices(config, splits.notices)
+    say(_read_as(splits, config))
     count = min(_COLUMNS, len(splits.train))
     places = np.linspace(0, len(splits.train) - 1, count).astype(int)
     images = splits.train.take(places)
@@ -61,6 +64,19 @@ def preview(config: Config) -> str:
         " two views, and the view of evaluation"
     )
     return path
+
+
+def _read_as(splits: Splits, config: Config) -> str:
+    """Classes and numbers of images, a line each."""
+    train, evaluation = splits.train, splits.evaluation
+    lines = [f"{config.data.dataset}: {len(train)} images to train on"]
+    if train.has_labels:
+        lines.append(choose_labels(train, config.data).table(train))
+    else:
+        lines[0] += ", none with a label"
+    if evaluation is not None:
+        lines.append(f"{len(evaluation)} images to evaluate on")
+    return "\n".join(lines)
 
 
 def _rows(images: ImageSet, config: Config) -> np.ndarray:

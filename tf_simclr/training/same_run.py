@@ -132,12 +132,13 @@ def _differences(old: RunRecord, new: RunRecord) -> Iterator[str]:
 def _parts(old: RunRecord, new: RunRecord) -> Iterator[str]:
     if old.stage != new.stage:
         yield f"stage is '{old.stage}', not '{new.stage}'"
-    if old.architecture and new.architecture:
-        yield from _architectures(old.architecture, new.architecture)
     others = other_images(old.dataset, new.dataset)
     if others:
         first, second = old.dataset.to_json(), new.dataset.to_json()
         yield from _part("dataset", first, second, [*_SPELLINGS, *others])
+    # Number of classes and stem follow from the images.
+    if old.architecture and new.architecture:
+        yield from _architectures(old.architecture, new.architecture)
     if old.sources is not None and new.sources is not None:
         names = {**old.sources, **new.sources}
         yield from _part("sources", old.sources, new.sources, names)

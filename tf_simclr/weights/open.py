@@ -82,6 +82,13 @@ def _find_prefix(path: str, where: str) -> str:
         if export is not None:
             say(f"{path}: its export {os.path.basename(export)} is taken.")
             return _find_prefix(export, where)
+        parts = _runs_in(path)
+        if parts:
+            raise UserError(
+                f"{where} holds no checkpoint itself, but these runs:"
+                f" {', '.join(parts)}. Name one of them, such as"
+                f" {os.path.join(path, parts[0])}."
+            )
         raise UserError(
             f"{where} holds no checkpoint: name the model_dir of a run that"
             " has saved one."
@@ -93,6 +100,21 @@ def _find_prefix(path: str, where: str) -> str:
         )
     _check_whole(prefix, where)
     return prefix
+
+
+def _runs_in(folder: str) -> list[str]:
+    """Sub-folders that are runs, such as the parts of a pipeline; the latest
+    comes first."""
+
+    def begun(name: str) -> float:
+        return os.path.getmtime(os.path.join(folder, name, RECORD_FILE))
+
+    runs = [
+        name
+        for name in os.listdir(folder)
+        if os.path.exists(os.path.join(folder, name, RECORD_FILE))
+    ]
+    return sorted(runs, key=begun, reverse=True)
 
 
 def _newest_export(folder: str) -> str | None:

@@ -14,6 +14,7 @@ from tf_simclr.data.sources.image_set import (
 )
 from tf_simclr.data.sources.pixels import ArrayPixels
 from tf_simclr.data.sources.records import read_examples, shard_names
+from tf_simclr.data.sources.registry import meant_by
 from tf_simclr.data.sources.source import Source, stamp
 from tf_simclr.errors import UserError
 
@@ -47,7 +48,7 @@ def load_tfds(
         raise UserError(
             f"--dataset={name} is neither 'digits', nor a file or folder, nor"
             " a name that TensorFlow Datasets knows (its catalogue lists"
-            " them)."
+            f" them).{meant_by(name)}"
         ) from error
     try:
         if (
