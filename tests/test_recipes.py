@@ -95,9 +95,7 @@ def test_the_originals_commands_are_understood(command):
 
 
 def test_a_misspelt_recipe_is_suggested():
-    with pytest.raises(
-        UserError, match="Did you mean photos[?] Received"
-    ):
+    with pytest.raises(UserError, match="Did you mean photos[?] Received"):
         cli.parse_config(["run.py", "--recipe=phots"])
     with pytest.raises(UserError, match="stl10. Received: quux"):
         cli.parse_config(["run.py", "--recipe=quux"])

@@ -20,6 +20,7 @@ import pathlib
 import shutil
 import sys
 import time
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -87,6 +88,32 @@ def label_spreading(folder: pathlib.Path) -> float:
     model.fit(raw(splits.train.ids), targets)
     test = splits.evaluation
     return float(model.score(raw(test.ids), test.labels))
+
+
+def consistency_table(studies: Sequence[dict]) -> str:
+    """Students with and without consistency training, in Markdown.
+
+    Args:
+      studies: contents of `results.json`, and in `labels_per_class` and
+        `consistency` what they are of.
+    """
+    keys = ("supervised", "carried", "finetuned", "consistency", "distilled")
+    lines = [
+        "| labels per class | consistency training | n | supervised only |"
+        " labels carried along | fine-tuned | trained consistently | student |",
+        "|---:|---|---:|" + "---:|" * len(keys),
+    ]
+    for study in sorted(studies, key=lambda x: x["labels_per_class"]):
+        cells = [study["labels_per_class"], study["consistency"]]
+        cells.append(len(study["runs"]))
+        for key in keys:
+            values = [run.get(f"{key}_top_1") for run in study["runs"]]
+            cells.append("-")
+            if None not in values:
+                spread = f" ± {np.std(values, ddof=1):.3f}"
+                cells[-1] = f"{np.mean(values):.3f}{spread}"
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    return "\n".join(lines)
 
 
 def main() -> None:

@@ -22,6 +22,7 @@ from benchmarks.accuracy import (
     pretraining_probe,
 )
 from benchmarks.accuracy.digits import ROWS as DIGITS_ROWS
+from benchmarks.accuracy.digits import consistency_table
 from benchmarks.lib import ablation_tables
 from benchmarks.lib.ablation_studies import DATA, TITLES
 from benchmarks.lib.classical_baselines import METHODS as CLASSICAL
@@ -61,6 +62,30 @@ def digits_table(name: str = "digits") -> str:
             f" {np.std(values, ddof=1):.4f} |"
         )
     return "\n".join(lines)
+
+
+def digits_consistency(part: str) -> str:
+    """Studies of `digits.py` with consistency training beside without."""
+    lines = stored_results("digits_consistency")
+    return consistency_table([line for line in lines if line["part"] == part])
+
+
+def consistency_gain(key: str) -> float:
+    """Points of accuracy that consistency training adds to digits with one
+    label per class.
+
+    Args:
+      key: of the row after it; before it is the fine-tuned network, or the
+        student of it.
+    """
+    before = {"consistency_top_1": "finetuned_top_1"}
+    means = [
+        np.mean([run[key if with_it else before.get(key, key)] for run in runs])
+        for line in stored_results("digits_consistency")
+        if (line["part"], line["labels_per_class"]) == ("test", 1)
+        for runs, with_it in [(line["runs"], line["consistency"] != "-")]
+    ]
+    return 100 * float(means[1] - means[0])
 
 
 def digits_mean(key: str, name: str = "digits") -> float:
@@ -378,6 +403,8 @@ def _student(count: int, consistency: str, targets: str) -> float:
 TABLES: dict[str, Callable[[], str]] = {
     "digits": digits_table,
     "digits_balanced": lambda: digits_table("digits_balanced"),
+    "digits_consistency.validation": lambda: digits_consistency("validation"),
+    "digits_consistency.test": lambda: digits_consistency("test"),
     "train_step": train_step_table,
     "train_step_original": original_step_table,
     "gpu": gpu_table,
@@ -447,6 +474,10 @@ TABLES: dict[str, Callable[[], str]] = {
     **{f"ablations.{study}": _ablation(study) for study in TITLES},
 }
 FIGURES: dict[str, Callable[[], float]] = {
+    "digits_consistency.1.teacher": lambda: consistency_gain(
+        "consistency_top_1"
+    ),
+    "digits_consistency.1.student": lambda: consistency_gain("distilled_top_1"),
     "carried.4.plain": lambda: _student(4, "none", "network"),
     "carried.4.carried": lambda: _student(4, "none", "labels"),
     "carried.40.plain": lambda: _student(40, "none", "network"),
