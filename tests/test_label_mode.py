@@ -107,6 +107,18 @@ def test_a_session(tmp_path, capsys):
     assert (folder / "labels.csv").read_text().splitlines() == lines
 
 
+def test_a_pipeline_goes_on_with_the_labels(tmp_path, capsys):
+    folder = label_folder.write_tiny(tmp_path)
+    path = folder / "suggestion.json"
+    record = json.loads(path.read_text())
+    record["checkpoint"] = str(tmp_path / "pretrain")
+    path.write_text(json.dumps(record))
+    _, said = serve(folder, capsys, works=False)
+    assert "of the pipeline" not in said and "Train on them" not in said
+    _, said = serve(folder, capsys)
+    assert f"Or repeat the command of the pipeline in {tmp_path}," in said
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it_with_all_labels(tmp_path, number, monkeypatch):
     folder = label_folder.write_tiny(tmp_path)

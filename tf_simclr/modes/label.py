@@ -211,12 +211,12 @@ def _say_next(
             # No batch is larger than all there is to train on.
             words.append(f"--train_batch_size={len(everything)}")
         say(shell_command([*words, "--model_dir=runs/finetuned"]))
-    pipeline = os.path.dirname(os.path.abspath(folder))
-    if os.path.abspath(checkpoint) == os.path.join(pipeline, "pretrain"):
-        say(
-            f"Or repeat the command of the pipeline in {pipeline}, which goes"
-            " on with them."
-        )
+        pipeline = os.path.dirname(os.path.abspath(folder))
+        if os.path.abspath(checkpoint) == os.path.join(pipeline, "pretrain"):
+            say(
+                f"Or repeat the command of the pipeline in {pipeline}, which"
+                " goes on with them."
+            )
     if left:
         say("Label the others of these:")
         say(shell_command(["--mode=label", f"--model_dir={folder}"]))

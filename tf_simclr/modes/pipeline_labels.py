@@ -108,7 +108,7 @@ def pipeline_labels(config: Config) -> PipelineLabels | None:
             f" {known} labelled training images of --dataset={data.dataset}."
         )
     folder = os.path.join(config.run.model_dir, LABELS_FOLDER)
-    if not known:
+    if not known and (config.cluster is None or config.cluster.is_chief):
         keep_typed_labels(folder, splits.train)
     return PipelineLabels(folder, not known, scored)
 
