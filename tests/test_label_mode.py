@@ -159,6 +159,23 @@ def test_a_folder_without_a_suggestion_is_refused(tmp_path):
         kept.rename(path)
 
 
+def test_a_list_that_a_spreadsheet_saved_is_read(tmp_path, capsys):
+    folder = label_folder.write_tiny(tmp_path)
+    path = folder / "to_label.csv"
+    lines = path.read_text().splitlines()
+    # One label was typed; semicolons, and the mark of UTF-8.
+    lines[1] += "\u00e9t\u00e9"
+    text = "\r\n".join(lines).replace(",", ";")
+    path.write_text(text, encoding="utf-8-sig", newline="")
+    person, said = serve(folder, capsys, works=False)
+    assert person.state["news"]["labelled"] == 1
+    assert "1 labels typed into its tables" in said
+    first = person.state["images"][0]["id"]
+    assert read_labels(str(folder)) == {first: "\u00e9t\u00e9"}
+    path.write_text(text, encoding="cp1252", newline="")
+    assert "is not valid UTF-8" in refusal(folder)
+
+
 def test_other_images_are_refused(tmp_path):
     folder = label_folder.write_tiny(tmp_path)
     found = np.load(folder / "features.npz")

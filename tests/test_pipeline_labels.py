@@ -77,6 +77,7 @@ def test_an_unlabelled_data_set_waits_for_labels(tmp_path, capsys):
     folder = tmp_path / "run"
     run(folder, dataset, "--label_budget=9")
     said = capsys.readouterr().out
+    said = said.replace(" \\\n    ", " ")
     assert f"--mode=label --model_dir={folder}/labels" in said
     assert "the same command goes on" in said
     suggested = rows(folder / "labels" / "to_label.csv")

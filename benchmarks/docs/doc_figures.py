@@ -480,6 +480,7 @@ FIGURES: dict[str, Callable[[], float]] = {
     "digits_consistency.1.student": lambda: consistency_gain("distilled_top_1"),
     "carried.4.plain": lambda: _student(4, "none", "network"),
     "carried.4.carried": lambda: _student(4, "none", "labels"),
+    "carried.4.adaptive": lambda: _student(4, "adaptive", "network"),
     "carried.40.plain": lambda: _student(40, "none", "network"),
     "carried.40.carried": lambda: _student(40, "none", "labels"),
     "carried.40.adaptive": lambda: _student(40, "adaptive", "network"),

@@ -1,6 +1,5 @@
 """The page on which the images that `--mode=suggest` chose are labelled."""
 
-import csv
 import os
 import signal
 import threading
@@ -13,6 +12,7 @@ from tf_simclr.config.run import Config
 from tf_simclr.data.sources.image_list import SUGGESTION_FILE
 from tf_simclr.data.sources.image_set import ImageSet
 from tf_simclr.data.sources.open import open_images
+from tf_simclr.data.sources.table import read_cells
 from tf_simclr.errors import UserError, at_most
 from tf_simclr.evaluation.feature_file import open_features
 from tf_simclr.files import read_json
@@ -152,17 +152,21 @@ def _features(folder: str, images: ImageSet) -> np.ndarray:
 def _to_label(folder: str, images: ImageSet) -> list[ToLabel]:
     path = os.path.join(folder, TO_LABEL_FILE)
     places = {name: place for place, name in enumerate(images.ids)}
+    if not os.path.exists(path):
+        raise _damaged(path)
+    # A spreadsheet may have changed its separator and encoding.
+    titles, lines = read_cells(path)
     try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            found = {
-                row["path"]: ToLabel(
-                    places[row["path"]],
-                    int(row.get("cluster") or -1),
-                    row.get("reason") or "",
-                )
-                for row in csv.DictReader(file)
-            }
-    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+        rows = [dict(zip(titles, cells, strict=False)) for _, cells in lines]
+        found = {
+            row["path"]: ToLabel(
+                places[row["path"]],
+                int(row.get("cluster") or -1),
+                row.get("reason") or "",
+            )
+            for row in rows
+        }
+    except (ValueError, KeyError) as error:
         raise _damaged(path) from error
     if not found:
         raise _damaged(path)

@@ -25,7 +25,6 @@ from tf_simclr.modes.embed import FEATURES_FILE
 from tf_simclr.modes.image_features import image_features
 from tf_simclr.modes.prepare import stage_images
 from tf_simclr.modes.suggest import suggest, write_suggestion
-from tf_simclr.process import program
 from tf_simclr.progress import say
 
 # The sub-folder of a pipeline that holds its labels, as --mode=suggest and
@@ -199,7 +198,7 @@ def choose_pipeline_labels(config: Config, labels: PipelineLabels) -> bool:
         suggest(_suggestion(config, labels.folder, config.labels.label_budget))
         say(
             "then the same command goes on with the labels: it fine-tunes and"
-            f" distills (or add some: {program()} --mode=suggest ... once more)"
+            " distills"
         )
         return False
     wanted = _wanted(config)

@@ -21,6 +21,7 @@ from tf_simclr.evaluation.classify import (
 )
 from tf_simclr.files import write_csv, write_text
 from tf_simclr.modes.loaded import load_network
+from tf_simclr.process import drop_decoder_warnings
 from tf_simclr.progress import Counter, say
 from tf_simclr.report.prediction_page import Shown, prediction_page
 from tf_simclr.training.run_dir import check_writable
@@ -54,6 +55,7 @@ def predict(config: Config) -> str:
     """
     model_dir = config.run.model_dir
     check_writable(model_dir)
+    drop_decoder_warnings()
     files = _image_files(config.output.images)
     loaded = load_network(config)
     source = loaded.exportable()

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tf_simclr.config.flat import options, to_flat
+from tf_simclr.config.flat import options, shell_command, to_flat
 from tf_simclr.config.paths import with_absolute_paths
 from tf_simclr.config.run import Config
 from tf_simclr.data.array_batches import decoded_images
@@ -29,7 +29,6 @@ from tf_simclr.labels.label_book import (
 )
 from tf_simclr.labels.typed_labels import keep_typed_labels
 from tf_simclr.modes.image_features import ImageFeatures, image_features
-from tf_simclr.process import program
 from tf_simclr.progress import say
 from tf_simclr.report.figures import picture_grid
 from tf_simclr.training.run_dir import check_writable
@@ -59,7 +58,8 @@ def suggest(config: Config) -> str:
     """
     path = write_suggestion(config)
     folder = config.run.model_dir
-    say(f"Label them: {program()} --mode=label --model_dir={folder}")
+    say("Label them:")
+    say(shell_command(["--mode=label", f"--model_dir={folder}"]))
     return path
 
 
