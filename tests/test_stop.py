@@ -180,3 +180,15 @@ def test_an_error_that_a_finalizer_swallows_comes_at_the_next_stop_point():
         stop_point()
     assert error.value.signal_number == signal.SIGTERM
     stop_point()
+
+
+def test_an_error_that_takes_the_place_of_the_signal_s_is_none():
+    """As of pybind11, whose errors are made while another one is active."""
+    with pytest.raises(Terminated) as error, signals_terminate():
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except Terminated:
+            raise RuntimeError("replaced") from None
+    assert error.value.signal_number == signal.SIGINT
+    with pytest.raises(RuntimeError), signals_terminate():
+        raise RuntimeError("its own")

@@ -104,6 +104,11 @@ def signals_terminate() -> Iterator[None]:
     try:
         with stopping_by(check):
             yield
+    except Exception as error:
+        # C++ code may replace what the handler raised by an error of its own.
+        if asked:
+            raise Terminated(asked[0]) from error
+        raise
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
