@@ -140,6 +140,7 @@ def test_a_signal_ends_it_with_all_labels(tmp_path, number, monkeypatch):
 def test_a_folder_without_a_suggestion_is_refused(tmp_path):
     assert "let --mode=suggest choose them" in refusal(tmp_path / "none")
     folder = label_folder.write_tiny(tmp_path)
+    assert f"in it, --model_dir={folder}." in refusal(tmp_path)
     for name, text in (
         ("suggestion.json", "{}"),
         ("suggestion.json", "{"),

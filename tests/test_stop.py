@@ -76,6 +76,18 @@ def test_a_second_signal_ends_the_process_at_once(number):
     assert "Stopped at once by a second signal" in errors
 
 
+def test_a_signal_that_comes_twice_at_once_is_one():
+    process = start(BLOCKED)
+    for _ in range(2):
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.02)
+    time.sleep(0.3)
+    assert process.poll() is None
+    process.terminate()
+    process.communicate(timeout=5)
+    assert process.returncode == 128 + signal.SIGTERM
+
+
 def test_a_terminal_may_hang_up_twice():
     process = start(BLOCKED)
     for _ in range(2):

@@ -5,11 +5,14 @@ import contextvars
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from types import FrameType
 
 from tf_simclr.progress import complain
 
+# Seconds within which a signal that comes twice is one.
+_SAME = 0.2
 _CHECKS: contextvars.ContextVar[tuple[Callable[[], None], ...]] = (
     contextvars.ContextVar("checks", default=())
 )
@@ -160,12 +163,15 @@ class StopRequest:
 
 def _end_at_second(descriptor: int) -> None:
     signals = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-    first = None
+    first, since = None, 0.0
     while number := os.read(descriptor, 1):
         if number[0] not in signals:
             continue
         if first is None:
-            first = number[0]
+            first, since = number[0], time.monotonic()
+        elif number[0] == first and time.monotonic() - since < _SAME:
+            # `timeout` signals its command, and then the command's group.
+            continue
         elif (first, number[0]) != (signal.SIGHUP, signal.SIGHUP):
             # A terminal that closes may send SIGHUP twice, by its shell too.
             name = signal.Signals(number[0]).name

@@ -25,6 +25,8 @@ LABELS_FILE = "labels.csv"
 EXCLUDED_FILE = "excluded.csv"
 # The images that were suggested; its column `label` is for a person.
 TO_LABEL_FILE = "to_label.csv"
+# The sub-folder of a pipeline that holds all of them.
+LABELS_FOLDER = "labels"
 # The columns of `labels.csv`.
 LABEL_TITLES = ("path", "label", "time")
 # Seconds from an event to tables that hold it, and as many times as long as

@@ -19,6 +19,7 @@ from tf_simclr.files import read_json
 from tf_simclr.labels.guide import Guide
 from tf_simclr.labels.label_book import (
     LABELS_FILE,
+    LABELS_FOLDER,
     TO_LABEL_FILE,
     LabelBook,
     clean_class_name,
@@ -100,9 +101,13 @@ def _suggestion(folder: str) -> dict[str, Any]:
         found = read_json(path)
         _ = found["dataset"], dict(found["flags"]), list(found["class_names"])
     except FileNotFoundError as error:
+        way_out = "let --mode=suggest choose them, into the same --model_dir"
+        # A pipeline has them in a sub-folder.
+        below = os.path.join(folder, LABELS_FOLDER)
+        if os.path.exists(os.path.join(below, SUGGESTION_FILE)):
+            way_out = f"name the folder in it, --model_dir={below}"
         raise UserError(
-            f"--model_dir={folder} holds no images to label: let --mode=suggest"
-            " choose them, into the same --model_dir."
+            f"--model_dir={folder} holds no images to label: {way_out}."
         ) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _damaged(path) from error

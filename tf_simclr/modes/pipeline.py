@@ -18,6 +18,7 @@ from tf_simclr.errors import UserError
 from tf_simclr.evaluation.evaluate import NO_SCORE
 from tf_simclr.files import read_json, write_json
 from tf_simclr.labels.approximate_neighbours import check_search
+from tf_simclr.labels.label_book import LABELS_FOLDER
 from tf_simclr.labels.suspicious import SUSPICIOUS_FILE, write_suspicious
 from tf_simclr.labels.typed_labels import has_label_rows
 from tf_simclr.methods.registry import method_of
@@ -26,7 +27,6 @@ from tf_simclr.modes.carried import CarriedLabels, carry_labels
 from tf_simclr.modes.evaluate import evaluate
 from tf_simclr.modes.execute import run_stage
 from tf_simclr.modes.pipeline_labels import (
-    LABELS_FOLDER,
     PipelineLabels,
     choose_pipeline_labels,
     features_path,

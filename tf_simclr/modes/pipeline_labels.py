@@ -18,6 +18,7 @@ from tf_simclr.files import read_json, write_csv, write_json
 from tf_simclr.labels.label_book import (
     LABEL_TITLES,
     LABELS_FILE,
+    LABELS_FOLDER,
     TO_LABEL_FILE,
 )
 from tf_simclr.labels.typed_labels import has_label_rows, keep_typed_labels
@@ -27,9 +28,7 @@ from tf_simclr.modes.prepare import stage_images
 from tf_simclr.modes.suggest import suggest, write_suggestion
 from tf_simclr.progress import say
 
-# The sub-folder of a pipeline that holds its labels, as --mode=suggest and
-# --mode=label leave them; and how the pipeline chose them.
-LABELS_FOLDER = "labels"
+# How a pipeline chose its labels.
 CHOSEN_FILE = "chosen.json"
 
 

@@ -103,6 +103,8 @@ def write_suggestion(config: Config) -> str:
     say(
         f"{path}: {len(chosen)} of {len(images):,} images to label next"
         f" ({wanted.suggest}; {len(known):,} have a label)"
+        + ", all there are"
+        * (len(chosen) < wanted.label_budget)
     )
     _draw(os.path.join(folder, CONTACT_SHEET), images, chosen)
     if wanted.copy_suggested:
