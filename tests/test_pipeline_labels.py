@@ -92,6 +92,18 @@ def test_an_unlabelled_data_set_waits_for_labels(tmp_path, capsys):
     result = run(folder, dataset, "--label_budget=9")
     assert len(rows(folder / "labels" / "labels.csv")) == 9
     assert len(rows(listed)) == 9
+    # A label more: the way to use it is told, and nothing is damaged.
+    name = next(
+        f"unnamed/{number}"
+        for number in range(24)
+        if f"unnamed/{number}" not in [row["path"] for row in suggested]
+    ).replace("unnamed", suggested[0]["path"].rpartition("/")[0])
+    listed.write_text(f"path,label\n{name},a\n")
+    before = (folder / "finetune" / "result.json").read_bytes()
+    with pytest.raises(UserError, match="have changed .*9 then, 10 now") as e:
+        run(folder, dataset, "--label_budget=9")
+    assert f"remove {folder}/distill and {folder}/finetune," in str(e.value)
+    assert (folder / "finetune" / "result.json").read_bytes() == before
     assert result["labels"] == 9 and "distilled_top_1" not in result
     assert (folder / "distill" / "result.json").exists()
     assert not (folder / "supervised").exists()

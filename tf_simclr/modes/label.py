@@ -213,19 +213,20 @@ def _say_next(
     ]
     start = [f"--checkpoint={checkpoint}", *flags]
     labels = os.path.join(folder, LABELS_FILE)
-    if len(set(everything.values())) > 1:
+    pipeline = os.path.dirname(os.path.abspath(folder))
+    of_pipeline = os.path.join(pipeline, "pretrain")
+    if len(set(everything.values())) < 2:
+        # No network learns a single class.
+        pass
+    elif os.path.abspath(checkpoint) == of_pipeline:
+        say(f"Repeat the command of the pipeline in {pipeline}: it goes on.")
+    else:
         say("Train on them:")
         words = ["--mode=finetune", *start, f"--label_ids={labels}"]
         if len(everything) < config.optimizer.train_batch_size:
             # No batch is larger than all there is to train on.
             words.append(f"--train_batch_size={len(everything)}")
         say(shell_command([*words, "--model_dir=runs/finetuned"]))
-        pipeline = os.path.dirname(os.path.abspath(folder))
-        if os.path.abspath(checkpoint) == os.path.join(pipeline, "pretrain"):
-            say(
-                f"Or repeat the command of the pipeline in {pipeline}, which"
-                " goes on with them."
-            )
     if left:
         say("Label the others of these:")
         say(shell_command(["--mode=label", f"--model_dir={folder}"]))

@@ -10,9 +10,10 @@ import numpy as np
 from tf_simclr.config.consistency import trains_consistently
 from tf_simclr.config.flat import from_flat
 from tf_simclr.config.run import Config
-from tf_simclr.data.label_table import read_label_table
+from tf_simclr.data.label_table import places_of, read_label_table
 from tf_simclr.data.labels import choose_labels
 from tf_simclr.data.sources.image_set import UNLABELLED, ImageSet, id_hashes
+from tf_simclr.data.sources.table import read_cells
 from tf_simclr.errors import UserError
 from tf_simclr.files import read_json, write_csv, write_json
 from tf_simclr.labels.label_book import (
@@ -20,6 +21,7 @@ from tf_simclr.labels.label_book import (
     LABELS_FILE,
     LABELS_FOLDER,
     TO_LABEL_FILE,
+    read_excluded,
 )
 from tf_simclr.labels.typed_labels import has_label_rows, keep_typed_labels
 from tf_simclr.modes.embed import FEATURES_FILE
@@ -191,8 +193,9 @@ def choose_pipeline_labels(config: Config, labels: PipelineLabels) -> bool:
     """
     if labels.by_hand:
         if has_label_rows(labels.table):
+            _check_unchanged(config, labels)
             count = len(read_label_table(labels.table))
-            say(f"{labels.table}: {count} labels")
+            say(f"{labels.table}: {count} labels{_open(labels)}")
             return True
         suggest(_suggestion(config, labels.folder, config.labels.label_budget))
         say(
@@ -215,6 +218,57 @@ def choose_pipeline_labels(config: Config, labels: PipelineLabels) -> bool:
         _in_rounds(config, labels, images)
     write_json(path, wanted)
     return True
+
+
+def _check_unchanged(config: Config, labels: PipelineLabels) -> None:
+    """Refuses labels that were given or changed since the fine-tuning.
+
+    Raises:
+      UserError: names the folders to remove.
+    """
+    root = config.run.model_dir
+    path = os.path.join(root, "finetune", "labels.json")
+    if not os.path.exists(path):
+        return
+    used = read_json(path)
+    names = used["class_names"]
+    before = {
+        name: names[label]
+        for name, label in zip(used["ids"], used["labels"], strict=True)
+    }
+    images, table = stage_images(config).train, read_label_table(labels.table)
+    places = places_of(images, table)
+    now = {images.ids[place]: table[name] for name, place in places.items()}
+    if now != before:
+        folders = [
+            os.path.join(root, part)
+            for part in sorted(os.listdir(root))
+            if part not in ("pretrain", LABELS_FOLDER)
+            and os.path.exists(os.path.join(root, part, "config.json"))
+        ]
+        raise UserError(
+            f"The labels in {labels.table} have changed since"
+            f" {os.path.dirname(path)} was trained on them ({len(before)} then,"
+            f" {len(now)} now): to train on them, remove"
+            f" {' and '.join(folders)}, and give the same command again. The"
+            " pretraining stays."
+        )
+
+
+def _open(labels: PipelineLabels) -> str:
+    """Words for the suggested images that nobody has labelled; '' for none."""
+    path = os.path.join(labels.folder, TO_LABEL_FILE)
+    if not os.path.exists(path):
+        return ""
+    titles, lines = read_cells(path)
+    if "path" not in titles:
+        return ""
+    column = titles.index("path")
+    done = set(read_label_table(labels.table)) | read_excluded(labels.folder)
+    left = [cells[column] for _, cells in lines if cells[column] not in done]
+    if not left:
+        return ""
+    return f"; {len(left)} of the suggested images have none yet"
 
 
 def _wanted(config: Config) -> dict[str, Any]:
