@@ -215,12 +215,11 @@ def _say_next(
     labels = os.path.join(folder, LABELS_FILE)
     pipeline = os.path.dirname(os.path.abspath(folder))
     of_pipeline = os.path.join(pipeline, "pretrain")
-    if len(set(everything.values())) < 2:
-        # No network learns a single class.
-        pass
-    elif os.path.abspath(checkpoint) == of_pipeline:
+    # No network learns a single class.
+    several = len(set(everything.values())) > 1
+    if several and os.path.abspath(checkpoint) == of_pipeline:
         say(f"Repeat the command of the pipeline in {pipeline}: it goes on.")
-    else:
+    elif several:
         say("Train on them:")
         words = ["--mode=finetune", *start, f"--label_ids={labels}"]
         if len(everything) < config.optimizer.train_batch_size:
