@@ -339,7 +339,11 @@ def _carried(
     path = root.file(SUSPICIOUS_FILE)
     write_suspicious(path, found.suspicious, found.images)
     if found.suspicious:
-        say(f"{path}: {len(found.suspicious)} labels that look wrong")
+        sure = ""
+        if found.estimate is not None:
+            # Features that tell little contradict right labels, too.
+            sure = f", by features that confirm {found.estimate:.0%} of all"
+        say(f"{path}: {len(found.suspicious)} labels that look wrong{sure}")
     return found
 
 
