@@ -92,6 +92,8 @@ def test_an_unlabelled_data_set_waits_for_labels(tmp_path, capsys):
     result = run(folder, dataset, "--label_budget=9")
     assert len(rows(folder / "labels" / "labels.csv")) == 9
     assert len(rows(listed)) == 9
+    # The same command finds all of it finished.
+    assert run(folder, dataset, "--label_budget=9") == result
     # A label more: the way to use it is told, and nothing is damaged.
     name = next(
         f"unnamed/{number}"

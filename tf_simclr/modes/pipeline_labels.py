@@ -29,6 +29,7 @@ from tf_simclr.modes.image_features import image_features
 from tf_simclr.modes.prepare import stage_images
 from tf_simclr.modes.suggest import suggest, write_suggestion
 from tf_simclr.progress import say
+from tf_simclr.training.run_record import RECORD_FILE
 
 # How a pipeline chose its labels.
 CHOSEN_FILE = "chosen.json"
@@ -244,7 +245,7 @@ def _check_unchanged(config: Config, labels: PipelineLabels) -> None:
             os.path.join(root, part)
             for part in sorted(os.listdir(root))
             if part not in ("pretrain", LABELS_FOLDER)
-            and os.path.exists(os.path.join(root, part, "config.json"))
+            and os.path.exists(os.path.join(root, part, RECORD_FILE))
         ]
         raise UserError(
             f"The labels in {labels.table} have changed since"
@@ -261,11 +262,9 @@ def _open(labels: PipelineLabels) -> str:
     if not os.path.exists(path):
         return ""
     titles, lines = read_cells(path)
-    if "path" not in titles:
-        return ""
-    column = titles.index("path")
+    listed = {dict(zip(titles, x, strict=False)).get("path") for _, x in lines}
     done = set(read_label_table(labels.table)) | read_excluded(labels.folder)
-    left = [cells[column] for _, cells in lines if cells[column] not in done]
+    left = listed - done - {None}
     if not left:
         return ""
     return f"; {len(left)} of the suggested images have none yet"
