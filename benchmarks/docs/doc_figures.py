@@ -136,32 +136,51 @@ def train_step_table() -> str:
     return "\n".join(lines)
 
 
-def original_step_table() -> str:
-    """Pairs per second of the original's step and of ours, in float32."""
-    found = stored_results("train_step_original")
+def original_step_table(results: str) -> str:
+    """Pairs per second of the original's step and of ours.
+
+    Args:
+      results: name of the stored results.
+    """
+    found = stored_results(results)
     theirs = found["against"]
-    [case] = found["cases"].values()
-    ours = case["pairs_per_second"]
     columns = (("original, bare", "bare"), ("original", "end_to_end"))
-    rows = [
-        ("original release", [theirs[name] for name, _ in columns]),
-        ("`--precision=float32`", [ours[key] for _, key in columns]),
+    cells = [f"{median_and_range(theirs[key])} | 1.00" for key, _ in columns]
+    lines = [
+        "| program | bare step | ratio | end to end | ratio |",
+        "|---|---:|---:|---:|---:|",
+        f"| original release | {' | '.join(cells)} |",
     ]
-    ratios = (
-        f"{statistics.median(ours[key]) / statistics.median(theirs[name]):.2f}"
-        for name, key in columns
-    )
-    return "\n".join(
-        [
-            "| program | bare step | end to end |",
-            "|---|---:|---:|",
-            *(
-                f"| {title} | {' | '.join(map(median_and_range, rates))} |"
-                for title, rates in rows
-            ),
-            f"| ratio | {' | '.join(ratios)} |",
+    for case in found["cases"].values():
+        ours = case["pairs_per_second"]
+        cells = [
+            f"{median_and_range(ours[key])} | {_ratio(ours[key], theirs[name])}"
+            for name, key in columns
         ]
+        lines.append(
+            f"| `--precision={case['precision']}` | {' | '.join(cells)} |"
+        )
+    return "\n".join(lines)
+
+
+def _ratio(rates: list[float], others: list[float]) -> str:
+    return f"{statistics.median(rates) / statistics.median(others):.2f}"
+
+
+def original_speed(times: float) -> float:
+    """GFLOP/s of our step at a multiple of the original's speed, on the
+    machine with bfloat16 vectors."""
+    found = stored_results("train_step_original_bf16")
+    [flops] = {case["flops_per_pair"] for case in found["cases"].values()}
+    return (
+        times * statistics.median(found["against"]["original"]) * flops * 1e-9
     )
+
+
+def product_speed(case: str) -> float:
+    """GFLOP/s of matrix products on the same machine, in a number format."""
+    found = stored_results("train_step_original_bf16")["cases"]
+    return statistics.median(found[f"R18 32px, {case}"]["product_gflops"])
 
 
 def gpu_table() -> str:
@@ -406,7 +425,10 @@ TABLES: dict[str, Callable[[], str]] = {
     "digits_consistency.validation": lambda: digits_consistency("validation"),
     "digits_consistency.test": lambda: digits_consistency("test"),
     "train_step": train_step_table,
-    "train_step_original": original_step_table,
+    "train_step_original": lambda: original_step_table("train_step_original"),
+    "train_step_original_bf16": lambda: original_step_table(
+        "train_step_original_bf16"
+    ),
     "gpu": gpu_table,
     "large_photos": lambda: large_photos.table(
         stored_results("large_photos")["pairs_per_second"]
@@ -518,6 +540,8 @@ FIGURES: dict[str, Callable[[], float]] = {
     "train_step.against_unfused": lambda: (
         _rate("float32", "end_to_end") / _other("unfused")
     ),
+    "train_step.original_times_4_5": lambda: original_speed(4.5),
+    "train_step.products_bfloat16": lambda: product_speed("mixed_bfloat16"),
     "train_step.float32": lambda: _rate("float32", "end_to_end"),
     "train_step.unfused": lambda: _other("unfused"),
     "train_step.float32_share": lambda: 100 * _share("float32"),

@@ -284,9 +284,9 @@ class ObjectiveConfig:
     neighbour_search: str = option(
         "exact",
         "Search for the neighbours along which labels are carried. exact:"
-        " each image is compared with all others. approximate: an index"
-        " misses a few neighbours and is faster for many images; needs the"
-        " package faiss-cpu.",
+        " each image is compared with all others. approximate: with those of"
+        " similar cells, which misses a few neighbours and is faster for many"
+        " images; needs the package faiss-cpu.",
         choices=("exact", "approximate"),
         on_resume="fixed",
         read_by=DISTILL,
