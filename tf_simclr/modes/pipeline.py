@@ -26,6 +26,7 @@ from tf_simclr.metrics import TOP_1
 from tf_simclr.modes.carried import CarriedLabels, carry_labels
 from tf_simclr.modes.evaluate import evaluate
 from tf_simclr.modes.execute import run_stage
+from tf_simclr.modes.overruled_flags import overruled_lines
 from tf_simclr.modes.pipeline_labels import (
     PipelineLabels,
     choose_pipeline_labels,
@@ -205,6 +206,9 @@ def pipeline(config: Config) -> dict[str, Any]:
                 f"{part.name}: {error} (Flags of this part alone are those in"
                 f" --{part.name}_flags; they win over the others.)"
             ) from error
+    strings = {x.name: _own_flags(config, f"{x.name}_flags") for x in parts}
+    for line in overruled_lines(config, strings):
+        say(line)
     with root.locked():
         return _run_parts(config, root, parts, configs, labels)
 
