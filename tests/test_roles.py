@@ -1,6 +1,7 @@
 """Roles of each option: its readers, and changes of it in a resumed run."""
 
 import dataclasses
+import re
 import types
 
 import pytest
@@ -218,6 +219,13 @@ def test_flag_files_are_shared_between_modes(tmp_path):
         assert config.ignored == told
     # Whoever repeats one on the command line means it.
     assert "--temperature is for" in refusal(f"{line} --temperature=0.5")
+
+
+def test_where_nothing_is_trained_few_flags_of_a_recipe_are_named():
+    config = parsed("--flagfile=flags/photos.cfg --mode=preview --dataset=x")
+    assert config.ignored.startswith("Without effect on --mode=preview: --")
+    assert config.ignored.count("--") == 4
+    assert re.search(r" and \d+ more\.$", config.ignored)
 
 
 def test_the_original_s_flags_pass_where_its_modes_are_used(capsys):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tf_simclr.config.field import Option, declared_options
 from tf_simclr.config.zoo import ZOO
-from tf_simclr.errors import UserError
+from tf_simclr.errors import UserError, at_most
 
 if TYPE_CHECKING:
     from tf_simclr.config.run import Config
@@ -24,6 +24,8 @@ _DOES = {
 }
 # How alike a flag's name must be to that of the one that was meant.
 _ALIKE = 0.8
+# Flags without effect that are named where nothing is trained.
+_NAMED = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,7 +103,9 @@ def ignored_line(config: "Config") -> str:
     if not names:
         return ""
     mode = config.stage or config.run.mode
-    return f"Without effect on {_doing(mode)}: {', '.join(names)}."
+    # A recipe's flags of training need no list where nothing is trained.
+    named = len(names) if mode in _DOES else _NAMED
+    return f"Without effect on {_doing(mode)}: {at_most(named, names)}."
 
 
 def _refusal(flag: Unread, mode: str, config_class: type) -> str:
