@@ -61,14 +61,29 @@ def test_a_recipe_is_its_flag_file(name, monkeypatch, tmp_path):
         assert parse(*words) == whole
 
 
-def test_flags_after_a_recipe_win():
-    config = parse("--recipe=digits", "--resnet_depth=34", "--label_seed=3")
-    assert (config.model.resnet_depth, config.data.label_seed) == (34, 3)
-    assert config.data.dataset == "digits"
-    assert {"dataset"} <= config.shared
-    assert not {"resnet_depth", "label_seed"} & config.shared
-    config = parse("--resnet_depth=34", "--recipe=digits")
-    assert config.model.resnet_depth == 18
+def test_flags_beside_a_recipe_win_wherever_they_stand():
+    words = "--recipe=digits", "--resnet_depth=34", "--label_seed", "3"
+    for order in (words, (*words[1:], words[0])):
+        config = parse(*order)
+        assert (config.model.resnet_depth, config.data.label_seed) == (34, 3)
+        assert config.data.dataset == "digits"
+        assert {"dataset"} <= config.shared
+        assert not {"resnet_depth", "label_seed"} & config.shared
+    file = tiny.ROOT / "flags" / "digits.cfg"
+    config = Config.from_flags(["--resnet_depth=34", f"--flagfile={file}"])
+    assert config.model.resnet_depth == 34
+
+
+def test_the_last_flag_file_wins_and_those_it_names_stand_in_their_place(
+    tmp_path,
+):
+    first, second = tmp_path / "first.cfg", tmp_path / "second.cfg"
+    first.write_text("--label_seed=1\n--seed=1\n")
+    second.write_text(f"--label_seed=2\n--flagfile={first}\n--seed=2\n")
+    config = parse(f"--flagfile={first}", f"--flagfile={second}")
+    assert (config.data.label_seed, config.train.seed) == (1, 2)
+    config = parse(f"--flagfile={second}", f"--flagfile={first}")
+    assert (config.data.label_seed, config.train.seed) == (1, 1)
 
 
 def test_a_flag_file_of_ones_own_wins(monkeypatch, tmp_path):

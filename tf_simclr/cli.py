@@ -141,7 +141,8 @@ def _parsed(argv: Sequence[str]) -> tuple[flags.FlagValues, list[str]]:
     """Flags of a command line, and its other words."""
     values = _flag_values()
     try:
-        return values, values(without_flag_files(argv))[1:]
+        words = without_flag_files(argv[1:])
+        return values, values([argv[0], *words])[1:]
     except flags.Error as error:
         raise UserError(f"{error} (see --helpfull)") from error
 

@@ -185,6 +185,8 @@ def parse_flags(words: Iterable[str]) -> Config:
         cannot be read.
     """
     found = list(_read_all(words, _Place("Config.from_flags takes")))
+    # Flags of its own win over those of flag files, wherever they stand.
+    found.sort(key=lambda flag: not flag[-1])
     values = {name: value for name, value, _ in found}
     own = {name for name, _, from_file in found if not from_file}
     return from_flat(values, shared=values.keys() - own)
@@ -227,26 +229,29 @@ def _read_all(
 def without_flag_files(
     words: Sequence[str], files: tuple[str, ...] = ()
 ) -> list[str]:
-    """A command line with the flags of its flag files in their place.
+    """A command line with the flags of its flag files in front, so that those
+    of the command line win, wherever they stand.
 
     Args:
-      words: with `--flagfile=FILE` and `--flagfile FILE`.
-      files: that are being read, and not read again.
+      words: without the program's name, with `--flagfile=FILE` and `--flagfile
+        FILE`.
+      files: that are being read, and not read again. A file that they name is
+        read in its place.
 
     Raises:
       UserError: a file cannot be read.
     """
-    found, words = [], iter(words)
+    found, own, words = [], [], iter(words)
     for word in words:
         name, equals, path = word.partition("=")
         if name not in ("--flagfile", "-flagfile"):
-            found.append(word)
+            (found if files else own).append(word)
             continue
         path = path if equals else next(words, "")
         if path and path not in files:
             lines = _flag_file(path)
             found += without_flag_files(lines, (*files, path))
-    return found
+    return found + own
 
 
 # Of what is no flag, so much is shown.
