@@ -398,13 +398,3 @@ def test_computed_images_go_through_a_pipeline(outside, one_block, tmp_path):
     assert cli.main(["run.py", *flags, f"--model_dir={tmp_path / 'e'}"]) == 0
     with np.load(tmp_path / "e" / "features.npz") as found:
         assert len(found["features"]) == 24
-
-
-def test_a_misspelt_name_is_suggested(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "in" / "Photos").mkdir(parents=True)
-    meant = registry.meant_by
-    assert meant("digts") == " Did you mean digits?"
-    assert meant("in/photo/") == " Did you mean in/Photos?"
-    assert meant(f"{tmp_path}/inn") == f" Did you mean {tmp_path}/in?"
-    assert meant("in/cifar10") == meant("none/digits") == ""

@@ -12,6 +12,8 @@ from tf_simclr.config.run import Config
 from tf_simclr.config.zoo import with_zoo_model
 from tf_simclr.errors import UserError
 from tf_simclr.process import command
+from tf_simclr.recipes import recipes
+from tf_simclr.similar_names import path_meant
 from tf_simclr.storage.addresses import address_of
 
 # At most this share of the letters may be wrong.
@@ -272,6 +274,7 @@ def _flag_file(path: str) -> list[str]:
     except OSError as error:
         raise UserError(
             f"--flagfile={path} cannot be read: {error.strerror}."
+            f"{path_meant(path, (f'{name}.cfg' for name in recipes()))}"
         ) from error
     flags = [
         line for line in lines if line and not line.startswith(("#", "//"))

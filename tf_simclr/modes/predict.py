@@ -24,6 +24,7 @@ from tf_simclr.modes.loaded import load_network
 from tf_simclr.process import drop_decoder_warnings
 from tf_simclr.progress import Counter, say
 from tf_simclr.report.prediction_page import Shown, prediction_page
+from tf_simclr.similar_names import path_meant
 from tf_simclr.training.run_dir import check_writable
 from tf_simclr.weights.export.folder import Exportable
 from tf_simclr.weights.export.hub_module import make_hub_module
@@ -120,6 +121,7 @@ def _image_files(images: str) -> list[tuple[str, str]]:
     if not os.path.isdir(images):
         raise UserError(
             f"--images={images} is neither a folder nor an image file."
+            f"{path_meant(images)}"
         )
     root = os.path.abspath(images)
     tree = walk(root, tolerant=True)

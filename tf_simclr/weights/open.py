@@ -7,6 +7,7 @@ from tf_simclr import manifests
 from tf_simclr.errors import UserError
 from tf_simclr.keras_compat import OBJECT_GRAPH_KEY
 from tf_simclr.progress import say
+from tf_simclr.similar_names import path_meant
 from tf_simclr.training.run_dir import RunDirectory
 from tf_simclr.training.run_record import RECORD_FILE
 from tf_simclr.weights.original import open_tf1, open_tf2
@@ -97,6 +98,7 @@ def _find_prefix(path: str, where: str) -> str:
         raise UserError(
             f"{where} is neither a run directory, nor the prefix of a"
             " checkpoint (such as RUN/checkpoints/ckpt-100), nor a SavedModel."
+            f"{path_meant(path)}"
         )
     _check_whole(prefix, where)
     return prefix

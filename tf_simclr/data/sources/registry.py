@@ -9,7 +9,6 @@ TensorFlow starts.
 """
 
 import dataclasses
-import difflib
 import glob
 import importlib
 import os
@@ -18,6 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from tf_simclr.errors import UserError
+from tf_simclr.similar_names import path_meant
 
 if TYPE_CHECKING:
     from tf_simclr.config.data import DataConfig
@@ -120,29 +120,10 @@ def kind_of(name: str) -> SourceKind:
         raise UserError(
             "--dataset takes 'digits', a folder of images, IDX files or"
             " TFRecord shards, a .csv or .npz file, or a TensorFlow Datasets"
-            f" name; there is no such folder or file.{meant_by(name)}"
-            f" Received: {name}"
+            " name; there is no such folder or file."
+            f"{path_meant(name, EMBEDDED)} Received: {name}"
         )
     return found
-
-
-def meant_by(name: str) -> str:
-    """A sentence that asks whether another name was meant; '' if none is like
-    this one.
-
-    Args:
-      name: a value of `--dataset` that names nothing.
-    """
-    folder, own = os.path.split(name.rstrip("/"))
-    there = folder or "."
-    names = [*os.listdir(there)] if os.path.isdir(there) else []
-    if not folder:
-        names += EMBEDDED
-    plain = {each.casefold(): each for each in names}
-    close = difflib.get_close_matches(own.casefold(), plain, 1)
-    if not close:
-        return ""
-    return f" Did you mean {os.path.join(folder, plain[close[0]])}?"
 
 
 def goes_by_name(name: str) -> bool:

@@ -14,9 +14,10 @@ from tf_simclr.data.sources.image_set import (
 )
 from tf_simclr.data.sources.pixels import ArrayPixels
 from tf_simclr.data.sources.records import read_examples, shard_names
-from tf_simclr.data.sources.registry import meant_by
+from tf_simclr.data.sources.registry import EMBEDDED
 from tf_simclr.data.sources.source import Source, stamp
 from tf_simclr.errors import UserError
+from tf_simclr.similar_names import path_meant
 
 # More bytes of images than this are left on disk.
 _IN_MEMORY = 2**32
@@ -48,7 +49,7 @@ def load_tfds(
         raise UserError(
             f"--dataset={name} is neither 'digits', nor a file or folder, nor"
             " a name that TensorFlow Datasets knows (its catalogue lists"
-            f" them).{meant_by(name)}"
+            f" them).{path_meant(name, EMBEDDED)}"
         ) from error
     try:
         if (
