@@ -58,6 +58,19 @@ def test_neighbours_among_other_images(features):
     assert np.mean(found.indices[:, 0] == exact.indices[:, 0]) > 0.9
 
 
+def test_more_neighbours_than_a_cell_has_images(features):
+    others = clouds(20, CLASSES, seed=9)
+    found = approximate_neighbours(others, 700, among=features, fewest=0)
+    exact = nearest_neighbours(others, 700, among=features)
+    common = [
+        len(set(a) & set(b)) / 700
+        for a, b in zip(
+            found.indices.tolist(), exact.indices.tolist(), strict=True
+        )
+    ]
+    assert np.mean(common) > 0.9
+
+
 def test_cells_of_too_few_images_are_made_up_for(features):
     # As many as there are, though more are asked for.
     found = approximate_neighbours(features[40:140], 120, fewest=0)

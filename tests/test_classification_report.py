@@ -103,6 +103,18 @@ def test_the_worst_mistakes_come_first(predictions, report):
     assert report.mistake_ids[0] == f"image{first.index}"
 
 
+def test_classes_that_are_never_predicted(predictions, report):
+    assert report.classes_never_predicted == []
+    logits = predictions.logits.copy()
+    logits[:, [2, 5]] = -100
+    labels = np.where(predictions.labels == 5, 1, predictions.labels)
+    found = classification_report(
+        dataclasses.replace(predictions, labels=labels, logits=logits)
+    )
+    # There is no image of the other class.
+    assert found.classes_never_predicted == ["class|2"]
+
+
 def test_images_without_a_label_are_no_mistakes():
     sure = np.array([[0.9, 0.1], [0.9, 0.1]])
     assert worst_mistakes(np.array([-1, 0]), sure, 5) == []

@@ -117,6 +117,14 @@ class ClassificationReport:
     mistakes: list[Mistake]
     mistake_ids: list[str]
 
+    @property
+    def classes_never_predicted(self) -> list[str]:
+        """Names of the classes that have images, none of which, nor any
+        other, is classified so."""
+        counts = self.classes
+        places = np.flatnonzero((counts.present > 0) & (counts.called == 0))
+        return [self.class_names[place] for place in places]
+
 
 def classification_report(
     predictions: Predictions, seed: int = SEED

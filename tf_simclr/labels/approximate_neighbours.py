@@ -188,7 +188,7 @@ class _Cells:
                 cosines, near = faiss.knn(
                     rows[places],
                     self._rows[first:end],
-                    min(count, end - first),
+                    min(count, int(end - first)),
                     metric=faiss.METRIC_INNER_PRODUCT,
                 )
                 best.add_result_subset(

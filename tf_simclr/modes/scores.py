@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
+from tf_simclr.errors import at_most
 from tf_simclr.evaluation.classification_report import classification_report
 from tf_simclr.evaluation.evaluate import Evaluation
 from tf_simclr.progress import say
@@ -10,6 +11,8 @@ from tf_simclr.report.pipeline_text import run_card
 from tf_simclr.training.pictures import write_final_evaluation
 from tf_simclr.training.run_dir import RunDirectory
 
+# Classes that are named, if no image is classified as they are.
+_NAMED = 10
 _ARITHMETIC = "Computed in float32, as exports compute."
 
 
@@ -44,6 +47,9 @@ def leave_scores(
     heading = f"{name} on {sample.text} images of {images.name}"
     if len(images) < sample.total:
         say(f"Scored: {heading}.")
+    missed = report.classes_never_predicted if report is not None else []
+    if missed:
+        say(f"No image was classified as {at_most(_NAMED, missed)}.")
     notes = [_ARITHMETIC, *(f"**{text}**" for text in warnings if text)]
     draw = write_evaluation(
         run_dir.path,
