@@ -208,7 +208,7 @@ class Distillation(Classification):
     def _carried(self) -> SoftLabels:
         config, images = self.job.config, self._images
         features = self._features()
-        counter = Counter(len(images), "images compared with all others")
+        counter = Counter(len(images), "images whose neighbours are found")
         return SoftLabels.of_features(
             images,
             features,

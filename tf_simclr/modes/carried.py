@@ -85,7 +85,7 @@ def carry_labels(
     features = _stored(features_folder, images)
     if features is None:
         features = predict(images)["features"]
-    counter = Counter(len(images), "images compared with all others")
+    counter = Counter(len(images), "images whose neighbours are found")
     near = neighbours_by(search, features, NEIGHBOURS, counter.add)
     graph = neighbour_graph(near)
     places = _in_order(images, labelled)
