@@ -101,6 +101,9 @@ def test_features_from_elsewhere(photos, tmp_path):
     np.savez(path, ids=np.array(ids[:-1]), features=features[:11])
     with pytest.raises(UserError, match="no features of 1 of the 12 images"):
         suggested(tmp_path / "out", photos, features=str(path))
+    np.savez(path, ids=np.array([*ids, ids[3]]), features=features[:13])
+    with pytest.raises(UserError, match=f"twice. Received: {ids[3]}"):
+        suggested(tmp_path / "out", photos, features=str(path))
     with pytest.raises(UserError, match="give one of them"):
         suggested(tmp_path, photos, features=str(path), checkpoint="runs/a")
 
@@ -112,6 +115,10 @@ def test_features_from_elsewhere(photos, tmp_path):
         ({"ids": ["a"], "features": np.ones(1)}, r"needs `features` \(N, d\)"),
         ({"ids": [1], "features": np.ones((1, 2))}, "N strings as `ids`"),
         ({"ids": ["a"], "features": np.ones((2, 2))}, "Received: float64"),
+        (
+            {"ids": ["a", "b"], "features": [[1.0, 1.0], [np.inf, 0.0]]},
+            "no finite numbers: .*Received: b$",
+        ),
     ],
 )
 def test_archives_of_other_arrays_are_refused(tmp_path, arrays, message):

@@ -13,6 +13,8 @@ from tf_simclr.evaluation.embeddings import unit
 
 # Ids in a message; the rest is counted.
 _SHOWN = 4
+# Rows that are looked at together.
+_ROWS = 65536
 
 
 class FeatureFile:
@@ -91,7 +93,8 @@ def open_features(path: str) -> tuple[tuple[str, ...], np.ndarray]:
       N ids, and (N, d), memory-mapped where the archive is not compressed.
 
     Raises:
-      UserError: no such archive, or one of other arrays.
+      UserError: no such archive, one of other arrays, or features that are
+        no finite numbers.
     """
     try:
         with (
@@ -121,7 +124,19 @@ def open_features(path: str) -> tuple[tuple[str, ...], np.ndarray]:
             f" strings as `ids`. Received: {features.dtype}"
             f" {features.shape}, {ids.dtype} {ids.shape}"
         )
+    _check_finite(path, ids, features)
     return tuple(ids.tolist()), features
+
+
+def _check_finite(path: str, ids: np.ndarray, features: np.ndarray) -> None:
+    for start in range(0, len(features), _ROWS):
+        rows = np.isfinite(features[start : start + _ROWS]).all(axis=1)
+        if not rows.all():
+            place = start + int(rows.argmin())
+            raise UserError(
+                f"{path} holds features that are no finite numbers: leave these"
+                f" images out, or compute them again. Received: {ids[place]}"
+            )
 
 
 def features_of(path: str, ids: Sequence[str]) -> np.ndarray:
@@ -132,12 +147,18 @@ def features_of(path: str, ids: Sequence[str]) -> np.ndarray:
       ids: of N images; the file may hold others, too.
 
     Raises:
-      UserError: as `open_features`, or an image has none.
+      UserError: as `open_features`, or an image has none, or several.
     """
     found, features = open_features(path)
     if found == tuple(ids):
         return features
     places = {name: place for place, name in enumerate(found)}
+    if len(places) < len(found):
+        twice = next(x for i, x in enumerate(found) if places[x] != i)
+        raise UserError(
+            f"--features={path} has features of an image twice. Received:"
+            f" {twice}"
+        )
     missing = [name for name in ids if name not in places]
     if missing:
         raise UserError(
