@@ -339,7 +339,8 @@ def test_files_are_shown_as_the_evaluation_shows_them(tmp_path, how, framing):
 
 
 def test_what_is_no_image_spoils_no_batch(small):
-    serve = make_hub_module(small).signatures["serving_bytes"]
+    signatures = make_hub_module(small).signatures
+    serve = signatures["serving_bytes"]
     one, two, _ = (tf.io.encode_png(x).numpy() for x in pictures())
     cut = tf.io.encode_jpeg(pictures()[0]).numpy()[:300]
     found = serve(tf.constant([one, b"no image", two, b"", cut]))
@@ -353,8 +354,11 @@ def test_what_is_no_image_spoils_no_batch(small):
             assert np.allclose(value[2], alone[name][0], atol=1e-6), name
         else:
             assert np.all(value[2] == alone[name][0].numpy()), name
-    empty = serve(tf.constant([], tf.string))
-    assert {len(value) for value in empty.values()} == {0}
+    none = serve(tf.constant([], tf.string))
+    assert {len(value) for value in none.values()} == {0}
+    for size in (SIZE, SIZE + 5):
+        none = signatures["serving_default"](tf.zeros([0, size, size, 3]))
+        assert {len(value) for value in none.values()} == {0}
 
 
 def test_the_record_says_how_images_are_shown(small):

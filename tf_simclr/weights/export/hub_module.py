@@ -137,8 +137,22 @@ class ExportFunctions:
     def vectors(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         """`outputs` (n, d) of images (n, H, W, 3) of any size, without the
         feature maps."""
-        outputs = self.outputs(self.preprocess(images))
+        outputs = self._of_views(self.preprocess(images))
         return {k: v for k, v in outputs.items() if v.shape.rank == 2}
+
+    def _of_views(self, views: tf.Tensor) -> dict[str, tf.Tensor]:
+        """`outputs` of views (n, S, S, 3), of which there may be none.
+
+        oneDNN gives a strided convolution of no image the shape of its input,
+        and what follows fails (TensorFlow 2.21, CPUs with AVX-512).
+        """
+        size, count = self._image_size, tf.shape(views)[0]
+        some = tf.cond(
+            count > 0, lambda: views, lambda: tf.zeros([1, size, size, 3])
+        )
+        some = tf.ensure_shape(some, [None, size, size, 3])
+        outputs = self.outputs(some)
+        return {name: value[:count] for name, value in outputs.items()}
 
     def classify(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         """Names the classes of encoded images.
@@ -158,7 +172,7 @@ class ExportFunctions:
           what they are measured by (see `Novelty`).
         """
         views, valid = self.decode(image_bytes)
-        outputs = self._named(self.outputs(views))
+        outputs = self._named(self._of_views(views))
         return {
             "valid": valid,
             **{name: _only(valid, value) for name, value in outputs.items()},
