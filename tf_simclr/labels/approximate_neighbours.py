@@ -85,7 +85,7 @@ def approximate_neighbours(
 
     Args:
       features: (N, d), of any floating type; memory-mapped arrays are read
-        block by block, but the index holds all of them, in float32.
+        block by block, but the cells hold all of them, in float32.
       count: k, neighbours of each; of N images at most N - 1.
       done: called with the number of images that were looked at.
       among: (M, d), other images, to look among; None: the images themselves,
