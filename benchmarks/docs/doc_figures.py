@@ -407,16 +407,27 @@ DIGITS_RESULTS = (
 EFFICIENCY_COUNTS = (1, 4, 10, 40, 100)
 
 
-def _student(count: int, consistency: str, targets: str) -> float:
+def _student(
+    count: int,
+    consistency: str,
+    targets: str,
+    results: str = "consistency_test",
+) -> float:
     """Accuracy of students of `count` labels per class on Fashion-MNIST, drawn
     class by class."""
     cell = ("class_balanced", count, consistency, targets)
     keys = ("choice", "labels_per_class", "consistency", "targets")
     return statistics.mean(
         line["accuracy"]["student"]
-        for line in stored_results("carried_students")
+        for line in stored_results(results)
         if tuple(line[key] for key in keys) == cell
     )
+
+
+def _gain_by_both(count: int) -> float:
+    """Points that consistency training and carried labels gain together."""
+    plain = _student(count, "none", "network")
+    return 100 * (_student(count, "adaptive", "labels") - plain)
 
 
 TABLES: dict[str, Callable[[], str]] = {
@@ -487,6 +498,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "carried_students": lambda: carried_students.table(
         stored_results("carried_students")
     ),
+    "consistency_test": lambda: carried_students.table(
+        stored_results("consistency_test")
+    ),
     "consistency_validation": lambda: carried_students.table(
         stored_results("consistency_validation")
     ),
@@ -500,16 +514,34 @@ FIGURES: dict[str, Callable[[], float]] = {
         "consistency_top_1"
     ),
     "digits_consistency.1.student": lambda: consistency_gain("distilled_top_1"),
-    "carried.4.plain": lambda: _student(4, "none", "network"),
-    "carried.4.carried": lambda: _student(4, "none", "labels"),
-    "carried.4.adaptive": lambda: _student(4, "adaptive", "network"),
-    "carried.40.plain": lambda: _student(40, "none", "network"),
-    "carried.40.carried": lambda: _student(40, "none", "labels"),
-    "carried.40.adaptive": lambda: _student(40, "adaptive", "network"),
-    "carried.40.over_carried": lambda: (
+    **{
+        f"carried.{count}.{name}": functools.partial(_student, count, *of)
+        for count in carried_students.WAYS
+        for name, of in (
+            ("plain", ("none", "network")),
+            ("carried", ("none", "labels")),
+            ("adaptive", ("adaptive", "network")),
+            ("both", ("adaptive", "labels")),
+        )
+    },
+    "carried.40.gain_before": lambda: (
         100
-        * (_student(40, "adaptive", "network") - _student(40, "none", "labels"))
+        * (
+            _student(40, "adaptive", "network", "carried_students")
+            - _student(40, "none", "network", "carried_students")
+        )
     ),
+    "carried.40.gain_of_network": lambda: (
+        100
+        * (
+            _student(40, "adaptive", "network")
+            - _student(40, "none", "network")
+        )
+    ),
+    **{
+        f"carried.{count}.gain": functools.partial(_gain_by_both, count)
+        for count in (4, 40)
+    },
     **{
         f"{name}.{key}": functools.partial(digits_mean, key, name)
         for name in DIGITS_RESULTS
