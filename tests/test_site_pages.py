@@ -18,7 +18,7 @@ def site(tmp_path_factory):
     folder = tmp_path_factory.mktemp("site")
     done = subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--strict"]
-        + ["--quiet", f"--site-dir={folder}"],
+        + [f"--site-dir={folder}"],
         cwd=tiny.ROOT,
         capture_output=True,
         text=True,
