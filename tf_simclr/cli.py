@@ -48,7 +48,7 @@ Few labels? Let the pretrained network choose the images, and label them:
       --label_budget=40 --model_dir=runs/labels
   {command} --mode=label --model_dir=runs/labels
 
-A flag file (--flagfile=FILE) holds one flag per line; flags after it on the
+A flag file (--flagfile=FILE) holds one flag per line; flags beside it on the
 command line win. --recipe=NAME takes one that comes with the program:
 {recipes}
 --mode is one of
