@@ -24,20 +24,18 @@ def features():
     return found
 
 
+def share(found, exact) -> float:
+    """Of the neighbours (n, k) of n images, those that are found."""
+    pairs = zip(found.tolist(), exact.tolist(), strict=True)
+    return np.mean([len(set(a) & set(b)) / len(b) for a, b in pairs])
+
+
 def test_nearly_all_neighbours_are_found(features):
     seen = []
     found = approximate_neighbours(features, 10, seen.append, fewest=0)
     assert sum(seen) == SIZE
     exact = nearest_neighbours(features, 10)
-    common = [
-        len(set(a) & set(b)) / 10
-        for a, b in zip(
-            found.indices[40:].tolist(),
-            exact.indices[40:].tolist(),
-            strict=True,
-        )
-    ]
-    assert np.mean(common) > 0.95
+    assert share(found.indices[40:], exact.indices[40:]) > 0.95
     assert not np.any(found.indices == np.arange(SIZE)[:, np.newaxis])
     assert np.all(np.diff(found.cosines) <= 1e-6)
     # Any of those that are the same.
@@ -62,13 +60,7 @@ def test_more_neighbours_than_a_cell_has_images(features):
     others = clouds(20, CLASSES, seed=9)
     found = approximate_neighbours(others, 700, among=features, fewest=0)
     exact = nearest_neighbours(others, 700, among=features)
-    common = [
-        len(set(a) & set(b)) / 700
-        for a, b in zip(
-            found.indices.tolist(), exact.indices.tolist(), strict=True
-        )
-    ]
-    assert np.mean(common) > 0.9
+    assert share(found.indices, exact.indices) > 0.9
 
 
 def test_cells_of_too_few_images_are_made_up_for(features):
